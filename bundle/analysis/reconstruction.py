@@ -1,0 +1,78 @@
+"""What a reconstruction is worth: skill, the PCA baseline, and whether it shows the person it should.
+
+All functions take residuals: `(N, M, V)` arrays of (image - training mean image) / scale at the V brain voxels of N
+people and M modalities. The mean image is then 0, so predicting it scores a skill of 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def skill(residuals: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    """`1 - sum (r - r_hat)^2 / sum r^2` over people and voxels, `(M,)`: 1 perfect, 0 the mean image."""
+    error = np.square(residuals - predicted).sum(axis=(0, 2), dtype=np.float64)
+    return 1 - error / np.square(residuals).sum(axis=(0, 2), dtype=np.float64)
+
+
+def skill_per_person(residuals: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    """As `skill`, for each person alone: `(N, M)`."""
+    error = np.square(residuals - predicted).sum(axis=2, dtype=np.float64)
+    return 1 - error / np.square(residuals).sum(axis=2, dtype=np.float64)
+
+
+def pca_skill(training: np.ndarray, held_out: np.ndarray, max_components: int = 1536) -> np.ndarray:
+    """Skill of principal component analysis on held-out people for 1, 2, ... components.
+
+    Args:
+        training: `(N, V)` residuals of one modality (or several, side by side), of the training people.
+        held_out: `(N', V)`.
+        max_components: at most this many; never more than N - 1 (the mean takes one).
+
+    Returns:
+        `(K,)`, entry k - 1 for k components.
+    """
+    centre = training.mean(axis=0)
+    centred = (training - centre).astype(np.float64)
+    values, vectors = np.linalg.eigh(centred @ centred.T)
+    n_components = min(max_components, len(training) - 1)
+    order = np.argsort(values)[::-1][:n_components]
+    order = order[values[order] > 1e-10 * values.max()]
+    # rows of V' = (U / S)' A: components in voxel space are never formed
+    scores = (held_out - centre) @ centred.T @ (vectors[:, order] / np.sqrt(values[order]))
+    total = np.square(held_out, dtype=np.float64).sum()
+    left_by_centre = np.square(held_out - centre, dtype=np.float64).sum()
+    explained = np.cumsum(np.square(scores).sum(axis=0))
+    return 1 - (left_by_centre - explained) / total
+
+
+def identifiability(residuals: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    """For each person, is the own image the nearest of all images to the reconstruction? `(N,)` booleans.
+
+    Distance is the sum of squares over modalities and voxels.
+    """
+    images = residuals.reshape(len(residuals), -1).astype(np.float64)
+    drawn = predicted.reshape(len(predicted), -1).astype(np.float64)
+    distances = np.square(images).sum(axis=1)[None, :] - 2 * drawn @ images.T  # up to a term constant in each row
+    return distances.argmin(axis=1) == np.arange(len(images))
+
+
+def swap_partners(family_ids: Sequence[str]) -> np.ndarray:
+    """For each person the row of somebody of another family, each used once where that is possible: `(N,)`.
+
+    Raises:
+        ValueError: if all are of one family.
+    """
+    families = np.asarray(family_ids)
+    if len(set(families)) < 2:
+        raise ValueError("Swapping codes needs people of at least two families.")
+    count = len(families)
+    # partners come from rolling the list: the first shift that parts every family, else the one that parts most
+    shifts = sorted(range(1, count), key=lambda shift: abs(shift - count // 2))
+    clashes = [np.sum(np.roll(families, shift) == families) for shift in shifts]
+    partners = np.roll(np.arange(count), shifts[int(np.argmin(clashes))])
+    for row in np.flatnonzero(families[partners] == families):
+        partners[row] = np.flatnonzero(families != families[row])[0]
+    return partners

@@ -1,0 +1,150 @@
+"""Look at every image before a night is spent on it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from tqdm.auto import tqdm
+
+from bundle.data.datalist import Item
+from custom_nets import FusionAutoencoder
+
+AFFINE_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """What one file is like, in RAS orientation: grid and affine, or the sentence that says what is wrong."""
+
+    shape: tuple[int, ...] = ()
+    affine: np.ndarray | None = None
+    problem: str = ""
+
+
+def check_images(
+    items: Sequence[Item], modalities: Sequence[str], spatial_size: Sequence[int], num_workers: int = 2
+) -> list[str]:
+    """Read every image and return a sentence for each that cannot be used; an empty list means all is well.
+
+    Found: unreadable or truncated files, other than three axes, NaN or infinite values, images that are zero
+    everywhere, grids larger than `spatial_size`, and grids or affines that differ from those of most files.
+
+    Args:
+        items: people with a path per modality.
+        modalities: which paths to read.
+        spatial_size: the network's grid; smaller images are padded to it, larger ones refused.
+        num_workers: threads (decompression runs outside Python's lock).
+    """
+    jobs = [(item["participant_id"], modality, item[modality]) for item in items for modality in modalities]
+    with ThreadPoolExecutor(num_workers) as pool:
+        facts = list(tqdm(pool.map(_inspect, jobs), total=len(jobs), desc="Checking images", unit="file"))
+    problems = [fact.problem for fact in facts if fact.problem]
+    sound = [(job, fact) for job, fact in zip(jobs, facts, strict=True) if not fact.problem]
+    if not sound:
+        return problems
+    usual_shape = Counter(fact.shape for _, fact in sound).most_common(1)[0][0]
+    usual_affine = next(fact.affine for _, fact in sound if fact.shape == usual_shape)
+    for (name, modality, path), fact in sound:
+        if fact.shape != usual_shape:
+            problems.append(
+                f"{name}, {modality}, {path}: expected the grid {_by(usual_shape)} of most files, got "
+                f"{_by(fact.shape)}: resample it to the common grid."
+            )
+        elif not np.allclose(fact.affine, usual_affine, atol=AFFINE_TOLERANCE):
+            off = np.abs(fact.affine - usual_affine).max()
+            problems.append(
+                f"{name}, {modality}, {path}: its affine differs from that of the other files (by up to {off:.4g} mm): "
+                "bring it to the common template space."
+            )
+    if any(size > limit for size, limit in zip(usual_shape, spatial_size, strict=True)):
+        problems.append(
+            f"Images are {_by(usual_shape)}, the network takes {_by(spatial_size)}: resample or crop the images, "
+            "or set --spatial_size to a grid that holds them."
+        )
+    return problems
+
+
+def check_against_network(items: Sequence[Item], network: FusionAutoencoder, num_workers: int = 2) -> list[str]:
+    """As `check_images`, and a sentence for each image that is not in the space that the network was trained in.
+
+    Images in another orientation of the same space pass: they are turned to RAS on loading.
+    """
+    problems = check_images(items, network.modalities, network.spatial_size, num_workers)
+    named = {problem.split(": ")[0] for problem in problems}
+    expected = network.grid_affine.cpu().numpy()
+    for item in items:
+        for modality in network.modalities:
+            where = f"{item['participant_id']}, {modality}, {item[modality]}"
+            if where in named:
+                continue
+            shape, affine = canonical_grid(item[modality])
+            if any(size > limit for size, limit in zip(shape, network.spatial_size, strict=True)):
+                continue
+            off = np.abs(padded_affine(shape, affine, network.spatial_size) - expected).max()
+            if off > AFFINE_TOLERANCE:
+                problems.append(
+                    f"{where}: not in the template space of the training images: its affine, padded to "
+                    f"{_by(network.spatial_size)}, differs by up to {off:.4g} mm from {expected[:3].round(3).tolist()}. "
+                    "Register or resample it to that grid."
+                )
+    return problems
+
+
+def padded_affine(shape: Sequence[int], affine: np.ndarray, spatial_size: Sequence[int]) -> np.ndarray:
+    """Affine of an image after it was padded to `spatial_size`, as many voxels before as after (one less if odd)."""
+    before = [(size - own) // 2 for size, own in zip(spatial_size, shape, strict=True)]
+    moved = np.array(affine, dtype=np.float64)
+    moved[:3, 3] -= moved[:3, :3] @ before
+    return moved
+
+
+def explain_padding(shape: Sequence[int], spatial_size: Sequence[int]) -> str:
+    """What the transforms do to images of this grid, in words; empty if nothing."""
+    if tuple(shape) == tuple(spatial_size):
+        return ""
+    return f"Images of {_by(shape)} are padded with zeros to {_by(spatial_size)}; reconstructions are cropped back."
+
+
+def canonical_grid(path: str) -> tuple[tuple[int, ...], np.ndarray]:
+    """Shape and affine of an image once it is in RAS orientation; reads the header only."""
+    image = nib.as_closest_canonical(nib.load(path))
+    return image.shape, image.affine
+
+
+def _inspect(job: tuple[str, str, str]) -> ImageFacts:
+    name, modality, path = job
+    where = f"{name}, {modality}, {path}"
+    try:
+        image = nib.load(path)
+        if image.ndim != 3:
+            return ImageFacts(
+                problem=f"{where}: expected 3 axes, got {image.ndim} {image.shape}: extract the volume you mean."
+            )
+        voxels = np.asanyarray(image.dataobj)
+        shape, affine = canonical_grid(path)
+    except Exception as error:  # whatever a broken file makes the reader raise is this file's problem
+        return ImageFacts(problem=f"{where}: cannot be read ({error}): copy or make it again.")
+    finite = np.isfinite(voxels)
+    if not finite.all():
+        count = int(voxels.size - finite.sum())
+        return ImageFacts(problem=f"{where}: {count} voxels are NaN or infinite: set them to background.")
+    if not voxels.any():
+        return ImageFacts(problem=f"{where}: every voxel is zero: make it again or remove the person.")
+    return ImageFacts(shape, affine)
+
+
+def _by(shape: Sequence[int]) -> str:
+    return " x ".join(str(size) for size in shape)
+
+
+def files_signature(items: Sequence[Item], modalities: Sequence[str]) -> Mapping[str, list[int]]:
+    """Size and modification time of every file: images that have not changed need not be checked again."""
+    return {
+        item[m]: [Path(item[m]).stat().st_size, Path(item[m]).stat().st_mtime_ns] for item in items for m in modalities
+    }

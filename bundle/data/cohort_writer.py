@@ -1,0 +1,123 @@
+"""The synthetic cohort as files, exactly as a user's cohort would lie on disk."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import torch
+from joblib import Parallel, delayed
+from tqdm.auto import tqdm
+
+from bundle.data.atomic import atomic_path
+from bundle.data.problems import InputProblems
+from bundle.data.synthetic import CohortSettings, SyntheticCohort
+from bundle.paths import PARTICIPANTS, PHENOTYPES, TRUTH
+
+logger = logging.getLogger(__name__)
+SETTINGS_FILE = "cohort.json"
+CHUNK = 10
+"""People per job: enough to outweigh setting up a worker, few enough for a moving progress bar."""
+
+
+def write_cohort(folder: str | Path, settings: CohortSettings, num_workers: int = 2) -> None:
+    """Draw the cohort into `folder`, one sub-folder per person, or complete what an interrupted call left.
+
+    Writes `<id>/<id>_<modality>.nii.gz`, `participants.tsv`, `phenotypes.tsv`, `cohort.json` (the settings) and
+    `truth/` (strata, factors, loadings, noise-free images), which only tests and reports may read. A person's folder
+    appears when all of it is written; `participants.tsv` comes last. A complete cohort is left as it is.
+
+    Raises:
+        InputProblems: if the folder holds a cohort with other settings.
+    """
+    folder = Path(folder)
+    _claim(folder, settings)
+    if (folder / PARTICIPANTS).is_file():
+        return
+    cohort = SyntheticCohort(settings)
+    missing = [n for n, name in enumerate(cohort.population.participants.index) if not (folder / name).is_dir()]
+    chunks = [missing[start : start + CHUNK] for start in range(0, len(missing), CHUNK)]
+    jobs = (delayed(_write_people)(folder, settings, chunk) for chunk in chunks)
+    with tqdm(total=len(missing), desc="Drawing the synthetic cohort", unit="person") as progress:
+        for count in Parallel(n_jobs=num_workers, return_as="generator_unordered")(jobs):
+            progress.update(count)
+    _write_tables(folder, cohort)
+
+
+def _claim(folder: Path, settings: CohortSettings) -> None:
+    """Write the settings, or refuse a folder that was begun with others."""
+    file = folder / SETTINGS_FILE
+    if not file.is_file():
+        with atomic_path(file) as temporary:
+            temporary.write_text(json.dumps(settings.to_dict(), indent=1))
+        return
+    found = json.loads(file.read_text())
+    if found != settings.to_dict():
+        wanted = settings.to_dict()
+        differing = [
+            f"{k}: {found.get(k)} there, {wanted.get(k)} asked for" for k in wanted if found.get(k) != wanted[k]
+        ]
+        raise InputProblems(
+            "Synthetic cohort",
+            [
+                f"{folder} holds a synthetic cohort with other settings ({'; '.join(differing)}): "
+                "choose another --output_dir, or delete that folder."
+            ],
+        )
+
+
+@lru_cache(maxsize=1)
+def _cohort(settings: CohortSettings) -> SyntheticCohort:
+    """One per worker process: the template and the spatial bases are made once, not once per job."""
+    torch.set_num_threads(1)
+    return SyntheticCohort(settings)
+
+
+def _write_people(folder: Path, settings: CohortSettings, numbers: list[int]) -> int:
+    cohort = _cohort(settings)
+    affine = cohort.template.affine
+    for number in numbers:
+        name = str(cohort.population.participants.index[number])
+        subject = cohort.draw_subject(number)
+        # the truth first: a person's own folder is the sign that both are there
+        _write_volumes(folder / TRUTH / name, name, subject.noise_free, affine)
+        _write_volumes(folder / name, name, subject.images, affine)
+    return len(numbers)
+
+
+def _write_volumes(folder: Path, name: str, volumes: Mapping[str, np.ndarray], affine: np.ndarray) -> None:
+    temporary = folder.with_name(f".{os.getpid()}.{name}")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    try:
+        for modality, volume in volumes.items():
+            image = nib.Nifti1Image(volume, affine)
+            image.set_data_dtype(np.int16)  # with a scale factor, as scanners and converters store them
+            image.header.set_xyzt_units("mm")
+            image.set_sform(affine, code="mni")
+            image.set_qform(affine, code="mni")
+            nib.save(image, temporary / f"{name}_{modality}.nii.gz")
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _write_tables(folder: Path, cohort: SyntheticCohort) -> None:
+    people = cohort.population
+    tables = {
+        f"{TRUTH}/factors.tsv": people.truth,
+        f"{TRUTH}/loadings.tsv": people.loadings,
+        PHENOTYPES: people.phenotypes,
+        PARTICIPANTS: people.participants,
+    }
+    for name, table in tables.items():
+        with atomic_path(folder / name) as temporary:
+            table.to_csv(temporary, sep="\t", na_rep="n/a", float_format="%.6g")

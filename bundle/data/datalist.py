@@ -1,0 +1,216 @@
+"""From a folder or a MONAI datalist to one list of people with their files, split by family."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bundle.data.problems import InputProblems
+from bundle.paths import PARTICIPANTS
+
+SECTIONS = ("training", "validation", "test")
+Item = dict[str, str]
+"""`participant_id`, `family_id`, and a path for each modality."""
+
+
+def read_participants(folder: str | Path) -> pd.DataFrame:
+    """`participants.tsv` of a cohort folder, ids and families as text.
+
+    A person without `family_id` is a family of their own.
+
+    Raises:
+        InputProblems: without the file, its id column, or with ids that are empty or there twice.
+    """
+    path = Path(folder) / PARTICIPANTS
+    if not path.is_file():
+        raise InputProblems(
+            f"Cohort folder {folder}",
+            [f"{path} is missing: expected a tab-separated table with a column participant_id, a row per person."],
+        )
+    table = pd.read_csv(path, sep="\t", dtype={"participant_id": str, "family_id": str}, na_values=["n/a"])
+    if "participant_id" not in table:
+        raise InputProblems(
+            str(path), [f"Expected a column participant_id, got {list(table.columns)}: rename the id column."]
+        )
+    problems = [
+        f"{path}: participant_id {name!r} stands in {count} rows: keep one."
+        for name, count in Counter(table["participant_id"].dropna()).items()
+        if count > 1
+    ]
+    problems += [
+        f"{path}: row {row + 2} has no participant_id." for row in np.flatnonzero(table["participant_id"].isna())
+    ]
+    if problems:
+        raise InputProblems(f"Participants of {folder}", problems)
+    own = table["participant_id"].map("family of {}".format)
+    table["family_id"] = table["family_id"].fillna(own) if "family_id" in table else own
+    return table
+
+
+def items_from_folder(folder: str | Path, patterns: Mapping[str, str], modalities: Sequence[str]) -> list[Item]:
+    """One item per participant of a cohort folder.
+
+    Args:
+        folder: holds `participants.tsv`; patterns are relative to it.
+        patterns: modality -> file pattern with `{participant_id}`.
+        modalities: those wanted, each a key of `patterns`.
+
+    Raises:
+        InputProblems: for a modality without a pattern, a participant without a file, a file without a participant.
+    """
+    folder = Path(folder)
+    _check_patterns(patterns, modalities)
+    table = read_participants(folder)
+    known = set(table["participant_id"])
+    items: list[Item] = []
+    problems: list[str] = []
+    for row in table.to_dict("records"):
+        name = row["participant_id"]
+        files = {m: folder / patterns[m].format(participant_id=name) for m in modalities}
+        missing = [m for m, path in files.items() if not path.is_file()]
+        if len(missing) == len(files):
+            problems.append(f"{name}: none of its files is there (looked for {files[missing[0]]}): remove its row.")
+        elif missing:
+            problems += [
+                f"{name}: no {m} at {files[m]}: add the file, remove the row, or leave {m} out of --modalities."
+                for m in missing
+            ]
+        items.append({"participant_id": name, "family_id": row["family_id"], **{m: str(p) for m, p in files.items()}})
+    for modality in modalities:
+        strangers = _ids_on_disk(folder, patterns[modality]) - known
+        problems += [
+            f"{name}: has a {modality} file but no row in {PARTICIPANTS}: add the row or move the file away."
+            for name in sorted(strangers)
+        ]
+    if problems:
+        raise InputProblems(f"Files of {folder}", problems)
+    return items
+
+
+def items_from_datalist(
+    path: str | Path, modalities: Sequence[str], facts: Sequence[str] = ()
+) -> dict[str, list[Item]]:
+    """Sections of a MONAI datalist JSON; relative paths are taken from the JSON's folder.
+
+    Expected form: `{"training": [{"participant_id": "...", "family_id": "...", "T1w": "..."}, ...], "test": [...]}`;
+    `family_id` may be left out. Keys in `facts` are no sections.
+
+    Raises:
+        InputProblems: for unknown sections, entries without id or a wanted modality, files that are not there, ids
+            that stand twice.
+    """
+    path = Path(path)
+    content = json.loads(path.read_text())
+    problems = [
+        f"{path}: unknown section {name!r}, expected some of {SECTIONS}."
+        for name in content
+        if name not in (*SECTIONS, *facts)
+    ]
+    sections: dict[str, list[Item]] = {}
+    for section in SECTIONS:
+        sections[section] = []
+        for number, entry in enumerate(content.get(section, [])):
+            name = str(entry.get("participant_id", ""))
+            if not name:
+                problems.append(f"{path}: entry {number} of {section} has no participant_id.")
+                continue
+            item = {"participant_id": name, "family_id": str(entry.get("family_id", f"family of {name}"))}
+            for modality in modalities:
+                if modality not in entry:
+                    problems.append(f"{name}: no {modality} in {path}: it has {sorted(set(entry) - set(item))}.")
+                    continue
+                file = path.parent / entry[modality]
+                if not file.is_file():
+                    problems.append(f"{name}: {modality} is not at {file}.")
+                item[modality] = str(file)
+            sections[section].append(item)
+    counts = Counter(item["participant_id"] for items in sections.values() for item in items)
+    problems += [f"{name}: stands {count} times in {path}: keep one." for name, count in counts.items() if count > 1]
+    problems += straddling_families(sections)
+    if problems:
+        raise InputProblems(f"Datalist {path}", problems)
+    return sections
+
+
+def split_by_family(
+    items: Sequence[Item], validation_fraction: float, test_fraction: float, seed: int
+) -> dict[str, list[Item]]:
+    """Training, validation and test sections; a family is in one of them.
+
+    Whole families, in random order, fill the test section up to its share, then validation, then training.
+
+    Raises:
+        InputProblems: if a section would be empty.
+    """
+    families: dict[str, list[Item]] = defaultdict(list)
+    for item in items:
+        families[item["family_id"]].append(item)
+    order = np.random.default_rng(seed).permutation(np.array(sorted(families), dtype=object))
+    wanted = {"test": round(test_fraction * len(items)), "validation": round(validation_fraction * len(items))}
+    sections: dict[str, list[Item]] = {section: [] for section in SECTIONS}
+    for family in order:
+        section = next((name for name, count in wanted.items() if len(sections[name]) < count), "training")
+        sections[section] += families[family]
+    empty = [name for name, members in sections.items() if not members]
+    if empty:
+        raise InputProblems(
+            "Split",
+            [
+                f"{len(items)} people in {len(families)} families cannot fill training, validation and test "
+                f"(empty: {', '.join(empty)}): add people or change the fractions."
+            ],
+        )
+    position = {item["participant_id"]: number for number, item in enumerate(items)}
+    return {name: sorted(rows, key=lambda item: position[item["participant_id"]]) for name, rows in sections.items()}
+
+
+def straddling_families(sections: Mapping[str, Sequence[Item]]) -> list[str]:
+    """A sentence per family that has members in more than one section: relatives would leak into the test."""
+    where: dict[str, set[str]] = defaultdict(set)
+    for section, items in sections.items():
+        for item in items:
+            where[item["family_id"]].add(section)
+    return [
+        f"Family {family} is in {' and '.join(sorted(names))}: put all its members in one section."
+        for family, names in where.items()
+        if len(names) > 1
+    ]
+
+
+def _check_patterns(patterns: Mapping[str, str], modalities: Sequence[str]) -> None:
+    problems = [
+        f"Unknown modality {m!r}: `images` has patterns for {sorted(patterns)}."
+        for m in modalities
+        if m not in patterns
+    ]
+    problems += [
+        f"The pattern of {m}, {patterns[m]!r}, has no {{participant_id}}."
+        for m in modalities
+        if m in patterns and "{participant_id}" not in patterns[m]
+    ]
+    if problems:
+        raise InputProblems("Modalities", problems)
+
+
+def _ids_on_disk(folder: Path, pattern: str) -> set[str]:
+    """Ids that files matching the pattern carry, read from the first path part that holds the id."""
+    parts = Path(pattern).parts
+    depth = next(number for number, part in enumerate(parts) if "{participant_id}" in part)
+    before, after = parts[depth].split("{participant_id}", 1)
+    after = after.split("{participant_id}")[0]
+    ids = set()
+    for path in folder.glob(pattern.replace("{participant_id}", "*")):
+        name = path.relative_to(folder).parts[depth]
+        ids.add(name[len(before) : len(name) - len(after)] if after else name[len(before) :])
+    return ids
+
+
+def datalist_to_json(sections: Mapping[str, Sequence[Item]], **facts: Any) -> str:
+    """The text of a MONAI datalist, with `facts` (where it came from) before the sections."""
+    return json.dumps({**facts, **{name: list(items) for name, items in sections.items()}}, indent=1)

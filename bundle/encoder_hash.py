@@ -1,0 +1,21 @@
+"""Which encoder made an embedding."""
+
+from __future__ import annotations
+
+import hashlib
+
+from custom_nets import FusionAutoencoder
+
+
+def encoder_hash(network: FusionAutoencoder) -> str:
+    """Twelve hexadecimal digits of everything that an embedding depends on.
+
+    The SHA-256 of modalities, grid, and every weight and buffer outside the decoders. Codes with different hashes live
+    in different spaces and must never be pooled.
+    """
+    digest = hashlib.sha256(repr((network.modalities, network.spatial_size)).encode())
+    for name, value in sorted(network.state_dict().items()):
+        if not name.startswith("decoders."):
+            digest.update(name.encode())
+            digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:12]

@@ -1,0 +1,40 @@
+"""Stop where the loss stops being a number, and say with whom."""
+
+from __future__ import annotations
+
+import torch
+from ignite.engine import Engine, Events
+
+
+class StopOnNan:
+    """Raises when the loss of a batch is NaN or infinite, naming the people in the batch.
+
+    Unlike Ignite's `TerminateOnNan`, which ends the run as if it were complete, this is an error.
+
+    Raises:
+        FloatingPointError: from the engine's run.
+    """
+
+    def attach(self, engine: Engine) -> None:
+        """Act on every `ITERATION_COMPLETED`, before other handlers log the value."""
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        loss = float(torch.as_tensor(engine.state.output["loss"]).detach())
+        if torch.isfinite(torch.tensor(loss)):
+            return
+        batch = engine.state.batch
+        people = [
+            name
+            for name, image in zip(batch["participant_id"], batch["image"], strict=True)
+            if not torch.isfinite(torch.as_tensor(image)).all()
+        ]
+        cause = (
+            f"the image of {', '.join(people)} is not finite: check it"
+            if people
+            else f"all images of the batch ({', '.join(batch['participant_id'])}) are finite: lower --learning_rate"
+        )
+        raise FloatingPointError(
+            f"Loss {loss} in epoch {engine.state.epoch}, iteration {engine.state.iteration}: {cause}. "
+            "The last checkpoint is from before; --resume true goes on from it."
+        )

@@ -1,0 +1,97 @@
+"""The record of a run: progress bar, one table row per epoch, pictures at the end."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from ignite.engine import Engine, Events
+from tqdm.auto import tqdm
+
+from bundle.data.atomic import atomic_path
+
+
+class TrainingLog:
+    """Keeps loss, learning rate and validation metrics of every epoch, shows them while they come, writes `log.tsv`.
+
+    The progress bar counts iterations of the whole run, so its remaining time is that of the run.
+
+    Args:
+        file: the table, rewritten after every epoch; the learning curve goes beside it as PNG.
+        evaluator: whose metrics are shown and kept, as they stand when an epoch ends.
+        optimizer: whose learning rate is kept.
+        progress: show the bar.
+    """
+
+    def __init__(self, file: str, evaluator: Engine, optimizer: torch.optim.Optimizer, progress: bool = True) -> None:
+        self.file = Path(file)
+        self.evaluator = evaluator
+        self.optimizer = optimizer
+        self.progress = progress
+        self.rows: list[dict[str, float]] = []
+        self._bar: Any = None
+        self._losses: list[float] = []
+        self._started = 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        """The rows so far, for the checkpoint."""
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore the rows of a checkpoint."""
+        self.rows = list(state_dict["rows"])
+
+    def attach(self, engine: Engine) -> None:
+        """Follow a trainer; attach after the handler that validates."""
+        engine.add_event_handler(Events.STARTED, self._start)
+        engine.add_event_handler(Events.EPOCH_STARTED, self._start_epoch)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._iterate)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._end_epoch)
+        engine.add_event_handler(Events.COMPLETED, self._close)
+        engine.add_event_handler(Events.EXCEPTION_RAISED, self._close_and_raise)
+
+    def _start(self, engine: Engine) -> None:
+        total = engine.state.max_epochs * engine.state.epoch_length
+        self._bar = tqdm(
+            total=total, initial=engine.state.iteration, desc="Training", unit="batch", disable=not self.progress
+        )
+
+    def _start_epoch(self, engine: Engine) -> None:
+        self._losses = []
+        self._started = time.perf_counter()
+
+    def _iterate(self, engine: Engine) -> None:
+        self._losses.append(float(engine.state.output["loss"]))
+        self._bar.update(1)
+        self._bar.set_postfix(self._postfix(engine.state.epoch), refresh=False)
+
+    def _end_epoch(self, engine: Engine) -> None:
+        row = {
+            "epoch": engine.state.epoch,
+            "loss": sum(self._losses) / len(self._losses),
+            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            **{name: float(value) for name, value in self.evaluator.state.metrics.items()},
+            "seconds": time.perf_counter() - self._started,
+        }
+        self.rows.append(row)
+        self._bar.set_postfix(self._postfix(engine.state.epoch))
+        with atomic_path(self.file) as temporary:
+            pd.DataFrame(self.rows).to_csv(temporary, sep="\t", index=False, float_format="%.6g")
+
+    def _postfix(self, epoch: int) -> dict[str, str]:
+        recent = self._losses[-10:]
+        values = {"epoch": str(epoch), "loss": f"{sum(recent) / len(recent):.3f}"}
+        for name, value in self.evaluator.state.metrics.items():
+            values[name.removeprefix("skill_")] = f"{float(value):.3f}"
+        return values
+
+    def _close(self, engine: Engine) -> None:
+        self._bar.close()
+
+    def _close_and_raise(self, engine: Engine, error: BaseException) -> None:
+        if self._bar is not None:
+            self._bar.close()
+        raise error

@@ -1,0 +1,261 @@
+"""Stage 4: embeddings, and if asked reconstructions, of new people."""
+
+from __future__ import annotations
+
+import json
+import logging
+import platform
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import monai
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import torch
+from ignite.engine import Engine, Events
+from monai.engines import SupervisedEvaluator
+
+from bundle.data.atomic import atomic_path
+from bundle.data.check import check_against_network
+from bundle.data.datalist import Item, items_from_datalist, items_from_folder
+from bundle.data.problems import InputProblems
+from bundle.encoder_hash import encoder_hash
+from bundle.paths import EMBEDDINGS, stage_folder
+from custom_nets import FusionAutoencoder
+
+logger = logging.getLogger(__name__)
+TABLE = "embeddings"
+
+
+def new_people(
+    network: FusionAutoencoder,
+    output_dir: str,
+    images: Mapping[str, str],
+    dataset_dir: str | None = None,
+    files: Mapping[str, str] | None = None,
+    participant_id: str = "sub-01",
+    num_workers: int = 2,
+) -> list[Item]:
+    """Who is to be embedded, checked against the network; people who are in the table already are left out.
+
+    Args:
+        network: trained.
+        output_dir: results folder; `4_embeddings/` in it is read and written.
+        images: modality -> file pattern, for a folder.
+        dataset_dir: cohort folder or datalist JSON (all its sections).
+        files: modality -> path of one person's image, instead of `dataset_dir`.
+        participant_id: of that person.
+        num_workers: threads that check.
+
+    Raises:
+        InputProblems: with everything that cannot be embedded and how to mend it.
+    """
+    if (dataset_dir is None) == (files is None):
+        raise InputProblems(
+            "Input", ["Give either --dataset_dir (a folder or a datalist JSON) or --files '{T1w: ..., FA: ...}'."]
+        )
+    items = _find(network.modalities, images, dataset_dir, files, participant_id)
+    if not items:
+        raise InputProblems("Input", [f"{dataset_dir} lists nobody: expected at least one person."])
+    known = read_embeddings(stage_folder(output_dir, EMBEDDINGS), encoder_hash(network))
+    new = [item for item in items if item["participant_id"] not in known.index]
+    if len(new) < len(items):
+        logger.info(
+            "%d of %d people are in the table already and are left as they are.", len(items) - len(new), len(items)
+        )
+    problems = check_against_network(new, network, num_workers)
+    if problems:
+        raise InputProblems("Images", problems)
+    return new
+
+
+def _find(
+    modalities: Sequence[str],
+    images: Mapping[str, str],
+    dataset_dir: str | None,
+    files: Mapping[str, str] | None,
+    participant_id: str,
+) -> list[Item]:
+    if files is not None:
+        problems = [
+            f"Unknown modality {m!r}: this network knows {', '.join(modalities)}." for m in files if m not in modalities
+        ]
+        problems += [
+            f"{participant_id}: no {m} given: this network needs {', '.join(modalities)}."
+            for m in modalities
+            if m not in files
+        ]
+        problems += [
+            f"{participant_id}: {m} is not at {path}." for m, path in files.items() if not Path(path).is_file()
+        ]
+        if problems:
+            raise InputProblems("Files", problems)
+        return [
+            {"participant_id": participant_id, "family_id": participant_id, **{m: str(files[m]) for m in modalities}}
+        ]
+    source = Path(str(dataset_dir)).expanduser().resolve()
+    if not source.exists():
+        raise InputProblems("Input", [f"--dataset_dir {source} does not exist."])
+    if source.is_dir():
+        return items_from_folder(source, images, modalities)
+    return [item for items in items_from_datalist(source, modalities).values() for item in items]
+
+
+def read_embeddings(folder: Path, expected_hash: str | None = None) -> pd.DataFrame:
+    """The embeddings in a stage folder: participant_id x value; empty if there are none yet.
+
+    Raises:
+        InputProblems: if they are of another encoder than `expected_hash`.
+    """
+    file = folder / f"{TABLE}.npz"
+    if not file.is_file():
+        return pd.DataFrame(index=pd.Index([], name="participant_id"))
+    with np.load(file, allow_pickle=False) as content:
+        found = str(content["encoder_hash"])
+        if expected_hash is not None and found != expected_hash:
+            raise InputProblems(
+                "Embeddings",
+                [
+                    f"{file} holds codes of encoder {found}, this network is encoder {expected_hash}: codes of different "
+                    "encoders live in different spaces. Choose another --output_dir, or move the file away."
+                ],
+            )
+        return pd.DataFrame(content["embeddings"], index=pd.Index(content["participant_id"], name="participant_id"))
+
+
+class EmbeddingWriter:
+    """Collects the embeddings of an evaluator's run; writes `embeddings.tsv` and `.npz` with what made them.
+
+    Written whole every 30 seconds and at the end, also when the run is broken off, so that the next run goes on there.
+
+    Args:
+        network: the encoder.
+        output_dir: results folder; writes `4_embeddings/` in it.
+        items: who is embedded, with their files.
+        write_reconstructions: also write each reconstruction as NIfTI in its input's own orientation, grid and affine.
+    """
+
+    seconds_between = 30.0
+
+    def __init__(
+        self, network: FusionAutoencoder, output_dir: str, items: Sequence[Item], write_reconstructions: bool = False
+    ) -> None:
+        self.network = network
+        self.hash = encoder_hash(network)
+        self.folder = stage_folder(output_dir, EMBEDDINGS)
+        self.items = {item["participant_id"]: item for item in items}
+        self.write_reconstructions = write_reconstructions
+        self.table = read_embeddings(self.folder, self.hash)
+        self._pending: list[pd.DataFrame] = []
+        self._last_write = 0.0
+
+    def attach(self, engine: Engine) -> None:
+        """Follow an evaluator that does not decollate."""
+        engine.add_event_handler(Events.STARTED, self._start)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._add)
+        engine.add_event_handler(Events.COMPLETED, self.write)
+
+    def _start(self, engine: Engine) -> None:
+        self._last_write = time.monotonic()
+
+    @torch.no_grad()
+    def _add(self, engine: Engine) -> None:
+        names = list(engine.state.batch["participant_id"])
+        codes = engine.state.output["embedding"].cpu().numpy()
+        self._pending.append(pd.DataFrame(codes, index=pd.Index(names, name="participant_id")))
+        if self.write_reconstructions:
+            for name, reconstruction in zip(names, engine.state.output["pred"].cpu().numpy(), strict=True):
+                self._write_reconstruction(name, reconstruction)
+        if time.monotonic() - self._last_write > self.seconds_between:
+            self.write(engine)
+
+    def write(self, engine: Engine | None = None) -> None:
+        """Write all embeddings so far."""
+        if self._pending:
+            self.table = pd.concat([part for part in [self.table, *self._pending] if len(part)])
+            self._pending = []
+        if not len(self.table):
+            return
+        with atomic_path(self.folder / f"{TABLE}.npz") as temporary, temporary.open("wb") as stream:
+            np.savez(
+                stream,
+                participant_id=self.table.index.to_numpy(dtype=str),
+                embeddings=self.table.to_numpy(dtype=np.float32),
+                encoder_hash=self.hash,
+                modalities=np.array(self.network.modalities),
+                versions=json.dumps(software_versions()),
+            )
+        values = self.table.set_axis([f"e{number:04d}" for number in range(self.table.shape[1])], axis=1)
+        values.insert(0, "encoder_hash", self.hash)
+        with atomic_path(self.folder / f"{TABLE}.tsv") as temporary:
+            values.to_csv(temporary, sep="\t", float_format="%.7g")
+        self._last_write = time.monotonic()
+
+    def _write_reconstruction(self, name: str, reconstruction: np.ndarray) -> None:
+        for modality, volume in zip(self.network.modalities, reconstruction, strict=True):
+            original = nib.load(self.items[name][modality])
+            file = self.folder / "reconstructions" / name / f"{name}_{modality}_reconstruction.nii.gz"
+            with atomic_path(file) as temporary:
+                nib.save(in_space_of(volume, original), temporary)
+
+
+def in_space_of(volume: np.ndarray, original: nib.Nifti1Image) -> nib.Nifti1Image:
+    """A RAS volume on the network's grid, cropped and turned back to the orientation, grid and affine of an image."""
+    canonical = nib.as_closest_canonical(original)
+    starts = [(size - own) // 2 for size, own in zip(volume.shape, canonical.shape, strict=True)]
+    cropped = volume[tuple(slice(start, start + own) for start, own in zip(starts, canonical.shape, strict=True))]
+    back = nib.orientations.ornt_transform(nib.io_orientation(canonical.affine), nib.io_orientation(original.affine))
+    turned = nib.orientations.apply_orientation(cropped.astype(np.float32), back)
+    return nib.Nifti1Image(turned, original.affine)
+
+
+def software_versions() -> dict[str, str]:
+    """What made the embeddings, beside the encoder."""
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "monai": monai.__version__,
+        "numpy": np.__version__,
+        "nibabel": nib.__version__,
+    }
+
+
+class EmbeddingEvaluator(SupervisedEvaluator):
+    """MONAI's evaluator, with the embedding beside the prediction: output `embedding` is `(B, embedding_size)`."""
+
+    def _iteration(self, engine: SupervisedEvaluator, batchdata: dict[str, Any]) -> dict[str, Any]:
+        output = super()._iteration(engine, batchdata)
+        with engine.mode(engine.network):
+            output["embedding"] = engine.inferer(output["image"], engine.network.encode)
+        return output
+
+
+def run_embedding(evaluator: SupervisedEvaluator, writer: EmbeddingWriter) -> None:
+    """Embed everybody who is new and say where the table is.
+
+    Raises:
+        SystemExit: with status 130 after Ctrl-C; the embeddings so far are written.
+    """
+    if writer.items:
+        try:
+            evaluator.run()
+        except KeyboardInterrupt:
+            writer.write()
+            logger.warning(
+                "Interrupted; %d embeddings are in %s, the same command goes on.", len(writer.table), writer.folder
+            )
+            raise SystemExit(130) from None
+        except Exception:
+            writer.write()
+            raise
+    logger.info(
+        "%d embeddings of %d values from encoder %s: %s/%s.tsv and .npz",
+        len(writer.table),
+        writer.network.embedding_size,
+        writer.hash,
+        writer.folder,
+        TABLE,
+    )

@@ -1,0 +1,132 @@
+"""Stage 1: a cohort on disk becomes one checked datalist, split by family."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bundle.data.atomic import atomic_path
+from bundle.data.check import canonical_grid, check_images, explain_padding, files_signature
+from bundle.data.cohort_writer import write_cohort
+from bundle.data.datalist import (
+    SECTIONS,
+    Item,
+    datalist_to_json,
+    items_from_datalist,
+    items_from_folder,
+    split_by_family,
+)
+from bundle.data.problems import InputProblems
+from bundle.data.synthetic import CohortSettings
+from bundle.paths import COHORT, DATALIST, PREPARED, stage_folder
+
+logger = logging.getLogger(__name__)
+FACTS = ("dataset_dir", "modalities", "spatial_size", "files")
+"""What the datalist says beside its sections."""
+
+
+def prepare(
+    output_dir: str,
+    dataset_dir: str | None,
+    images: Mapping[str, str],
+    modalities: Sequence[str],
+    spatial_size: Sequence[int],
+    validation_fraction: float,
+    test_fraction: float,
+    seed: int,
+    synthetic: Mapping[str, Any],
+    num_workers: int = 2,
+) -> dict[str, list[Item]]:
+    """Check the cohort and write `1_prepared/datalist.json`; a second call gives the same split.
+
+    Args:
+        output_dir: results folder; this stage writes `1_prepared/` in it.
+        dataset_dir: the user's cohort folder (with `participants.tsv`) or MONAI datalist JSON. None, or the folder
+            `<output_dir>/1_prepared/cohort`, draws the synthetic cohort there first.
+        images: modality -> file pattern with `{participant_id}`, relative to the cohort folder.
+        modalities: those to use, in channel order.
+        spatial_size: the network's grid.
+        validation_fraction: share of people in the validation section (whole families).
+        test_fraction: the same for the test section.
+        seed: of the split.
+        synthetic: arguments of `CohortSettings`.
+        num_workers: processes that draw, threads that check.
+
+    Returns:
+        Sections `training`, `validation`, `test`: lists of items with absolute paths.
+
+    Raises:
+        InputProblems: with all that is wrong, before any work.
+    """
+    folder = stage_folder(output_dir, PREPARED)
+    cohort_folder = folder / COHORT
+    source = cohort_folder if dataset_dir is None else Path(dataset_dir).expanduser().resolve()
+    if source == cohort_folder:
+        write_cohort(cohort_folder, CohortSettings(**synthetic), num_workers)
+    elif not source.exists():
+        raise InputProblems(
+            "Cohort", [f"--dataset_dir {source} does not exist: expected a cohort folder or a datalist JSON."]
+        )
+    sections = _read(source, images, modalities, validation_fraction, test_fraction, seed)
+    everybody = [item for name in SECTIONS for item in sections[name]]
+    facts = {
+        "dataset_dir": str(source),
+        "modalities": list(modalities),
+        "spatial_size": list(spatial_size),
+        "files": files_signature(everybody, modalities),
+    }
+    _check(folder / DATALIST, sections, facts, num_workers)
+    note = explain_padding(canonical_grid(everybody[0][modalities[0]])[0], spatial_size)
+    counts = ", ".join(f"{len(sections[name])} {name}" for name in SECTIONS)
+    logger.info("%d people from %s: %s. %s", len(everybody), source, counts, note)
+    return sections
+
+
+def prepared_sections(output_dir: str, modalities: Sequence[str]) -> dict[str, list[Item]]:
+    """The sections that `prepare` wrote, for later stages.
+
+    Raises:
+        InputProblems: if nothing is prepared there, a modality is not in it, or a file is gone.
+    """
+    file = stage_folder(output_dir, PREPARED) / DATALIST
+    if not file.is_file():
+        raise InputProblems("Results folder", [f"No {file}: run training first, or give its --output_dir."])
+    return items_from_datalist(file, modalities, facts=FACTS)
+
+
+def _read(
+    source: Path,
+    images: Mapping[str, str],
+    modalities: Sequence[str],
+    validation_fraction: float,
+    test_fraction: float,
+    seed: int,
+) -> dict[str, list[Item]]:
+    if source.is_file():
+        return items_from_datalist(source, modalities)
+    items = items_from_folder(source, images, modalities)
+    return split_by_family(items, validation_fraction, test_fraction, seed)
+
+
+def _check(file: Path, sections: Mapping[str, list[Item]], facts: Mapping[str, Any], num_workers: int) -> None:
+    """Check images unless this very datalist has been checked, then write it; refuse to replace another one."""
+    text = datalist_to_json(sections, **facts)
+    if file.is_file():
+        if file.read_text() == text:
+            return
+        before = json.loads(file.read_text())
+        differing = [key for key in json.loads(text) if key != "files" and before.get(key) != json.loads(text)[key]]
+        if differing:
+            raise InputProblems(
+                f"Results folder {file.parent.parent}",
+                [f"{file} was made with other {', '.join(differing)}: choose another --output_dir or delete it."],
+            )
+    everybody = [item for items in sections.values() for item in items]
+    problems = check_images(everybody, facts["modalities"], facts["spatial_size"], num_workers)
+    if problems:
+        raise InputProblems("Images", problems)
+    with atomic_path(file) as temporary:
+        temporary.write_text(text)

@@ -1,0 +1,142 @@
+"""Stage 2: what training needs before its first batch and after its last."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from ignite.engine import Engine, Events
+from monai.data import CacheDataset
+from monai.engines import SupervisedTrainer
+from torch.utils.data import Dataset
+
+from bundle.data.check import canonical_grid, padded_affine
+from bundle.data.problems import InputProblems
+from bundle.engines.inferer import AutocastInferer
+from bundle.handlers.training_log import TrainingLog
+from bundle.paths import BEST_MODEL, CHECKPOINT, TRAINING, stage_folder
+from bundle.pictures import learning_curve, reconstruction_picture, save_figure
+from bundle.process import start_process
+from custom_nets import FusionAutoencoder, size_table
+
+logger = logging.getLogger(__name__)
+
+
+def start_run(output_dir: str, seed: int, resume: bool, deterministic: bool) -> None:
+    """Check the results folder and set up the process, before anything is built.
+
+    Args:
+        output_dir: results folder; training writes `2_training/` in it.
+        seed: of weights and everything random.
+        resume: go on with the run that is there; otherwise there must be none.
+        deterministic: only deterministic algorithms (slower on GPUs).
+
+    Raises:
+        InputProblems: if a run is there and was not to be resumed, or the other way round.
+    """
+    checkpoint = stage_folder(output_dir, TRAINING) / CHECKPOINT
+    if checkpoint.is_file() and not resume:
+        raise InputProblems(
+            "Results folder",
+            [f"{checkpoint} is there from an earlier run: go on with --resume true, or choose another --output_dir."],
+        )
+    if resume and not checkpoint.is_file():
+        raise InputProblems("Results folder", [f"--resume true, but there is no {checkpoint}: start without it."])
+    start_process(seed, deterministic)
+
+
+def fit_network(network: FusionAutoencoder, dataset: CacheDataset, device: torch.device) -> FusionAutoencoder:
+    """Fit scaling, mean image and brain mask on the training images, log the network's size, move it to the device.
+
+    Args:
+        network: fresh; after this it reconstructs everybody as the mean image.
+        dataset: training people, each a dictionary with `image` `(M, D, H, W)`.
+        device: where training runs.
+    """
+    network.fit_to_images(lambda: (dataset[number]["image"] for number in range(len(dataset))))
+    shape, affine = canonical_grid(dataset.data[0][network.modalities[0]])
+    network.grid_affine.copy_(torch.from_numpy(padded_affine(shape, affine, network.spatial_size)))
+    logger.info("%s", size_table(network))
+    return network.to(device)
+
+
+def run_training(trainer: SupervisedTrainer, output_dir: str) -> None:
+    """Run the trainer; on Ctrl-C say what was kept, at the end what was written and what to run next.
+
+    Raises:
+        SystemExit: with status 130 after Ctrl-C.
+    """
+    folder = stage_folder(output_dir, TRAINING)
+    try:
+        trainer.run()
+    except KeyboardInterrupt:
+        kept = f"Everything up to epoch {trainer.state.epoch - 1} is in {folder / CHECKPOINT}"
+        kept = kept if (folder / CHECKPOINT).is_file() else "No epoch was complete, so nothing was kept"
+        logger.warning("Interrupted in epoch %d. %s; go on with --resume true.", trainer.state.epoch, kept)
+        raise SystemExit(130) from None
+
+
+class TrainingReport:
+    """At the end of a run: pictures, and plain words on what was written and what to run next.
+
+    Args:
+        folder: where the run writes.
+        network: the trained network.
+        log: the run's rows.
+        dataset: validation people; the first one is drawn.
+        inferer: runs the network.
+    """
+
+    def __init__(
+        self,
+        folder: str,
+        network: FusionAutoencoder,
+        log: TrainingLog,
+        dataset: Dataset,
+        inferer: AutocastInferer,
+    ) -> None:
+        self.folder = Path(folder)
+        self.network = network
+        self.log = log
+        self.dataset = dataset
+        self.inferer = inferer
+
+    def attach(self, engine: Engine) -> None:
+        """Act on `COMPLETED`; attach last."""
+        engine.add_event_handler(Events.COMPLETED, self)
+
+    @torch.no_grad()
+    def __call__(self, engine: Engine) -> None:
+        save_figure(learning_curve(self.log.rows, self.network.modalities), self.folder / "learning_curve.png")
+        person = self.dataset[0]
+        self.network.eval()
+        image = torch.as_tensor(person["image"])[None].to(self.network.scaling.mean_image.device)
+        drawn = self.inferer(image, self.network)
+        figure = reconstruction_picture(
+            image[0].cpu().numpy(),
+            drawn[0].cpu().numpy(),
+            self.network.scaling.mean_image.cpu().numpy(),
+            self.network.modalities,
+            f"{person['participant_id']} (validation), drawn from {self.network.embedding_size} values",
+        )
+        save_figure(figure, self.folder / "reconstruction.png")
+        logger.info("%s", closing_words(self.folder, self.log.rows, self.network.modalities))
+
+
+def closing_words(folder: Path, rows: Sequence[Mapping[str, Any]], modalities: Sequence[str]) -> str:
+    """What a run wrote, how good it is, and what comes next."""
+    best = max(rows, key=lambda row: row["skill"])
+    skills = ", ".join(f"{modality} {best[f'skill_{modality}']:.3f}" for modality in modalities)
+    return "\n".join(
+        [
+            f"Training is complete: best validation skill {best['skill']:.3f} in epoch {best['epoch']} ({skills};",
+            "0 is what the mean image scores, 1 is perfect). Written:",
+            f"  {folder / BEST_MODEL}   the best weights, with scaling, mean image and brain mask",
+            f"  {folder / CHECKPOINT}   the last state, for --resume true",
+            f"  {folder / 'log.tsv'}, tensorboard/, learning_curve.png, reconstruction.png",
+            "Next: python -m monai.bundle run evaluating --config_file configs/evaluate.yaml",
+        ]
+    )

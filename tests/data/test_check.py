@@ -1,0 +1,80 @@
+import nibabel as nib
+import numpy as np
+import pytest
+
+from bundle.data.check import check_images, explain_padding
+
+AFFINE = np.diag([2.0, 2.0, 2.0, 1.0])
+GRID = (8, 8, 6)
+
+
+def save(path, voxels=None, affine=AFFINE):
+    voxels = np.random.default_rng(0).random(GRID) if voxels is None else voxels
+    nib.save(nib.Nifti1Image(voxels.astype(np.float32), affine), path)
+    return str(path)
+
+
+@pytest.fixture
+def items(tmp_path):
+    return [{"participant_id": f"sub-{n}", "T1w": save(tmp_path / f"sub-{n}.nii.gz")} for n in range(4)]
+
+
+def broken(items, tmp_path, voxels=None, affine=AFFINE):
+    items[2]["T1w"] = save(tmp_path / "broken.nii.gz", voxels, affine)
+    return check_images(items, ["T1w"], GRID)
+
+
+def test_sound_images_have_no_problem(items):
+    assert check_images(items, ["T1w"], GRID) == []
+
+
+def test_images_in_another_orientation_of_the_same_space_are_sound(items, tmp_path):
+    image = nib.load(items[0]["T1w"])
+    flipped = image.as_reoriented(np.array([[1, -1], [0, 1], [2, 1]]))
+    path = tmp_path / "flipped.nii.gz"
+    nib.save(flipped, path)
+    items[1]["T1w"] = str(path)
+    assert check_images(items, ["T1w"], GRID) == []
+
+
+@pytest.mark.parametrize(
+    ("voxels", "affine", "words"),
+    [
+        (np.ones((8, 8, 5)), AFFINE, "expected the grid 8 x 8 x 6 of most files, got 8 x 8 x 5"),
+        (np.ones(GRID), np.diag([2.0, 2.0, 2.5, 1.0]), "its affine differs"),
+        (np.zeros(GRID), AFFINE, "every voxel is zero"),
+        (np.full(GRID, np.nan), AFFINE, "384 voxels are NaN or infinite"),
+        (np.full(GRID, np.inf), AFFINE, "NaN or infinite"),
+        (np.ones((*GRID, 3)), AFFINE, "expected 3 axes, got 4"),
+    ],
+)
+def test_image_that_cannot_be_used_is_named_with_what_is_wrong(items, tmp_path, voxels, affine, words):
+    problems = broken(items, tmp_path, voxels, affine)
+    assert len(problems) == 1 and words in problems[0]
+    assert "sub-2, T1w" in problems[0] and "broken.nii.gz" in problems[0]
+
+
+def test_truncated_file_is_named(items, tmp_path):
+    whole = (tmp_path / "sub-1.nii.gz").read_bytes()
+    (tmp_path / "sub-1.nii.gz").write_bytes(whole[: len(whole) // 2])
+    (problem,) = check_images(items, ["T1w"], GRID)
+    assert "sub-1, T1w" in problem and "cannot be read" in problem
+
+
+def test_file_that_is_no_image_is_named(items, tmp_path):
+    (tmp_path / "sub-3.nii.gz").write_text("not an image")
+    (problem,) = check_images(items, ["T1w"], GRID)
+    assert "sub-3, T1w" in problem and "cannot be read" in problem
+
+
+def test_all_problems_come_at_once(items, tmp_path):
+    items[0]["T1w"] = save(tmp_path / "a.nii.gz", np.zeros(GRID))
+    items[3]["T1w"] = save(tmp_path / "b.nii.gz", np.full(GRID, np.nan))
+    assert len(check_images(items, ["T1w"], GRID)) == 2
+
+
+def test_grid_larger_than_the_network_is_refused_and_a_smaller_one_explained(items):
+    (problem,) = check_images(items, ["T1w"], (8, 8, 4))
+    assert "8 x 8 x 6, the network takes 8 x 8 x 4" in problem
+    assert "padded with zeros to 8 x 8 x 8" in explain_padding(GRID, (8, 8, 8))
+    assert explain_padding(GRID, GRID) == ""

@@ -1,0 +1,121 @@
+import json
+import shutil
+
+import pandas as pd
+import pytest
+
+from bundle.data.datalist import items_from_datalist, items_from_folder, read_participants, split_by_family
+from bundle.data.problems import InputProblems
+from tests.conftest import PATTERNS
+
+MODALITIES = ["T1w", "JAC"]
+
+
+@pytest.fixture
+def cohort(tiny_cohort, tmp_path):
+    """A copy to break."""
+    copy = tmp_path / "cohort"
+    shutil.copytree(tiny_cohort, copy, ignore=shutil.ignore_patterns("truth"))
+    return copy
+
+
+def rewrite(cohort, change):
+    table = pd.read_csv(cohort / "participants.tsv", sep="\t")
+    change(table).to_csv(cohort / "participants.tsv", sep="\t", index=False)
+
+
+def test_whole_families_are_split(tiny_cohort):
+    items = items_from_folder(tiny_cohort, PATTERNS, MODALITIES)
+    sections = split_by_family(items, 0.2, 0.2, seed=0)
+    families = [{item["family_id"] for item in sections[name]} for name in sections]
+    assert sum(len(members) for members in sections.values()) == len(items)
+    assert not families[0] & families[1] and not families[0] & families[2] and not families[1] & families[2]
+
+
+def test_split_follows_the_seed_only(tiny_cohort):
+    items = items_from_folder(tiny_cohort, PATTERNS, MODALITIES)
+    assert split_by_family(items, 0.2, 0.2, 0) == split_by_family(items, 0.2, 0.2, 0)
+    assert split_by_family(items, 0.2, 0.2, 0) != split_by_family(items, 0.2, 0.2, 1)
+
+
+def test_people_without_family_are_their_own(cohort):
+    rewrite(cohort, lambda table: table.drop(columns="family_id"))
+    assert read_participants(cohort)["family_id"].is_unique
+
+
+def test_too_few_families_are_refused(tiny_cohort):
+    items = [item | {"family_id": "one"} for item in items_from_folder(tiny_cohort, PATTERNS, MODALITIES)]
+    with pytest.raises(ValueError, match="1 families cannot fill"):
+        split_by_family(items, 0.2, 0.2, 0)
+
+
+def test_all_problems_of_a_folder_come_in_one_list(cohort):
+    (cohort / "sub-0002" / "sub-0002_JAC.nii.gz").unlink()
+    shutil.rmtree(cohort / "sub-0003")
+    shutil.copytree(cohort / "sub-0001", cohort / "sub-9999")
+    (cohort / "sub-9999" / "sub-0001_T1w.nii.gz").rename(cohort / "sub-9999" / "sub-9999_T1w.nii.gz")
+    with pytest.raises(InputProblems) as caught:
+        items_from_folder(cohort, PATTERNS, MODALITIES)
+    text = str(caught.value)
+    assert "sub-0002: no JAC" in text
+    assert "sub-0003: none of its files" in text
+    assert "sub-9999: has a T1w file but no row" in text
+
+
+def test_ids_that_stand_twice_are_named(cohort):
+    rewrite(cohort, lambda table: pd.concat([table, table.iloc[[4]]]))
+    with pytest.raises(InputProblems, match="'sub-0005' stands in 2 rows"):
+        read_participants(cohort)
+
+
+def test_table_without_id_column_is_refused(cohort):
+    rewrite(cohort, lambda table: table.rename(columns={"participant_id": "subject"}))
+    with pytest.raises(InputProblems, match="Expected a column participant_id"):
+        read_participants(cohort)
+
+
+def test_folder_without_table_is_refused(tmp_path):
+    with pytest.raises(InputProblems, match=r"participants.tsv is missing"):
+        read_participants(tmp_path)
+
+
+def test_unknown_modality_is_named_with_those_known(tiny_cohort):
+    with pytest.raises(InputProblems, match=r"Unknown modality 'T2w': .*'FA'"):
+        items_from_folder(tiny_cohort, PATTERNS, ["T1w", "T2w"])
+
+
+def datalist(tmp_path, tiny_cohort, sections):
+    file = tmp_path / "datalist.json"
+    content = {}
+    for section, people in sections.items():
+        content[section] = [
+            {
+                "participant_id": name,
+                "family_id": family,
+                **{m: str(tiny_cohort / PATTERNS[m].format(participant_id=name)) for m in MODALITIES},
+            }
+            for name, family in people
+        ]
+    file.write_text(json.dumps(content))
+    return file
+
+
+def test_monai_datalist_is_read_with_its_sections(tmp_path, tiny_cohort):
+    file = datalist(tmp_path, tiny_cohort, {"training": [("sub-0001", "a")], "test": [("sub-0002", "b")]})
+    sections = items_from_datalist(file, MODALITIES)
+    assert [item["participant_id"] for item in sections["test"]] == ["sub-0002"]
+    assert sections["validation"] == []
+
+
+def test_family_in_two_sections_is_refused(tmp_path, tiny_cohort):
+    file = datalist(tmp_path, tiny_cohort, {"training": [("sub-0001", "a")], "test": [("sub-0002", "a")]})
+    with pytest.raises(InputProblems, match="Family a is in test and training"):
+        items_from_datalist(file, MODALITIES)
+
+
+def test_datalist_problems_come_in_one_list(tmp_path, tiny_cohort):
+    file = datalist(tmp_path, tiny_cohort, {"training": [("sub-0001", "a"), ("sub-7777", "b")], "holdout": []})
+    with pytest.raises(InputProblems) as caught:
+        items_from_datalist(file, [*MODALITIES, "NDI"])
+    text = str(caught.value)
+    assert "unknown section 'holdout'" in text and "sub-7777: T1w is not at" in text and "sub-0001: no NDI" in text
