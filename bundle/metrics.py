@@ -144,24 +144,30 @@ class ContrastToNoiseRatio(CumulativeIterationMetric):
 
 
 class StructuralSimilarity(CumulativeIterationMetric):
-    """Structural similarity per person and modality, on the whole grid: MONAI's SSIM, modality by modality.
+    """Structural similarity per person and modality: MONAI's SSIM, modality by modality.
+
+    Outside the brain both images are set to the mean image, since nothing is reconstructed there.
 
     Args:
-        data_range: `(M,)` span of each modality's values.
+        mean_image: `(M, D, H, W)`; its span per modality is SSIM's data range.
+        mask: `(D, H, W)`.
         window: width of the Gaussian window in voxels.
 
     Source: Wang et al. (2004); `monai.metrics.SSIMMetric`.
     """
 
-    def __init__(self, data_range: Tensor, window: int = 7) -> None:
+    def __init__(self, mean_image: Tensor, mask: Tensor, window: int = 7) -> None:
         super().__init__()
+        self.mean_image, self.mask = mean_image.cpu(), mask.cpu() > 0
+        data_range = self.mean_image.amax(dim=(1, 2, 3)) - self.mean_image.amin(dim=(1, 2, 3))
         self.metrics = [
             SSIMMetric(spatial_dims=3, data_range=float(span), win_size=window, kernel_sigma=1.0) for span in data_range
         ]
 
     def _compute_tensor(self, y_pred: Tensor, y: Tensor | None = None, **kwargs: Any) -> Tensor:
+        drawn, images = (torch.where(self.mask, volume.cpu(), self.mean_image) for volume in (y_pred, y))
         columns = [
-            metric(y_pred[:, channel : channel + 1].cpu(), y[:, channel : channel + 1].cpu()).reshape(-1)
+            metric(drawn[:, channel : channel + 1], images[:, channel : channel + 1]).reshape(-1)
             for channel, metric in enumerate(self.metrics)
         ]
         for metric in self.metrics:

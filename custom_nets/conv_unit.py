@@ -20,10 +20,12 @@ class StandardConv3d(nn.Conv3d):
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: Sequence[int]) -> None:
-        super().__init__(in_channels, out_channels, tuple(kernel_size))
+        depth, height, width = kernel_size
+        super().__init__(in_channels, out_channels, (depth, height, width))
         self.same = same_padding(kernel_size)
         nn.init.kaiming_normal_(self.weight)
-        nn.init.zeros_(self.bias)
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
 
     def forward(self, volume: Tensor) -> Tensor:
         return F.conv3d(F.pad(volume, self.same), self.weight, self.bias)

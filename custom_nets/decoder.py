@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -45,7 +46,9 @@ class UpsamplingStage(nn.Module):
         )
 
     def forward(self, volume: Tensor, skips: list[Tensor]) -> Tensor:
-        return self.body(torch.cat([self.entry(volume), *skips], dim=1))
+        maps = [self.entry(volume)]
+        maps.extend(skips)
+        return self.body(torch.cat(maps, dim=1))
 
 
 class UpsamplingDecoder(nn.Module):
@@ -111,17 +114,16 @@ class UnfoldingDecoder(nn.Module):
         self, code_channels: int, out_channels: int, widths: Sequence[int], n_units: Sequence[int], norm: str
     ) -> None:
         super().__init__()
-        coarse_to_fine = list(zip(widths, n_units, strict=True))[::-1]
-        exits = [8 * width for width in widths[-2::-1]] + [out_channels]
+        head = PointwiseConv3d(widths[0], out_channels)
+        nn.init.zeros_(head.weight)
+        nn.init.zeros_(head.bias)
+        exits = [*[PointwiseConv3d(coarse, 8 * fine) for fine, coarse in pairwise(widths)][::-1], head]
         levels = [
-            [ResidualMidFlow3d(width, n, norm), PointwiseConv3d(width, width_out)]
-            for (width, n), width_out in zip(coarse_to_fine, exits, strict=True)
+            [ResidualMidFlow3d(width, n, norm), leave]
+            for width, n, leave in zip(widths[::-1], n_units[::-1], exits, strict=True)
         ]
         levels[0].insert(0, PointwiseConv3d(code_channels, widths[-1]))
         self.levels = nn.ModuleList(nn.Sequential(*level) for level in levels)
-        head = levels[-1][-1]
-        nn.init.zeros_(head.weight)
-        nn.init.zeros_(head.bias)
 
     def forward(self, code_map: Tensor) -> Tensor:
         volume = code_map

@@ -1,9 +1,8 @@
 """Autoencoders that fuse several volumes of a person into one code of 1536 values."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from math import prod
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -42,6 +41,8 @@ class FusionAutoencoder(nn.Module):
     Raises:
         ValueError: if the grid is not divisible by the stride, or there is no modality or one twice.
     """
+
+    grid_affine: Tensor
 
     def __init__(
         self,
@@ -134,7 +135,7 @@ class PaperFusionAutoencoder(FusionAutoencoder):
             raise ValueError(f"Expected skips to be 'none' or 'unet', got {skips!r}.")
         super().__init__(modalities, spatial_size, scaling, 2 ** len(widths), widths[-1])
         self.skips = skips
-        shared = dict(
+        shared: dict[str, Any] = dict(
             kernel_size=kernel_size,
             separable_mid_flow=separable_mid_flow,
             separable_units=separable_units,
@@ -149,8 +150,8 @@ class PaperFusionAutoencoder(FusionAutoencoder):
         )
         if scaling == "residual":
             for decoder in self.decoders:
-                nn.init.zeros_(decoder.head.weight)
-                nn.init.zeros_(decoder.head.bias)
+                for parameter in decoder.head.parameters():
+                    nn.init.zeros_(parameter)
 
     def encode_scaled(self, scaled: Tensor) -> tuple[Tensor, list[list[Tensor]]]:
         maps: list[Tensor] = []
@@ -189,6 +190,8 @@ class FoldedFusionAutoencoder(FusionAutoencoder):
 
     Source: fusion and code map of Dimitri et al. (2022); the rest is ours, see docs/method.md.
     """
+
+    modes: Tensor
 
     def __init__(
         self,

@@ -1,7 +1,5 @@
 """Intensity scaling that is fitted on training images once and travels inside the checkpoint."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 
 import torch
@@ -33,6 +31,13 @@ class ImageScaling(nn.Module):
     Raises:
         ValueError: for another `kind`.
     """
+
+    mean_image: Tensor
+    brain_mask: Tensor
+    base: Tensor
+    gain: Tensor
+    inverse_gain: Tensor
+    n_fitted: Tensor
 
     def __init__(self, kind: str, n_modalities: int, spatial_size: tuple[int, int, int]) -> None:
         super().__init__()

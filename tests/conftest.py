@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import monai.bundle
 import pytest
 import torch
+import yaml
 
 from bundle.data.cohort_writer import write_cohort
 from bundle.data.synthetic import CohortSettings
@@ -32,3 +35,53 @@ def tiny_cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def from_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
     """Configs are read from the bundle root."""
     monkeypatch.chdir(ROOT)
+
+
+TINY_NETWORK = {
+    "_target_": "custom_nets.FoldedFusionAutoencoder",
+    "modalities": "@modalities",
+    "spatial_size": "@spatial_size",
+    "widths": [16, 24],
+    "n_units": [1, 1],
+    "code_channels": 8,
+}
+
+
+def run_stage(run_id: str, output_dir: Path, overlay: dict[str, Any] | None = None, **overrides: Any) -> None:
+    """Run a stage as `python -m monai.bundle run` does, on the tiny cohort's grid with a tiny network.
+
+    `overlay` is a second config, for what options cannot do (`+key` appends to a list).
+    """
+    config = {"training": "train", "evaluating": "evaluate", "embedding": "inference"}[run_id]
+    options: dict[str, Any] = {"output_dir": str(output_dir), "spatial_size": [32, 32, 24], "network_def": TINY_NETWORK}
+    if run_id != "embedding":
+        options["progress"] = False
+    files = [f"configs/{config}.yaml"]
+    if overlay:
+        output_dir.mkdir(parents=True, exist_ok=True)
+        files.append(str(output_dir / "overlay.yaml"))
+        Path(files[1]).write_text(yaml.safe_dump(overlay))
+    monai.bundle.run(run_id=run_id, config_file=files, **(options | overrides))
+
+
+def train(cohort: Path, output_dir: Path, **overrides: Any) -> None:
+    """A short training run on the tiny cohort, in full precision."""
+    options = {"dataset_dir": str(cohort), "max_epochs": 4, "warmup_steps": 2, "amp": False}
+    run_stage("training", output_dir, **(options | overrides))
+
+
+def root_cause(error: BaseException) -> BaseException:
+    """What a config's layers of wrapping are around."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
+@pytest.fixture(scope="session")
+def trained(tiny_cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Results folder of a finished training run; copy before changing."""
+    output_dir = tmp_path_factory.mktemp("trained") / "output"
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.chdir(ROOT)
+        train(tiny_cohort, output_dir, max_epochs=12)
+    return output_dir

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -121,7 +122,7 @@ def _inspect(job: tuple[str, str, str]) -> ImageFacts:
     name, modality, path = job
     where = f"{name}, {modality}, {path}"
     try:
-        image = nib.load(path)
+        image: Any = nib.load(path)
         if image.ndim != 3:
             return ImageFacts(
                 problem=f"{where}: expected 3 axes, got {image.ndim} {image.shape}: extract the volume you mean."

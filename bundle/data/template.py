@@ -46,7 +46,7 @@ def load_brain_template(spacing_mm: float) -> BrainTemplate:
     shape = [extent / spacing_mm for extent in FIELD_OF_VIEW_MM]
     if any(size != round(size) for size in shape):
         raise ValueError(f"spacing_mm must divide {FIELD_OF_VIEW_MM} mm exactly, got {spacing_mm}: try 2, 3, 4 or 6.")
-    spatial_shape = tuple(round(size) for size in shape)
+    spatial_shape = (round(shape[0]), round(shape[1]), round(shape[2]))
     fine_spacing = spacing_mm / OVERSAMPLING
     fine_grid = (tuple(size * OVERSAMPLING for size in spatial_shape), _affine(fine_spacing))
 

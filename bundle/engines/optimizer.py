@@ -41,10 +41,12 @@ class MuonWithAdamW(torch.optim.Optimizer):
         self.param_groups = [group for part in self.parts for group in part.param_groups]
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:
-        """One step of each part."""
+    def step(self, closure: Any = None) -> Any:
+        """One step of each part; the closure is called once."""
+        loss = None if closure is None else closure()
         for part in self.parts:
-            part.step(closure)
+            part.step()
+        return loss
 
     def state_dict(self) -> dict[str, Any]:
         """The states of the parts."""

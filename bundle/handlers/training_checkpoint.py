@@ -55,7 +55,12 @@ class TrainingCheckpoint:
     ) -> None:
         self.folder = Path(folder)
         self.network = network
-        self.parts = {"network": network, "optimizer": optimizer, "lr_scheduler": lr_scheduler, "log": log}
+        self.parts: dict[str, Any] = {
+            "network": network,
+            "optimizer": optimizer,
+            "lr_scheduler": lr_scheduler,
+            "log": log,
+        }
         self.evaluator = evaluator
         self.settings = dict(settings)
         self.resume = resume

@@ -196,7 +196,7 @@ class EmbeddingWriter:
 
     def _write_reconstruction(self, name: str, reconstruction: np.ndarray) -> None:
         for modality, volume in zip(self.network.modalities, reconstruction, strict=True):
-            original = nib.load(self.items[name][modality])
+            original: Any = nib.load(self.items[name][modality])
             file = self.folder / "reconstructions" / name / f"{name}_{modality}_reconstruction.nii.gz"
             with atomic_path(file) as temporary:
                 nib.save(in_space_of(volume, original), temporary)
@@ -228,8 +228,9 @@ class EmbeddingEvaluator(SupervisedEvaluator):
 
     def _iteration(self, engine: SupervisedEvaluator, batchdata: dict[str, Any]) -> dict[str, Any]:
         output = super()._iteration(engine, batchdata)
+        encode: Any = engine.network.encode
         with engine.mode(engine.network):
-            output["embedding"] = engine.inferer(output["image"], engine.network.encode)
+            output["embedding"] = engine.inferer(output["image"], encode)
         return output
 
 

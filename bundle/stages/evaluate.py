@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from monai.data import CacheDataset
 from monai.engines import SupervisedEvaluator
 from monai.metrics import CumulativeIterationMetric
 from torch import Tensor
-from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
 from bundle.analysis.reconstruction import identifiability, pca_skill, skill, skill_per_person, swap_partners
@@ -62,12 +62,11 @@ def person_metrics(network: FusionAutoencoder) -> dict[str, CumulativeIterationM
     scaling = network.scaling
     mask = scaling.brain_mask.cpu()
     gain = scaling.gain.amax(dim=(1, 2, 3))
-    span = (scaling.mean_image.amax(dim=(1, 2, 3)) - scaling.mean_image.amin(dim=(1, 2, 3))).clamp_min(1e-6)
     metrics: dict[str, CumulativeIterationMetric] = {
         "mse_mask": MaskedMSE(gain, mask),
         "mse_grid": MaskedMSE(gain),
         "norm_diff": NormalisedDifference(mask),
-        "ssim": StructuralSimilarity(span),
+        "ssim": StructuralSimilarity(scaling.mean_image, mask),
     }
     shows_tissue = [m for m in TISSUE_MODALITIES if m in network.modalities]
     if shows_tissue:
@@ -82,8 +81,8 @@ def run_evaluation(
     recorder: ReconstructionRecorder,
     network: FusionAutoencoder,
     inferer: AutocastInferer,
-    held_out: Dataset,
-    training: Dataset,
+    held_out: CacheDataset,
+    training: CacheDataset,
     output_dir: str,
     device: torch.device,
 ) -> pd.DataFrame:
@@ -133,7 +132,7 @@ def run_evaluation(
 def _skills_of_changed_codes(
     network: FusionAutoencoder,
     inferer: AutocastInferer,
-    held_out: Dataset,
+    held_out: CacheDataset,
     families: Sequence[str],
     images: np.ndarray,
     device: torch.device,
@@ -211,7 +210,7 @@ def _people_table(
 def _draw_people(
     network: FusionAutoencoder,
     inferer: AutocastInferer,
-    held_out: Dataset,
+    held_out: CacheDataset,
     skills: np.ndarray,
     folder: Path,
     device: torch.device,

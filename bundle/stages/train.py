@@ -73,9 +73,11 @@ def run_training(trainer: SupervisedTrainer, output_dir: str) -> None:
     try:
         trainer.run()
     except KeyboardInterrupt:
-        kept = f"Everything up to epoch {trainer.state.epoch - 1} is in {folder / CHECKPOINT}"
-        kept = kept if (folder / CHECKPOINT).is_file() else "No epoch was complete, so nothing was kept"
-        logger.warning("Interrupted in epoch %d. %s; go on with --resume true.", trainer.state.epoch, kept)
+        if (folder / CHECKPOINT).is_file():
+            kept = f"Epochs 1 to {trainer.state.epoch - 1} are in {folder / CHECKPOINT}: go on with --resume true."
+        else:
+            kept = "No epoch was complete, so there is nothing to resume."
+        logger.warning("Interrupted in epoch %d. %s", trainer.state.epoch, kept)
         raise SystemExit(130) from None
 
 

@@ -16,8 +16,9 @@ def test_jacobian_determinant_of_an_analytic_warp():
     x, amplitude, frequency = coordinates(), 0.6, 0.25
     displacement = amplitude * torch.sin(frequency * x)
     expected = (1 + amplitude * frequency * torch.cos(frequency * x)).prod(dim=0)
+    # central differences of a sine fall short by (w h)^2 / 6 = 1 % of its slope, three times over
     inner = (slice(1, -1),) * 3
-    torch.testing.assert_close(jacobian_determinant(displacement)[inner], expected[inner], rtol=0, atol=5e-3)
+    torch.testing.assert_close(jacobian_determinant(displacement)[inner], expected[inner], rtol=0, atol=8e-3)
 
 
 def test_jacobian_determinant_of_an_affine_warp_is_its_determinant():

@@ -1,0 +1,28 @@
+import pytest
+import torch
+from ignite.engine import Engine
+
+from bundle.handlers.stop_on_nan import StopOnNan
+
+HEALTHY = torch.zeros(1, 2, 2, 2)
+
+
+def run(loss, images):
+    engine = Engine(lambda engine, batch: {"loss": torch.tensor(loss)})
+    StopOnNan().attach(engine)
+    names = [f"sub-{number}" for number in range(len(images))]
+    engine.run([{"participant_id": names, "image": torch.stack(images)}])
+
+
+def test_finite_loss_goes_on():
+    run(0.5, [HEALTHY])
+
+
+def test_person_whose_image_is_not_finite_is_named():
+    with pytest.raises(FloatingPointError, match="the image of sub-1 is not finite"):
+        run(float("nan"), [HEALTHY, HEALTHY / 0])
+
+
+def test_divergence_on_sound_images_names_the_learning_rate():
+    with pytest.raises(FloatingPointError, match="lower --learning_rate"):
+        run(float("inf"), [HEALTHY])

@@ -1,0 +1,196 @@
+import json
+import shutil
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from bundle.data.problems import InputProblems
+from bundle.encoder_hash import encoder_hash
+from bundle.stages.embed import in_space_of
+from custom_nets import FoldedFusionAutoencoder
+from tests.conftest import PATTERNS, root_cause, run_stage
+
+MODALITIES = ("T1w", "FA", "NDI", "JAC")
+
+
+@pytest.fixture
+def output_dir(trained, tmp_path):
+    """A results folder with a trained network and no embeddings yet."""
+    copy = tmp_path / "output"
+    shutil.copytree(trained, copy)
+    return copy
+
+
+def embed(output_dir, **options):
+    run_stage("embedding", output_dir, **options)
+    with np.load(output_dir / "4_embeddings" / "embeddings.npz") as content:
+        return {name: content[name] for name in content.files}
+
+
+def refused(output_dir, **options):
+    with pytest.raises(InputProblems) as caught:
+        try:
+            run_stage("embedding", output_dir, **options)
+        except RuntimeError as error:
+            raise root_cause(error) from None
+    return str(caught.value)
+
+
+def files_of(cohort, name):
+    return {m: str(cohort / PATTERNS[m].format(participant_id=name)) for m in MODALITIES}
+
+
+def test_folder_is_embedded_with_ids_hash_and_versions(output_dir, tiny_cohort):
+    content = embed(output_dir, dataset_dir=str(tiny_cohort))
+    assert content["embeddings"].shape == (24, 8 * 4 * 4 * 3)
+    assert np.isfinite(content["embeddings"]).all()
+    assert json.loads(str(content["versions"]))["monai"]
+    table = pd.read_csv(output_dir / "4_embeddings" / "embeddings.tsv", sep="\t", index_col="participant_id")
+    assert set(table["encoder_hash"]) == {str(content["encoder_hash"])}
+    assert np.allclose(table.drop(columns="encoder_hash").to_numpy(), content["embeddings"], rtol=1e-5, atol=1e-6)
+
+
+def test_one_person_alone_gets_the_embedding_of_the_group(output_dir, tiny_cohort, tmp_path):
+    group = embed(output_dir, dataset_dir=str(tiny_cohort))
+    shutil.rmtree(output_dir / "4_embeddings")
+    alone = embed(output_dir, files=files_of(tiny_cohort, "sub-0007"), participant_id="sub-0007")
+    row = list(group["participant_id"]).index("sub-0007")
+    assert np.allclose(alone["embeddings"][0], group["embeddings"][row], rtol=1e-4, atol=1e-5)
+
+
+def test_datalist_is_embedded(output_dir, tiny_cohort, tmp_path):
+    file = tmp_path / "people.json"
+    file.write_text(json.dumps({"test": [{"participant_id": "new", **files_of(tiny_cohort, "sub-0001")}]}))
+    assert list(embed(output_dir, dataset_dir=str(file))["participant_id"]) == ["new"]
+
+
+def test_people_in_the_table_are_left_and_new_ones_added(output_dir, tiny_cohort):
+    first = embed(output_dir, files=files_of(tiny_cohort, "sub-0007"), participant_id="sub-0007")
+    both = embed(output_dir, dataset_dir=str(tiny_cohort))
+    assert both["participant_id"][0] == "sub-0007" and len(set(both["participant_id"])) == 24
+    assert np.array_equal(both["embeddings"][0], first["embeddings"][0])
+
+
+def test_interrupted_embedding_keeps_what_it_has_and_goes_on(output_dir, tiny_cohort):
+    interrupt = {"+handlers": [{"_target_": "tests.stages.test_embed.InterruptAfter", "batches": 3}]}
+    with pytest.raises(SystemExit):
+        embed(output_dir, dataset_dir=str(tiny_cohort), batch_size=2, overlay=interrupt)
+    with np.load(output_dir / "4_embeddings" / "embeddings.npz") as content:
+        assert len(content["participant_id"]) == 6
+    assert len(embed(output_dir, dataset_dir=str(tiny_cohort))["participant_id"]) == 24
+
+
+class InterruptAfter:
+    def __init__(self, batches):
+        self.batches = batches
+
+    def attach(self, engine):
+        from ignite.engine import Events
+
+        engine.add_event_handler(Events.ITERATION_COMPLETED(once=self.batches), self)
+
+    def __call__(self, engine):
+        raise KeyboardInterrupt
+
+
+def test_embeddings_of_another_encoder_are_not_mixed_in(output_dir, tiny_cohort):
+    embed(output_dir, files=files_of(tiny_cohort, "sub-0001"))
+    weights = output_dir / "2_training" / "model.pt"
+    state = torch.load(weights, weights_only=True)
+    state["fusion.bias"] += 1
+    torch.save(state, weights)
+    before = (output_dir / "4_embeddings" / "embeddings.npz").read_bytes()
+    assert "different encoders live in different spaces" in refused(output_dir, dataset_dir=str(tiny_cohort))
+    assert (output_dir / "4_embeddings" / "embeddings.npz").read_bytes() == before
+
+
+def test_hash_follows_the_encoder_not_the_decoder():
+    network = FoldedFusionAutoencoder(["FA"], (32, 32, 24), (8, 16), (1, 1))
+    before = encoder_hash(network)
+    with torch.no_grad():
+        network.decoders[0].levels[0][0].weight += 1
+    assert encoder_hash(network) == before
+    with torch.no_grad():
+        network.encoders[0].levels[0][0].weight += 1
+    assert encoder_hash(network) != before
+
+
+def reoriented(path, target, axes):
+    image = nib.load(path)
+    transform = nib.orientations.ornt_transform(nib.io_orientation(image.affine), nib.orientations.axcodes2ornt(axes))
+    turned = image.as_reoriented(transform)
+    nib.save(turned, target)
+    return str(target)
+
+
+@pytest.mark.parametrize("axes", ["LPS", "ASR", "SAL"])
+def test_image_in_another_orientation_gives_the_same_code_and_its_own_space_back(
+    output_dir, tiny_cohort, tmp_path, axes
+):
+    straight = files_of(tiny_cohort, "sub-0004")
+    turned = {m: reoriented(path, tmp_path / f"{m}.nii.gz", axes) for m, path in straight.items()}
+    options = {"write_reconstructions": True}
+    embed(output_dir, files=straight, participant_id="straight", **options)
+    both = embed(output_dir, files=turned, participant_id="turned", **options)
+    assert np.allclose(both["embeddings"][0], both["embeddings"][1], rtol=1e-3, atol=1e-4)
+    folder = output_dir / "4_embeddings" / "reconstructions"
+    for modality in MODALITIES:
+        drawn = {w: nib.load(folder / w / f"{w}_{modality}_reconstruction.nii.gz") for w in ("straight", "turned")}
+        own = nib.load(turned[modality])
+        assert drawn["turned"].shape == own.shape and np.allclose(drawn["turned"].affine, own.affine)
+        back = nib.as_closest_canonical(drawn["turned"]).get_fdata()
+        assert np.allclose(back, drawn["straight"].get_fdata(), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("shape", [(32, 32, 24), (31, 30, 23)])
+@pytest.mark.parametrize("axes", ["RAS", "LPS", "PIR"])
+def test_reconstruction_round_trip_to_the_inputs_space(shape, axes):
+    rng = np.random.default_rng(0)
+    canonical = nib.Nifti1Image(rng.random(shape).astype(np.float32), np.diag([6.0, 6.0, 6.0, 1.0]))
+    transform = nib.orientations.ornt_transform(
+        nib.io_orientation(canonical.affine), nib.orientations.axcodes2ornt(axes)
+    )
+    original = canonical.as_reoriented(transform)
+    from monai.transforms import ResizeWithPadOrCrop
+
+    padded = ResizeWithPadOrCrop((32, 32, 24))(canonical.get_fdata(dtype=np.float32)[None])[0]
+    back = in_space_of(np.asarray(padded), original)
+    assert np.allclose(back.get_fdata(), original.get_fdata()) and np.allclose(back.affine, original.affine)
+
+
+def test_another_template_space_is_refused(output_dir, tiny_cohort, tmp_path):
+    files = files_of(tiny_cohort, "sub-0004")
+    for modality, path in files.items():
+        image = nib.load(path)
+        affine = image.affine.copy()
+        affine[2, 3] += 4
+        files[modality] = str(tmp_path / f"{modality}.nii.gz")
+        nib.save(nib.Nifti1Image(image.get_fdata(), affine), files[modality])
+    text = refused(output_dir, files=files)
+    assert "not in the template space of the training images" in text and "4 to mend" in text
+
+
+def test_modalities_that_the_network_lacks_or_needs_are_named(output_dir, tiny_cohort):
+    files = files_of(tiny_cohort, "sub-0004")
+    files["T2w"] = files.pop("T1w")
+    text = refused(output_dir, files=files)
+    assert "Unknown modality 'T2w'" in text and "no T1w given" in text
+
+
+def test_empty_folder_and_no_input_are_refused(output_dir, tmp_path):
+    assert "participants.tsv is missing" in refused(output_dir, dataset_dir=str(tmp_path))
+    assert "either --dataset_dir" in refused(output_dir)
+
+
+def test_embedding_follows_images_of_a_smaller_grid(output_dir, tiny_cohort, tmp_path):
+    files = files_of(tiny_cohort, "sub-0004")
+    whole = embed(output_dir, files=files, participant_id="whole")
+    for modality, path in files.items():
+        files[modality] = str(tmp_path / f"{modality}.nii.gz")
+        nib.save(nib.load(path).slicer[1:-1], files[modality])
+    both = embed(output_dir, files=files, participant_id="cropped")
+    # the two planes that were cut off are background
+    assert np.allclose(both["embeddings"][1], whole["embeddings"][0], rtol=1e-3, atol=1e-3)

@@ -1,0 +1,64 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from bundle.data.problems import InputProblems
+from tests.conftest import TINY_NETWORK, root_cause, run_stage
+
+
+@pytest.fixture(scope="module")
+def evaluated(trained):
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        from tests.conftest import ROOT
+
+        monkeypatch.chdir(ROOT)
+        run_stage("evaluating", trained)
+    return trained / "3_evaluation"
+
+
+def test_summary_has_every_figure_for_every_modality(evaluated):
+    summary = pd.read_csv(evaluated / "summary.tsv", sep="\t")
+    assert list(summary["modality"]) == ["T1w", "FA", "NDI", "JAC"]
+    figures = ["skill", "pca_skill", "pca_components", "skill_code_zeroed", "skill_code_mean", "skill_code_swapped"]
+    figures += ["mse_mask", "mse_grid", "norm_diff", "cnr_ratio", "ssim", "identifiability"]
+    assert np.isfinite(summary[figures].to_numpy()).all()
+    assert (summary["skill_code_swapped"] < summary["skill"]).all()
+    assert (summary["skill_code_mean"] < summary["skill"]).all()
+
+
+def test_people_table_agrees_with_the_summary(evaluated):
+    summary = pd.read_csv(evaluated / "summary.tsv", sep="\t").set_index("modality")
+    people = pd.read_csv(evaluated / "people.tsv", sep="\t")
+    assert people.groupby("modality").size().nunique() == 1
+    for figure in ("mse_mask", "ssim", "norm_diff"):
+        means = people.groupby("modality")[figure].mean()
+        assert np.allclose(means[summary.index], summary[figure], rtol=1e-4)
+
+
+def test_only_held_out_people_are_reported(evaluated, trained):
+    import json
+
+    sections = json.loads((trained / "1_prepared" / "datalist.json").read_text())
+    people = set(pd.read_csv(evaluated / "people.tsv", sep="\t")["participant_id"])
+    assert people == {item["participant_id"] for item in sections["test"]}
+
+
+def test_pictures_are_drawn(evaluated):
+    for name in ("reconstruction_median.png", "reconstruction_worst.png"):
+        assert (evaluated / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_weights_of_another_architecture_are_refused(trained):
+    with pytest.raises(InputProblems, match=r"model.pt does not fit: .* parts differ"):
+        try:
+            run_stage("evaluating", trained, network_def=TINY_NETWORK | {"widths": [8, 8]})
+        except RuntimeError as error:
+            raise root_cause(error) from None
+
+
+def test_nothing_trained_is_said(tmp_path):
+    with pytest.raises(InputProblems, match="run training first"):
+        try:
+            run_stage("evaluating", tmp_path)
+        except RuntimeError as error:
+            raise root_cause(error) from None

@@ -1,0 +1,187 @@
+import shutil
+
+import pandas as pd
+import pytest
+import torch
+from ignite.engine import Events
+
+from bundle.data.problems import InputProblems
+from tests.conftest import TINY_NETWORK, root_cause, run_stage, train
+
+MODALITIES = ("T1w", "FA", "NDI", "JAC")
+
+
+class InterruptAt:
+    """A handler that breaks a run off in the middle of an epoch, as Ctrl-C or a crash would."""
+
+    def __init__(self, epoch, error=KeyboardInterrupt):
+        self.epoch, self.error = epoch, error
+
+    def attach(self, engine):
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+
+    def __call__(self, engine):
+        if engine.state.epoch == self.epoch:
+            raise self.error
+
+
+def interrupt_at(epoch):
+    return {"+train::handlers": [{"_target_": "tests.stages.test_train.InterruptAt", "epoch": epoch}]}
+
+
+def log(output_dir):
+    return pd.read_csv(output_dir / "2_training" / "log.tsv", sep="\t")
+
+
+def test_training_beats_the_mean_image_for_every_modality(trained):
+    best = log(trained).sort_values("skill").iloc[-1]
+    for modality in MODALITIES:
+        assert best[f"skill_{modality}"] > 0
+
+
+def test_training_writes_weights_logs_and_pictures(trained):
+    folder = trained / "2_training"
+    for name in ("model.pt", "checkpoint.pt", "log.tsv", "learning_curve.png", "reconstruction.png"):
+        assert (folder / name).stat().st_size > 0
+    assert any((folder / "tensorboard").iterdir())
+    assert not list(folder.glob(".*"))
+
+
+def test_released_weights_are_plain_cpu_tensors_with_the_scaling(trained):
+    state = torch.load(trained / "2_training" / "model.pt", weights_only=True)
+    assert all(value.device.type == "cpu" for value in state.values())
+    assert int(state["scaling.n_fitted"]) > 10
+
+
+def test_end_of_training_says_what_was_written_and_what_is_next(tiny_cohort, tmp_path, capsys, caplog):
+    train(tiny_cohort, tmp_path, max_epochs=1)
+    said = caplog.text + capsys.readouterr().out
+    assert "model.pt" in said and "run evaluating --config_file configs/evaluate.yaml" in said
+
+
+def test_resumed_training_is_the_uninterrupted_one(tiny_cohort, tmp_path):
+    train(tiny_cohort, tmp_path / "whole")
+    with pytest.raises(SystemExit) as stopped:
+        train(tiny_cohort, tmp_path / "broken", overlay=interrupt_at(epoch=3))
+    assert stopped.value.code == 130
+    assert len(log(tmp_path / "broken")) == 2
+    train(tiny_cohort, tmp_path / "broken", resume=True)
+    whole, resumed = log(tmp_path / "whole"), log(tmp_path / "broken")
+    pd.testing.assert_frame_equal(whole.drop(columns="seconds"), resumed.drop(columns="seconds"))
+    states = [
+        torch.load(tmp_path / name / "2_training" / "model.pt", weights_only=True) for name in ("whole", "broken")
+    ]
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+def test_first_interrupted_epoch_leaves_nothing_half_written(tiny_cohort, tmp_path):
+    with pytest.raises(SystemExit):
+        train(tiny_cohort, tmp_path, overlay=interrupt_at(epoch=1))
+    assert not (tmp_path / "2_training" / "checkpoint.pt").exists()
+    train(tiny_cohort, tmp_path, max_epochs=1)
+
+
+def test_folder_with_another_run_is_refused_and_left_alone(trained, tiny_cohort):
+    before = (trained / "2_training" / "checkpoint.pt").read_bytes()
+    with pytest.raises(InputProblems, match="--resume true, or choose another --output_dir"):
+        try:
+            train(tiny_cohort, trained)
+        except RuntimeError as error:
+            raise root_cause(error) from None
+    assert (trained / "2_training" / "checkpoint.pt").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"learning_rate": 0.1}, "learning_rate: 0.005 then, 0.1 now"),
+        ({"network_def": TINY_NETWORK | {"widths": [16, 32]}}, "does not fit"),
+    ],
+)
+def test_resuming_with_something_else_is_refused(trained, tiny_cohort, tmp_path, changes, message):
+    shutil.copytree(trained, tmp_path / "copy")
+    with pytest.raises(InputProblems, match=message):
+        try:
+            train(tiny_cohort, tmp_path / "copy", resume=True, **({"max_epochs": 12} | changes))
+        except RuntimeError as error:
+            raise root_cause(error) from None
+
+
+def test_resuming_nothing_is_refused(tiny_cohort, tmp_path):
+    with pytest.raises(InputProblems, match=r"there is no .*checkpoint.pt"):
+        try:
+            train(tiny_cohort, tmp_path, resume=True)
+        except RuntimeError as error:
+            raise root_cause(error) from None
+
+
+def test_full_disk_keeps_the_checkpoint_before(tiny_cohort, tmp_path, monkeypatch):
+    save, calls = torch.save, []
+
+    def until_full(state, file):
+        calls.append(file)
+        if len(calls) > 2:  # model.pt and checkpoint.pt of epoch 1 fit
+            file.write_bytes(b"half")
+            raise OSError(28, "No space left on device")
+        save(state, file)
+
+    monkeypatch.setattr(torch, "save", until_full)
+    with pytest.raises(OSError, match="make room and go on with --resume true"):
+        try:
+            train(tiny_cohort, tmp_path)
+        except RuntimeError as error:
+            raise next(cause for cause in causes(error) if isinstance(cause, OSError)) from None
+    folder = tmp_path / "2_training"
+    assert torch.load(folder / "checkpoint.pt", weights_only=True)["epoch"] == 1
+    assert not list(folder.glob(".*"))
+
+
+def causes(error):
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
+def test_broken_cohort_stops_before_the_first_epoch_with_everything_said(tiny_cohort, tmp_path):
+    cohort = tmp_path / "cohort"
+    shutil.copytree(tiny_cohort, cohort, ignore=shutil.ignore_patterns("truth"))
+    for name in ("sub-0002", "sub-0005"):
+        file = cohort / name / f"{name}_FA.nii.gz"
+        file.write_bytes(file.read_bytes()[:2000])
+    with pytest.raises(InputProblems) as caught:
+        try:
+            train(cohort, tmp_path / "output")
+        except RuntimeError as error:
+            raise root_cause(error) from None
+    assert len(caught.value.problems) == 2
+    assert not (tmp_path / "output" / "2_training").exists()
+
+
+def test_missing_dataset_is_named(tmp_path):
+    with pytest.raises(InputProblems, match=r"--dataset_dir .*nowhere does not exist"):
+        try:
+            train(tmp_path / "nowhere", tmp_path / "output")
+        except RuntimeError as error:
+            raise root_cause(error) from None
+
+
+def test_one_modality_and_the_run_alias_work(tiny_cohort, tmp_path):
+    run_stage("training", tmp_path, dataset_dir=str(tiny_cohort), modalities=["JAC"], max_epochs=1)
+    assert (tmp_path / "2_training" / "model.pt").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("preset", ["network_paper", "network_release"])
+def test_paper_presets_train_through_the_config(tiny_cohort, tmp_path, preset):
+    run_stage(
+        "training",
+        tmp_path,
+        dataset_dir=str(tiny_cohort),
+        network_def=f"%configs/parts/{preset}.yaml",
+        spatial_size=[64, 64, 64],
+        modalities=["JAC", "NDI"],
+        loss="bce",
+        max_epochs=1,
+        batch_size=1,
+    )
+    assert torch.isfinite(torch.tensor(log(tmp_path)["loss"].iloc[-1]))

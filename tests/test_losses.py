@@ -1,0 +1,65 @@
+import pytest
+import torch
+
+from bundle.losses import ReconstructionLoss
+from custom_nets import FoldedFusionAutoencoder, PaperFusionAutoencoder
+
+
+@pytest.fixture
+def images():
+    torch.manual_seed(0)
+    volumes = torch.rand(6, 2, 32, 32, 24) * torch.tensor([1.0, 50.0]).view(2, 1, 1, 1) + 1
+    volumes[..., 0] = 0
+    return volumes
+
+
+def network(images, scaling="residual"):
+    if scaling == "residual":
+        built = FoldedFusionAutoencoder(["T1w", "FA"], (32, 32, 24), (8, 16), (1, 1))
+    else:
+        built = PaperFusionAutoencoder(["T1w", "FA"], (32, 32, 24), (4, 8, 32), (3, 3, 3))
+    built.fit_to_images(lambda: iter(images))
+    return built
+
+
+@pytest.mark.parametrize("kind", ["mse", "l1"])
+def test_perfect_reconstruction_costs_nothing(images, kind):
+    assert ReconstructionLoss(network(images), kind)(images, images) == 0
+
+
+def test_mean_image_costs_one_whatever_the_units(images):
+    built = network(images)
+    loss = ReconstructionLoss(built)(built.scaling.mean_image.expand_as(images), images)
+    assert loss == pytest.approx(1.0, abs=0.02)
+
+
+def test_background_does_not_count(images):
+    changed = images.clone()
+    changed[..., 0] = 1e6
+    assert ReconstructionLoss(network(images))(changed, images) == 0
+
+
+def test_weights_choose_what_counts(images):
+    built = network(images)
+    half_wrong = images.clone()
+    half_wrong[:, 1] += 1
+    assert ReconstructionLoss(built, modality_weights=[1.0, 0.0])(half_wrong, images) == 0
+
+
+def test_cross_entropy_is_least_at_the_image(images):
+    built = network(images, "min_max")
+    loss = ReconstructionLoss(built, "bce")
+    assert loss(images, images) < loss(built.scaling.mean_image.expand_as(images), images)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"kind": "ssim"}, "Expected loss"),
+        ({"kind": "bce"}, "min_max"),
+        ({"modality_weights": [1.0]}, "2 modality weights"),
+    ],
+)
+def test_bad_arguments_are_refused_in_words(images, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        ReconstructionLoss(network(images), **arguments)

@@ -1,0 +1,102 @@
+import numpy as np
+import pytest
+import torch
+
+from bundle.metrics import (
+    ContrastToNoiseRatio,
+    MaskedMSE,
+    NormalisedDifference,
+    ReconstructionSkill,
+    StructuralSimilarity,
+    skill_metrics,
+)
+from custom_nets import FoldedFusionAutoencoder
+
+GRID = (32, 32, 24)
+
+
+@pytest.fixture(scope="module")
+def images():
+    torch.manual_seed(0)
+    return torch.rand(5, 2, *GRID) + 1
+
+
+@pytest.fixture(scope="module")
+def network(images):
+    built = FoldedFusionAutoencoder(["T1w", "FA"], GRID, (8, 16), (1, 1))
+    built.fit_to_images(lambda: iter(images))
+    return built
+
+
+def aggregate(metric, drawn, images):
+    metric(drawn, images)
+    return metric.aggregate().numpy()
+
+
+def test_skill_is_one_for_the_image_and_zero_for_the_mean_image(network, images):
+    metric = ReconstructionSkill(network)
+    metric.update((images, images))
+    assert metric.compute() == 1
+    metric.reset()
+    metric.update((network.scaling.mean_image.expand_as(images), images))
+    assert metric.compute() == pytest.approx(0, abs=1e-6)
+
+
+def test_skill_of_batches_is_that_of_all_people_at_once(network, images):
+    drawn = images + 0.3 * torch.randn_like(images)
+    whole, parts = ReconstructionSkill(network), ReconstructionSkill(network)
+    whole.update((drawn, images))
+    parts.update((drawn[:2], images[:2]))
+    parts.update((drawn[2:], images[2:]))
+    assert whole.compute() == pytest.approx(parts.compute())
+
+
+def test_skill_has_one_metric_per_modality_and_their_mean(network, images):
+    drawn = images.clone()
+    drawn[:, 1] += 0.1
+    named = skill_metrics(network) | {"skill": ReconstructionSkill(network)}
+    for metric in named.values():
+        metric.update((drawn, images))
+    values = {name: metric.compute() for name, metric in named.items()}
+    assert values["skill_T1w"] == 1 and values["skill_FA"] < 1
+    assert values["skill"] == pytest.approx((values["skill_T1w"] + values["skill_FA"]) / 2)
+
+
+def test_masked_mse_is_per_person_and_modality_in_scaled_units(images):
+    drawn = images.clone()
+    drawn[2, 1] += 4
+    value = aggregate(MaskedMSE(torch.tensor([1.0, 2.0])), drawn, images)
+    expected = np.zeros((5, 2))
+    expected[2, 1] = 4
+    assert np.allclose(value, expected, atol=1e-5)
+
+
+def test_masked_mse_sees_the_mask_only(images):
+    mask = torch.zeros(GRID)
+    mask[:8] = 1
+    drawn = images.clone()
+    drawn[:, :, 8:] += 1
+    assert np.allclose(aggregate(MaskedMSE(torch.ones(2), mask), drawn, images), 0)
+
+
+def test_normalised_difference_of_nothing_is_one(images):
+    assert np.allclose(aggregate(NormalisedDifference(torch.ones(GRID)), 0 * images, images), 1)
+
+
+def test_contrast_to_noise_ratio_is_one_for_the_image_and_doubles_at_half_the_noise():
+    torch.manual_seed(0)
+    grey, white = torch.zeros(GRID, dtype=torch.bool), torch.zeros(GRID, dtype=torch.bool)
+    grey[:16], white[16:] = True, True
+    contrast = torch.where(white, 10.0, 0.0).expand(1, 1, *GRID)
+    noise = torch.randn(1, 1, *GRID)
+    metric = ContrastToNoiseRatio(grey, white)
+    assert np.allclose(aggregate(metric, contrast + noise, contrast + noise), 1)
+    metric.reset()
+    assert np.allclose(aggregate(metric, contrast + 0.5 * noise, contrast + noise), 2, rtol=0.02)
+
+
+def test_structural_similarity_is_one_for_the_image_and_less_for_noise(images):
+    metric = StructuralSimilarity(images.mean(0), torch.ones(GRID))
+    assert np.allclose(aggregate(metric, images, images), 1)
+    metric.reset()
+    assert (aggregate(metric, images + 0.3 * torch.randn_like(images), images) < 0.95).all()
