@@ -43,6 +43,7 @@ def reconstruction_picture(
     image: np.ndarray,
     reconstruction: np.ndarray,
     mean_image: np.ndarray,
+    brain_mask: np.ndarray,
     modalities: Sequence[str],
     title: str,
 ) -> Figure:
@@ -54,6 +55,7 @@ def reconstruction_picture(
         image: `(M, D, H, W)` in RAS orientation, own units.
         reconstruction: the same.
         mean_image: the same.
+        brain_mask: `(D, H, W)`; differences are shown inside it, where alone anything is reconstructed.
         modalities: M names.
         title: over the picture.
     """
@@ -66,7 +68,8 @@ def reconstruction_picture(
         original, drawn, mean = image[channel], reconstruction[channel], mean_image[channel]
         low, high = np.percentile(original, [0.5, 99.5])
         spread = max(float(np.percentile(np.abs(original - mean), 99)), 1e-12)
-        shown = [original, drawn, original - drawn, original - mean, drawn - mean]
+        differences = [np.where(brain_mask > 0, part, 0) for part in (original - drawn, original - mean, drawn - mean)]
+        shown = [original, drawn, *differences]
         for number, (axis, index) in enumerate(planes):
             row = axes[channel * len(planes) + number]
             for column, (panel, volume) in enumerate(zip(row, shown, strict=True)):

@@ -61,7 +61,7 @@ class CohortSettings:
     tissue_noise: float = 0.06
     tissue_scale_mm: float = 30.0
     bias_field: float = 0.05
-    measurement_noise: tuple[float, float, float] = (0.03, 0.016, 0.025)
+    measurement_noise: tuple[float, float, float] = (0.03, 0.013, 0.025)
     missing_items: float = 0.03
     missing_modalities: float = 0.0
 

@@ -22,7 +22,7 @@ class MuonWithAdamW(torch.optim.Optimizer):
         weight_decay: of the matrices; other parameters are not decayed.
     """
 
-    def __init__(self, params: Iterable[nn.Parameter], lr: float = 5e-3, weight_decay: float = 0.01) -> None:
+    def __init__(self, params: Iterable[nn.Parameter], lr: float = 5e-3, weight_decay: float = 0.1) -> None:
         everything = [parameter for parameter in params if parameter.requires_grad]
         matrices = [parameter for parameter in everything if parameter.ndim == 2]
         others = [parameter for parameter in everything if parameter.ndim != 2]

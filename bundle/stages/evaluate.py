@@ -225,6 +225,7 @@ def _draw_people(
             image.numpy(),
             drawn.numpy(),
             network.scaling.mean_image.cpu().numpy(),
+            network.scaling.brain_mask.cpu().numpy(),
             network.modalities,
             f"{person['participant_id']}: {word} of {len(skills)} held-out people, mean skill {skills[number]:.3f}",
         )

@@ -121,6 +121,7 @@ class TrainingReport:
             image[0].cpu().numpy(),
             drawn[0].cpu().numpy(),
             self.network.scaling.mean_image.cpu().numpy(),
+            self.network.scaling.brain_mask.cpu().numpy(),
             self.network.modalities,
             f"{person['participant_id']} (validation), drawn from {self.network.embedding_size} values",
         )
