@@ -5,7 +5,8 @@
 For each seed: draw the synthetic cohort of that seed (0 is the embedded default), train the default model with that
 seed, evaluate the test section once. Then read the truth: the noise ceiling per modality, and how well ridge
 regression predicts the true factors from the joint code and from the codes of networks that saw one modality only
-(five folds of whole families). Finished parts are not repeated. Prints Markdown tables and writes `honesty.tsv`.
+(five folds of whole families, over all people: the encoder saw the training people's images, never their factors).
+Finished parts are not repeated, interrupted ones resumed. Prints Markdown tables; writes `honesty.tsv`, `factors.tsv`.
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ def run(run_id: str, config: str, output_dir: Path, **options: object) -> float:
     for name, value in ({"output_dir": output_dir} | options).items():
         words += [f"--{name}", str(value)]
     started = time.perf_counter()
-    subprocess.run(words, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    output_dir.mkdir(parents=True, exist_ok=True)
+    with (output_dir / f"{run_id}.log").open("w") as log:
+        subprocess.run(words, check=True, stdout=log, stderr=subprocess.STDOUT)
     return time.perf_counter() - started
 
 
@@ -45,7 +48,9 @@ def train_and_embed(output_dir: Path, cohort: Path | None, **options: object) ->
     """Train unless that is done, embed everybody; training seconds (cohort included if it was drawn), or NaN."""
     seconds = float("nan")
     if not (output_dir / "2_training" / "reconstruction.png").is_file():
-        given = {} if cohort is None else {"dataset_dir": cohort}
+        given: dict[str, object] = {} if cohort is None else {"dataset_dir": cohort}
+        if (output_dir / "2_training" / "checkpoint.pt").is_file():
+            given["resume"] = "true"
         seconds = run("training", "train", output_dir, **given, **options)
     own = {name: value for name, value in options.items() if name == "modalities"}
     everybody = output_dir / "1_prepared" / "cohort" if cohort is None else cohort
@@ -112,6 +117,8 @@ def main() -> None:
 def report(table: pd.DataFrame, factor_rows: list[dict], output_dir: Path) -> None:
     """Print medians with ranges over seeds and write every figure."""
     table.to_csv(output_dir / "honesty.tsv", sep="\t", index=False)
+    factors = [{"seed": row["seed"], "code": row["code"], **dict(enumerate(row["r"], 1))} for row in factor_rows]
+    pd.DataFrame(factors).to_csv(output_dir / "factors.tsv", sep="\t", index=False)
     figures = ["skill", "pca_skill", "ceiling", "of_ceiling", "swap_loss", "identifiability"]
     print("\n| modality | " + " | ".join(figures) + " |\n|" + " --- |" * (len(figures) + 1))
     for modality in MODALITIES:

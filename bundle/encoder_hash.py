@@ -10,10 +10,10 @@ from custom_nets import FusionAutoencoder
 def encoder_hash(network: FusionAutoencoder) -> str:
     """Twelve hexadecimal digits of everything that an embedding depends on.
 
-    The SHA-256 of modalities, grid, and every weight and buffer outside the decoders. Codes with different hashes live
+    The SHA-256 of every weight and buffer outside the decoders; the network's signature is one of them. Codes with different hashes live
     in different spaces and must never be pooled.
     """
-    digest = hashlib.sha256(repr((network.modalities, network.spatial_size)).encode())
+    digest = hashlib.sha256()
     for name, value in sorted(network.state_dict().items()):
         if not name.startswith("decoders."):
             digest.update(name.encode())

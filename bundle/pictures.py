@@ -30,7 +30,7 @@ def learning_curve(rows: Sequence[Mapping[str, float]], modalities: Sequence[str
     figure = Figure(figsize=(10, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
     left.plot(epochs, [row["loss"] for row in rows], color="0.2", marker=".")
-    left.set(xlabel="epoch", ylabel="training loss (1 = mean image)", title="Loss", ylim=(0, None))
+    left.set(xlabel="epoch", ylabel="training loss", title="Loss", ylim=(0, None))
     for modality in modalities:
         right.plot(epochs, [row[f"skill_{modality}"] for row in rows], marker=".", label=modality)
     right.axhline(0, color="0.6", linewidth=1)

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 import ctypes
+import difflib
+import inspect
 import platform
+import re
 import sys
+from collections.abc import Sequence
 from types import TracebackType
 
+import monai.bundle
 import torch
+from monai.bundle import ConfigParser
 
 from bundle.data.problems import InputProblems
 
@@ -15,6 +22,7 @@ from bundle.data.problems import InputProblems
 def start_process(seed: int, deterministic: bool = False) -> None:
     """Seed torch, choose deterministic algorithms if asked (slower on GPUs), keep freed memory, speak plainly."""
     sys.excepthook = show_error
+    check_options(sys.argv[1:])
     torch.manual_seed(seed)
     torch.use_deterministic_algorithms(deterministic)
     keep_freed_memory()
@@ -46,3 +54,27 @@ def show_error(kind: type[BaseException], error: BaseException, traceback: Trace
     sys.__excepthook__(kind, error, traceback)
     if root is not error:
         print(f"\nCause: {type(root).__name__}: {root}", file=sys.stderr)
+
+
+def check_options(words: Sequence[str]) -> None:
+    """Refuse misspelt options of `python -m monai.bundle run`, which MONAI takes as new settings without a word.
+
+    Args:
+        words: of the command line; anything but that command is left alone.
+
+    Raises:
+        InputProblems: naming each unknown option and the nearest known one.
+    """
+    if "--config_file" not in words or "run" not in words[:1]:
+        return
+    value = words[words.index("--config_file") + 1]
+    names = ast.literal_eval(value) if value.startswith("[") else [value]
+    known = set(ConfigParser.load_config_files(names)) | set(inspect.signature(monai.bundle.run).parameters)
+    given = [re.split(r"=|::|#", word[2:])[0].replace("-", "_") for word in words if word.startswith("--")]
+    problems = []
+    for name in given:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            problems.append(f"Unknown option --{name}" + (f": did you mean --{near[0]}?" if near else "."))
+    if problems:
+        raise InputProblems("Command line", problems)

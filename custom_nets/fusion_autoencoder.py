@@ -1,6 +1,7 @@
 """Autoencoders that fuse several volumes of a person into one code of 1536 values."""
 
-from collections.abc import Callable, Iterable, Sequence
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import prod
 from typing import Any
 
@@ -30,9 +31,11 @@ class FusionAutoencoder(nn.Module):
         scaling: see `ImageScaling`.
         total_stride: by how much the encoder shrinks the grid.
         code_channels: channels of the code map.
+        architecture: every other argument that the weights mean nothing without; plain values.
 
     Attributes:
         scaling: see `ImageScaling`.
+        signature: JSON of what was built, as bytes, so that a checkpoint says which network it is of.
         grid_affine: `(4, 4)` voxel to world (RAS, mm) of the training images' grid, to refuse images of another space.
 
     Shapes: `(B, M, D, H, W)` in, the same out; codes are `(B, embedding_size)`, the code map
@@ -43,6 +46,7 @@ class FusionAutoencoder(nn.Module):
     """
 
     grid_affine: Tensor
+    signature: Tensor
 
     def __init__(
         self,
@@ -51,6 +55,7 @@ class FusionAutoencoder(nn.Module):
         scaling: str,
         total_stride: int,
         code_channels: int,
+        architecture: Mapping[str, Any],
     ) -> None:
         super().__init__()
         if not modalities or len(set(modalities)) != len(modalities):
@@ -66,6 +71,9 @@ class FusionAutoencoder(nn.Module):
         self.embedding_size = prod(self.code_shape)
         self.scaling = ImageScaling(scaling, len(self.modalities), self.spatial_size)
         self.register_buffer("grid_affine", torch.eye(4, dtype=torch.float64))
+        facts = {"network": type(self).__name__, "modalities": self.modalities, "spatial_size": self.spatial_size}
+        text = json.dumps({**facts, "scaling": scaling, **architecture})
+        self.register_buffer("signature", torch.tensor(list(text.encode()), dtype=torch.uint8))
 
     def forward(self, images: Tensor) -> Tensor:
         """Reconstruct: `(B, M, D, H, W)` to the same, in the images' units."""
@@ -133,7 +141,15 @@ class PaperFusionAutoencoder(FusionAutoencoder):
     ) -> None:
         if skips not in ("none", "unet"):
             raise ValueError(f"Expected skips to be 'none' or 'unet', got {skips!r}.")
-        super().__init__(modalities, spatial_size, scaling, 2 ** len(widths), widths[-1])
+        architecture = {
+            "widths": list(widths),
+            "kernel_size": list(kernel_size),
+            "separable_mid_flow": separable_mid_flow,
+            "separable_units": separable_units,
+            "skips": skips,
+            "norm": norm,
+        }
+        super().__init__(modalities, spatial_size, scaling, 2 ** len(widths), widths[-1], architecture)
         self.skips = skips
         shared: dict[str, Any] = dict(
             kernel_size=kernel_size,
@@ -202,13 +218,16 @@ class FoldedFusionAutoencoder(FusionAutoencoder):
         norm: str = "group",
         code_channels: int = 32,
     ) -> None:
-        super().__init__(modalities, spatial_size, "residual", STEM_STRIDE * 2 ** (len(widths) - 1), code_channels)
+        architecture = {"widths": list(widths), "n_units": list(n_units), "norm": norm, "code_channels": code_channels}
+        total_stride = STEM_STRIDE * 2 ** (len(widths) - 1)
+        super().__init__(modalities, spatial_size, "residual", total_stride, code_channels, architecture)
         self.stem_stride = STEM_STRIDE
         n_modalities, cell = len(self.modalities), STEM_STRIDE**3
         cells = [size // STEM_STRIDE for size in self.spatial_size]
         n_modes = len(BASIS_NAMES)
         self.register_buffer("modes", torch.zeros(n_modalities, *cells, n_modes, cell), persistent=False)
         self._refresh_modes()
+        self.register_load_state_dict_post_hook(lambda module, _: module._refresh_modes())
         self.encoders = nn.ModuleList(
             FoldingEncoder(n_modes * cell, widths, n_units, norm) for _ in range(n_modalities)
         )
@@ -250,9 +269,3 @@ class FoldedFusionAutoencoder(FusionAutoencoder):
         modes = template_basis(self.scaling.mean_image, self.scaling.brain_mask)
         cells = [space_to_depth(mode[:, None], self.stem_stride) for mode in modes]  # each (5, 64, D, H, W)
         self.modes.copy_(torch.stack([part.permute(2, 3, 4, 0, 1) for part in cells]))
-
-    def load_state_dict(self, state_dict, strict: bool = True, assign: bool = False):
-        """As in torch; modes are made anew from the loaded mean image."""
-        result = super().load_state_dict(state_dict, strict=strict, assign=assign)
-        self._refresh_modes()
-        return result

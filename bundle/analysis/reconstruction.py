@@ -6,6 +6,7 @@ people and M modalities. The mean image is then 0, so predicting it scores a ski
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -34,6 +35,8 @@ def pca_skill(training: np.ndarray, held_out: np.ndarray, max_components: int = 
     Returns:
         `(K,)`, entry k - 1 for k components.
     """
+    if len(training) < 2:
+        raise ValueError(f"PCA needs at least two training people, got {len(training)}.")
     centre = training.mean(axis=0)
     centred = (training - centre).astype(np.float64)
     values, vectors = np.linalg.eigh(centred @ centred.T)
@@ -60,7 +63,9 @@ def identifiability(residuals: np.ndarray, predicted: np.ndarray) -> np.ndarray:
 
 
 def swap_partners(family_ids: Sequence[str]) -> np.ndarray:
-    """For each person the row of somebody of another family, each used once where that is possible: `(N,)`.
+    """For each person the row of somebody of another family: `(N,)`.
+
+    Each person is used once, unless one family is more than half of all.
 
     Raises:
         ValueError: if all are of one family.
@@ -68,11 +73,11 @@ def swap_partners(family_ids: Sequence[str]) -> np.ndarray:
     families = np.asarray(family_ids)
     if len(set(families)) < 2:
         raise ValueError("Swapping codes needs people of at least two families.")
-    count = len(families)
-    # partners come from rolling the list: the first shift that parts every family, else the one that parts most
-    shifts = sorted(range(1, count), key=lambda shift: abs(shift - count // 2))
-    clashes = [np.sum(np.roll(families, shift) == families) for shift in shifts]
-    partners = np.roll(np.arange(count), shifts[int(np.argmin(clashes))])
+    order = np.argsort(families, kind="stable")
+    largest = max(Counter(families.tolist()).values())
+    partners = np.empty(len(families), dtype=int)
+    # in family order, a step as long as the largest family leaves every family
+    partners[order] = np.roll(order, -largest)
     for row in np.flatnonzero(families[partners] == families):
         partners[row] = np.flatnonzero(families != families[row])[0]
     return partners

@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 from bundle.data.datalist import Item
 from custom_nets import FusionAutoencoder
 
-AFFINE_TOLERANCE = 1e-3
+AFFINE_TOLERANCE = 2e-2
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,11 @@ class ImageFacts:
     shape: tuple[int, ...] = ()
     affine: np.ndarray | None = None
     problem: str = ""
+
+    @property
+    def rounded_affine(self) -> tuple[tuple[float, ...], ...]:
+        """The affine to a hundredth of a millimetre, to count by."""
+        return tuple(tuple(row) for row in np.round(np.asarray(self.affine), 2))
 
 
 def check_images(
@@ -50,7 +55,8 @@ def check_images(
     if not sound:
         return problems
     usual_shape = Counter(fact.shape for _, fact in sound).most_common(1)[0][0]
-    usual_affine = next(fact.affine for _, fact in sound if fact.shape == usual_shape)
+    affines = Counter(fact.rounded_affine for _, fact in sound if fact.shape == usual_shape)
+    usual_affine = np.array(affines.most_common(1)[0][0])
     for (name, modality, path), fact in sound:
         if fact.shape != usual_shape:
             problems.append(

@@ -41,6 +41,8 @@ def write_cohort(folder: str | Path, settings: CohortSettings, num_workers: int 
     _claim(folder, settings)
     if (folder / PARTICIPANTS).is_file():
         return
+    for leftover in [*folder.glob(".*.sub-*"), *(folder / TRUTH).glob(".*.sub-*")]:
+        shutil.rmtree(leftover)
     cohort = SyntheticCohort(settings)
     missing = [n for n, name in enumerate(cohort.population.participants.index) if not (folder / name).is_dir()]
     chunks = [missing[start : start + CHUNK] for start in range(0, len(missing), CHUNK)]

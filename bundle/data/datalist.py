@@ -93,24 +93,27 @@ def items_from_folder(folder: str | Path, patterns: Mapping[str, str], modalitie
     return items
 
 
-def items_from_datalist(
-    path: str | Path, modalities: Sequence[str], facts: Sequence[str] = ()
-) -> dict[str, list[Item]]:
+def items_from_datalist(path: str | Path, modalities: Sequence[str]) -> dict[str, list[Item]]:
     """Sections of a MONAI datalist JSON; relative paths are taken from the JSON's folder.
 
     Expected form: `{"training": [{"participant_id": "...", "family_id": "...", "T1w": "..."}, ...], "test": [...]}`;
-    `family_id` may be left out. Keys in `facts` are no sections.
+    `family_id` may be left out. Keys that hold no list of people (`name`, `numTraining`, ...) are no sections.
 
     Raises:
         InputProblems: for unknown sections, entries without id or a wanted modality, files that are not there, ids
             that stand twice.
     """
     path = Path(path)
-    content = json.loads(path.read_text())
+    try:
+        content = json.loads(path.read_text())
+    except json.JSONDecodeError as error:
+        raise InputProblems(f"Datalist {path}", [f"Not a JSON file ({error})."]) from error
+    if not isinstance(content, dict):
+        raise InputProblems(f"Datalist {path}", ["Expected an object with sections, got a bare list."])
     problems = [
         f"{path}: unknown section {name!r}, expected some of {SECTIONS}."
-        for name in content
-        if name not in (*SECTIONS, *facts)
+        for name, value in content.items()
+        if name not in SECTIONS and _is_list_of_people(value)
     ]
     sections: dict[str, list[Item]] = {}
     for section in SECTIONS:
@@ -120,7 +123,7 @@ def items_from_datalist(
             if not name:
                 problems.append(f"{path}: entry {number} of {section} has no participant_id.")
                 continue
-            item = {"participant_id": name, "family_id": str(entry.get("family_id", f"family of {name}"))}
+            item = {"participant_id": name, "family_id": str(entry.get("family_id") or f"family of {name}")}
             for modality in modalities:
                 if modality not in entry:
                     problems.append(f"{name}: no {modality} in {path}: it has {sorted(set(entry) - set(item))}.")
@@ -183,6 +186,10 @@ def straddling_families(sections: Mapping[str, Sequence[Item]]) -> list[str]:
     ]
 
 
+def _is_list_of_people(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(entry, dict) for entry in value)
+
+
 def _check_patterns(patterns: Mapping[str, str], modalities: Sequence[str]) -> None:
     problems = [
         f"Unknown modality {m!r}: `images` has patterns for {sorted(patterns)}."
@@ -207,6 +214,8 @@ def _ids_on_disk(folder: Path, pattern: str) -> set[str]:
     ids = set()
     for path in folder.glob(pattern.replace("{participant_id}", "*")):
         name = path.relative_to(folder).parts[depth]
+        if name.startswith("."):  # what an interrupted writer left
+            continue
         ids.add(name[len(before) : len(name) - len(after)] if after else name[len(before) :])
     return ids
 

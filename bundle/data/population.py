@@ -16,7 +16,8 @@ MODALITY_LOADINGS = pd.DataFrame(
     columns=[f"factor_{k + 1}" for k in range(N_FACTORS)],
 )
 
-HERITABILITY = 0.4
+SIBLING_CORRELATION = 0.4
+"""Identical twins correlate twice as much: heritability is twice this."""
 FAMILY_SIZES = {1: 0.25, 2: 0.35, 3: 0.25, 4: 0.15}
 MONOZYGOTIC_RATE, DIZYGOTIC_RATE = 0.25, 0.20
 AGE_EFFECT, SEX_EFFECT = 0.3, 0.4
@@ -133,9 +134,11 @@ def draw_population(
     stratum, offsets = _draw_strata(rng, len(set(family["family_id"])), n_strata, stratum_separation)
     member_of = pd.factorize(family["family_id"])[0]
     is_male = rng.random(n_subjects) < 0.47
-    is_male[family["twin_of"] >= 0] = is_male[family["twin_of"][family["twin_of"] >= 0]]
     age_years = rng.uniform(22, 36, n_subjects).round(1)
-    age_years[family["twin_of"] >= 0] = age_years[family["twin_of"][family["twin_of"] >= 0]]
+    second = np.flatnonzero(family["twin_of"] >= 0)
+    age_years[second] = age_years[family["twin_of"][second]]
+    identical = second[family["zygosity"][second] == "MZ"]
+    is_male[identical] = is_male[family["twin_of"][identical]]
 
     factors = offsets[member_of] + _heritable(rng, family, N_FACTORS)
     factors[:, 0] += AGE_EFFECT * (age_years - 29) / 4
@@ -206,17 +209,17 @@ def _draw_strata(
 
 
 def _heritable(rng: np.random.Generator, family: dict[str, np.ndarray], count: int) -> np.ndarray:
-    """`(N, count)` unit-variance values: siblings share `HERITABILITY`, identical twins twice as much."""
+    """`(N, count)` unit-variance values: siblings share `SIBLING_CORRELATION`, identical twins twice as much."""
     member_of = pd.factorize(family["family_id"])[0]
     shared = rng.standard_normal((member_of.max() + 1, count))[member_of]
     own = rng.standard_normal((len(member_of), count))
-    values = np.sqrt(HERITABILITY) * shared + np.sqrt(1 - HERITABILITY) * own
+    values = np.sqrt(SIBLING_CORRELATION) * shared + np.sqrt(1 - SIBLING_CORRELATION) * own
     second = np.flatnonzero((family["twin_of"] >= 0) & (family["zygosity"] == "MZ"))
     first = family["twin_of"][second]
-    genetic = np.sqrt(HERITABILITY) * shared[first] + np.sqrt(HERITABILITY) * own[first]
-    fresh = np.sqrt(1 - 2 * HERITABILITY) * rng.standard_normal((len(second), count))
+    genetic = np.sqrt(SIBLING_CORRELATION) * shared[first] + np.sqrt(SIBLING_CORRELATION) * own[first]
+    fresh = np.sqrt(1 - 2 * SIBLING_CORRELATION) * rng.standard_normal((len(second), count))
     # both twins get the same genetic part and a part of their own
-    values[first] = genetic + np.sqrt(1 - 2 * HERITABILITY) * rng.standard_normal((len(first), count))
+    values[first] = genetic + np.sqrt(1 - 2 * SIBLING_CORRELATION) * rng.standard_normal((len(first), count))
     values[second] = genetic + fresh
     return values
 

@@ -56,14 +56,17 @@ class CohortSettings:
     factor_warp_mm: float = 0.6
     private_warp_mm: float = 2.0
     private_scale_mm: float = 25.0
-    misregistration: float = 0.3
+    misregistration: float = 0.25
     factor_contrast: float = 0.03
     tissue_noise: float = 0.06
     tissue_scale_mm: float = 30.0
     bias_field: float = 0.05
-    measurement_noise: tuple[float, float, float] = (0.03, 0.013, 0.025)
+    measurement_noise: tuple[float, float, float] = (0.03, 0.012, 0.025)
     missing_items: float = 0.03
     missing_modalities: float = 0.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "measurement_noise", tuple(self.measurement_noise))  # YAML gives a list
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as JSON would give them back."""

@@ -14,11 +14,15 @@ from custom_nets import FusionAutoencoder
 
 
 def masked_residuals(network: FusionAutoencoder, images: Tensor) -> np.ndarray:
-    """`(B, M, D, H, W)` images to `(B, M, V)` residuals of the training mean image at the brain voxels, scaled."""
+    """`(B, M, D, H, W)` images to `(B, M, V)` residuals of the training mean image at the brain voxels.
+
+    Divided by one scale per modality, whatever the network's own scaling, so that voxels keep their weight.
+    """
     scaling = network.scaling
     inside = scaling.brain_mask > 0
-    residuals = (images.float() - scaling.mean_image) * scaling.inverse_gain
-    return residuals[:, :, inside].cpu().numpy()
+    scale = scaling.gain[:, inside].square().mean(dim=1).sqrt()
+    residuals = (images.float() - scaling.mean_image)[:, :, inside] / scale.view(-1, 1)
+    return residuals.cpu().numpy()
 
 
 class ReconstructionRecorder:

@@ -36,5 +36,5 @@ class StopOnNan:
         )
         raise FloatingPointError(
             f"Loss {loss} in epoch {engine.state.epoch}, iteration {engine.state.iteration}: {cause}. "
-            "The last checkpoint is from before; --resume true goes on from it."
+            "Start again in another --output_dir; resuming would come to the same batch."
         )

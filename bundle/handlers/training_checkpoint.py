@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -91,8 +92,7 @@ class TrainingCheckpoint:
     def restore(self, engine: Engine) -> None:
         """Take everything up where `checkpoint.pt` left it."""
         file = self.folder / CHECKPOINT
-        device = next(self.network.parameters()).device
-        state = torch.load(file, map_location=device, weights_only=True)
+        state = torch.load(file, map_location="cpu", weights_only=True)  # each part moves its own to its device
         differing = [
             f"{key}: {state['settings'].get(key)} then, {value} now"
             for key, value in self.settings.items()
@@ -113,27 +113,34 @@ class TrainingCheckpoint:
 
 
 def check_fits(network: FusionAutoencoder, state: Mapping[str, torch.Tensor], file: str) -> None:
-    """Refuse weights of another architecture, grid or modality count in one sentence.
+    """Refuse weights of another architecture, grid or list of modalities in one sentence.
 
     Raises:
-        InputProblems: naming the file, the network, and the first parts that differ.
+        InputProblems: naming the file and all that differs.
     """
-    own = {name: tuple(value.shape) for name, value in network.state_dict().items()}
-    other = {name: tuple(value.shape) for name, value in state.items()}
-    if own == other:
+    expected, found = _signature(network.state_dict()), _signature(state)
+    if expected == found:
         return
-    grid = other.get("scaling.mean_image")
-    built = f"{type(network).__name__} for {', '.join(network.modalities)} on {network.spatial_size}"
-    found = f"{grid[0]} modalities on {grid[1:]}" if grid else "no network of this bundle"
-    names = sorted(name for name in own.keys() | other.keys() if own.get(name) != other.get(name))
-    raise InputProblems(
-        "Network",
-        [
-            f"{file} does not fit: expected the weights of {built}, got {found}; {len(names)} parts differ, first "
-            f"{names[0]}: {own.get(names[0], 'absent')} in the network, {other.get(names[0], 'absent')} in the file. "
-            "Use the --network_def, --modalities and --spatial_size that it was trained with."
-        ],
-    )
+    if not found:
+        problem = f"{file} holds no weights of this bundle's networks."
+    else:
+        differing = [
+            f"{key}: {found.get(key)} in the file, {expected.get(key)} in the configuration"
+            for key in dict.fromkeys([*expected, *found])
+            if expected.get(key) != found.get(key)
+        ]
+        problem = (
+            f"{file} does not fit ({'; '.join(differing)}): use the --network_def, --modalities and --spatial_size "
+            "that it was trained with."
+        )
+    raise InputProblems("Network", [problem])
+
+
+def _signature(state: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+    """What `FusionAutoencoder.signature` says in a state dictionary."""
+    if "signature" not in state:
+        return {}
+    return json.loads(bytes(state["signature"].tolist()).decode())
 
 
 def _write(state: Mapping[str, Any], file: Path) -> None:

@@ -1,4 +1,4 @@
-"""The record of a run: progress bar, one table row per epoch, pictures at the end."""
+"""The record of a run: a progress bar and one table row per epoch."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class TrainingLog:
     The progress bar counts iterations of the whole run, so its remaining time is that of the run.
 
     Args:
-        file: the table, rewritten after every epoch; the learning curve goes beside it as PNG.
+        folder: where `log.tsv` is rewritten after every epoch.
         evaluator: whose metrics are shown and kept, as they stand when an epoch ends.
         optimizer: whose learning rate is kept.
         progress: show the bar.
     """
 
-    def __init__(self, file: str, evaluator: Engine, optimizer: torch.optim.Optimizer, progress: bool = True) -> None:
-        self.file = Path(file)
+    def __init__(self, folder: str, evaluator: Engine, optimizer: torch.optim.Optimizer, progress: bool = True) -> None:
+        self.file = Path(folder) / "log.tsv"
         self.evaluator = evaluator
         self.optimizer = optimizer
         self.progress = progress
@@ -46,20 +46,21 @@ class TrainingLog:
 
     def attach(self, engine: Engine) -> None:
         """Follow a trainer; attach after the handler that validates."""
-        engine.add_event_handler(Events.STARTED, self._start)
         engine.add_event_handler(Events.EPOCH_STARTED, self._start_epoch)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._iterate)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._end_epoch)
         engine.add_event_handler(Events.COMPLETED, self._close)
         engine.add_event_handler(Events.EXCEPTION_RAISED, self._close_and_raise)
 
-    def _start(self, engine: Engine) -> None:
-        total = engine.state.max_epochs * engine.state.epoch_length
-        self._bar = tqdm(
-            total=total, initial=engine.state.iteration, desc="Training", unit="batch", disable=not self.progress
-        )
-
     def _start_epoch(self, engine: Engine) -> None:
+        if self._bar is None:  # not before: a resumed run knows its epoch only now
+            self._bar = tqdm(
+                total=engine.state.max_epochs * engine.state.epoch_length,
+                initial=engine.state.iteration,
+                desc="Training",
+                unit="batch",
+                disable=not self.progress,
+            )
         self._losses = []
         self._started = time.perf_counter()
 
@@ -89,7 +90,8 @@ class TrainingLog:
         return values
 
     def _close(self, engine: Engine) -> None:
-        self._bar.close()
+        if self._bar is not None:
+            self._bar.close()
 
     def _close_and_raise(self, engine: Engine, error: BaseException) -> None:
         if self._bar is not None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import platform
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,12 +19,14 @@ import pandas as pd
 import torch
 from ignite.engine import Engine, Events
 from monai.engines import SupervisedEvaluator
+from torch import Tensor
 
 from bundle.data.atomic import atomic_path
 from bundle.data.check import check_against_network
 from bundle.data.datalist import Item, items_from_datalist, items_from_folder
 from bundle.data.problems import InputProblems
 from bundle.encoder_hash import encoder_hash
+from bundle.engines.inferer import AutocastInferer
 from bundle.paths import EMBEDDINGS, stage_folder
 from custom_nets import FusionAutoencoder
 
@@ -36,10 +40,11 @@ def new_people(
     images: Mapping[str, str],
     dataset_dir: str | None = None,
     files: Mapping[str, str] | None = None,
-    participant_id: str = "sub-01",
+    participant_id: str | None = None,
+    write_reconstructions: bool = False,
     num_workers: int = 2,
 ) -> list[Item]:
-    """Who is to be embedded, checked against the network; people who are in the table already are left out.
+    """Who is to be embedded, checked against the network; people who have all that is asked for are left out.
 
     Args:
         network: trained.
@@ -48,20 +53,36 @@ def new_people(
         dataset_dir: cohort folder or datalist JSON (all its sections).
         files: modality -> path of one person's image, instead of `dataset_dir`.
         participant_id: of that person.
+        write_reconstructions: people in the table whose reconstructions are not there yet are drawn too.
         num_workers: threads that check.
 
     Raises:
-        InputProblems: with everything that cannot be embedded and how to mend it.
+        InputProblems: with everything that cannot be embedded and how to mend it, or if the one person of `files` is in
+            the table already.
     """
-    if (dataset_dir is None) == (files is None):
+    if (dataset_dir is None) == (files is None) or (files is None) != (participant_id is None):
         raise InputProblems(
-            "Input", ["Give either --dataset_dir (a folder or a datalist JSON) or --files '{T1w: ..., FA: ...}'."]
+            "Input",
+            [
+                "Give either --dataset_dir (a folder or a datalist JSON), or --files \"{'T1w': 't1.nii.gz', ...}\" with "
+                "--participant_id."
+            ],
         )
     items = _find(network.modalities, images, dataset_dir, files, participant_id)
     if not items:
         raise InputProblems("Input", [f"{dataset_dir} lists nobody: expected at least one person."])
-    known = read_embeddings(stage_folder(output_dir, EMBEDDINGS), encoder_hash(network))
-    new = [item for item in items if item["participant_id"] not in known.index]
+    folder = stage_folder(output_dir, EMBEDDINGS)
+    known = read_embeddings(folder, encoder_hash(network))
+    new = [
+        item
+        for item in items
+        if item["participant_id"] not in known.index
+        or (write_reconstructions and not reconstruction_folder(folder, item["participant_id"]).is_dir())
+    ]
+    if files is not None and not new:
+        raise InputProblems(
+            "Embeddings", [f"{participant_id} is in {folder}/{TABLE}.tsv already: give another --participant_id."]
+        )
     if len(new) < len(items):
         logger.info(
             "%d of %d people are in the table already and are left as they are.", len(items) - len(new), len(items)
@@ -77,9 +98,9 @@ def _find(
     images: Mapping[str, str],
     dataset_dir: str | None,
     files: Mapping[str, str] | None,
-    participant_id: str,
+    participant_id: str | None,
 ) -> list[Item]:
-    if files is not None:
+    if files is not None and participant_id is not None:
         problems = [
             f"Unknown modality {m!r}: this network knows {', '.join(modalities)}." for m in files if m not in modalities
         ]
@@ -126,10 +147,24 @@ def read_embeddings(folder: Path, expected_hash: str | None = None) -> pd.DataFr
         return pd.DataFrame(content["embeddings"], index=pd.Index(content["participant_id"], name="participant_id"))
 
 
-class EmbeddingWriter:
-    """Collects the embeddings of an evaluator's run; writes `embeddings.tsv` and `.npz` with what made them.
+class EncodingInferer(AutocastInferer):
+    """Gives the embedding `(B, embedding_size)` as the prediction; nothing is decoded."""
 
-    Written whole every 30 seconds and at the end, also when the run is broken off, so that the next run goes on there.
+    def __call__(self, inputs: Tensor, network: Any, *args: Any, **kwargs: Any) -> Tensor:
+        """Encode a batch `(B, M, D, H, W)`."""
+        return super().__call__(inputs, network.encode, *args, **kwargs)
+
+
+def reconstruction_folder(folder: Path, name: str) -> Path:
+    """Where the reconstructions of a person are."""
+    return folder / "reconstructions" / name
+
+
+class EmbeddingWriter:
+    """Collects the embeddings of an evaluator's run; writes `embeddings.npz` and `.tsv` with what made them.
+
+    The NPZ is written whole every 30 seconds, both at the end, also when the run is broken off, so that the next run
+    goes on there.
 
     Args:
         network: the encoder.
@@ -153,7 +188,7 @@ class EmbeddingWriter:
         self._last_write = 0.0
 
     def attach(self, engine: Engine) -> None:
-        """Follow an evaluator that does not decollate."""
+        """Follow an evaluator that does not decollate and has an `EncodingInferer`."""
         engine.add_event_handler(Events.STARTED, self._start)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._add)
         engine.add_event_handler(Events.COMPLETED, self.write)
@@ -164,16 +199,26 @@ class EmbeddingWriter:
     @torch.no_grad()
     def _add(self, engine: Engine) -> None:
         names = list(engine.state.batch["participant_id"])
-        codes = engine.state.output["embedding"].cpu().numpy()
-        self._pending.append(pd.DataFrame(codes, index=pd.Index(names, name="participant_id")))
+        codes = pd.DataFrame(engine.state.output["pred"].cpu().numpy(), index=pd.Index(names, name="participant_id"))
+        self._pending.append(codes[~codes.index.isin(self.table.index)])
         if self.write_reconstructions:
-            for name, reconstruction in zip(names, engine.state.output["pred"].cpu().numpy(), strict=True):
+            drawn = AutocastInferer(amp=False)(engine.state.output["image"], self.network).cpu().numpy()
+            for name, reconstruction in zip(names, drawn, strict=True):
                 self._write_reconstruction(name, reconstruction)
         if time.monotonic() - self._last_write > self.seconds_between:
-            self.write(engine)
+            self._write_arrays()
 
     def write(self, engine: Engine | None = None) -> None:
-        """Write all embeddings so far."""
+        """Write all embeddings so far, as arrays and as a table."""
+        self._write_arrays()
+        if not len(self.table):
+            return
+        values = self.table.set_axis([f"e{number:04d}" for number in range(self.table.shape[1])], axis=1)
+        values.insert(0, "encoder_hash", self.hash)
+        with atomic_path(self.folder / f"{TABLE}.tsv") as temporary:
+            values.to_csv(temporary, sep="\t", float_format="%.7g")
+
+    def _write_arrays(self) -> None:
         if self._pending:
             self.table = pd.concat([part for part in [self.table, *self._pending] if len(part)])
             self._pending = []
@@ -188,18 +233,19 @@ class EmbeddingWriter:
                 modalities=np.array(self.network.modalities),
                 versions=json.dumps(software_versions()),
             )
-        values = self.table.set_axis([f"e{number:04d}" for number in range(self.table.shape[1])], axis=1)
-        values.insert(0, "encoder_hash", self.hash)
-        with atomic_path(self.folder / f"{TABLE}.tsv") as temporary:
-            values.to_csv(temporary, sep="\t", float_format="%.7g")
         self._last_write = time.monotonic()
 
     def _write_reconstruction(self, name: str, reconstruction: np.ndarray) -> None:
-        for modality, volume in zip(self.network.modalities, reconstruction, strict=True):
-            original: Any = nib.load(self.items[name][modality])
-            file = self.folder / "reconstructions" / name / f"{name}_{modality}_reconstruction.nii.gz"
-            with atomic_path(file) as temporary:
-                nib.save(in_space_of(volume, original), temporary)
+        target = reconstruction_folder(self.folder, name)
+        temporary = target.with_name(f".{os.getpid()}.{name}")
+        temporary.mkdir(parents=True, exist_ok=True)
+        try:
+            for modality, volume in zip(self.network.modalities, reconstruction, strict=True):
+                original: Any = nib.load(self.items[name][modality])
+                nib.save(in_space_of(volume, original), temporary / f"{name}_{modality}_reconstruction.nii.gz")
+            temporary.replace(target)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def in_space_of(volume: np.ndarray, original: nib.Nifti1Image) -> nib.Nifti1Image:
@@ -221,17 +267,6 @@ def software_versions() -> dict[str, str]:
         "numpy": np.__version__,
         "nibabel": nib.__version__,
     }
-
-
-class EmbeddingEvaluator(SupervisedEvaluator):
-    """MONAI's evaluator, with the embedding beside the prediction: output `embedding` is `(B, embedding_size)`."""
-
-    def _iteration(self, engine: SupervisedEvaluator, batchdata: dict[str, Any]) -> dict[str, Any]:
-        output = super()._iteration(engine, batchdata)
-        encode: Any = engine.network.encode
-        with engine.mode(engine.network):
-            output["embedding"] = engine.inferer(output["image"], encode)
-        return output
 
 
 def run_embedding(evaluator: SupervisedEvaluator, writer: EmbeddingWriter) -> None:

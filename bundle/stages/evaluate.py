@@ -61,10 +61,9 @@ def person_metrics(network: FusionAutoencoder) -> dict[str, CumulativeIterationM
     """The per-person metrics that fit the network's modalities."""
     scaling = network.scaling
     mask = scaling.brain_mask.cpu()
-    gain = scaling.gain.amax(dim=(1, 2, 3))
     metrics: dict[str, CumulativeIterationMetric] = {
-        "mse_mask": MaskedMSE(gain, mask),
-        "mse_grid": MaskedMSE(gain),
+        "mse_mask": MaskedMSE(scaling.inverse_gain, mask),
+        "mse_grid": MaskedMSE(scaling.inverse_gain),
         "norm_diff": NormalisedDifference(mask),
         "ssim": StructuralSimilarity(scaling.mean_image, mask),
     }
@@ -72,7 +71,9 @@ def person_metrics(network: FusionAutoencoder) -> dict[str, CumulativeIterationM
     if shows_tissue:
         mean_image = scaling.mean_image[network.modalities.index(shows_tissue[0])].cpu().numpy()
         grey, white = grey_and_white_matter(mean_image, mask.numpy() > 0)
-        metrics["cnr_ratio"] = ContrastToNoiseRatio(torch.from_numpy(grey), torch.from_numpy(white))
+        metrics["cnr_ratio"] = ContrastToNoiseRatio(
+            torch.from_numpy(grey), torch.from_numpy(white), [m in TISSUE_MODALITIES for m in network.modalities]
+        )
     return metrics
 
 
@@ -114,7 +115,10 @@ def run_evaluation(
             for number in range(len(training))
         ]
     )
-    curves = np.stack([pca_skill(training_residuals[:, m], images[:, m]) for m in range(len(network.modalities))])
+    per_map = [pca_skill(training_residuals[:, m], images[:, m]) for m in range(len(network.modalities))]
+    longest = max(len(curve) for curve in per_map)
+    # a map that has fewer components than the others gains nothing beyond its last
+    curves = np.stack([np.pad(curve, (0, longest - len(curve)), mode="edge") for curve in per_map])
     nearest = identifiability(images, drawn)
     summary = _summarise(network, recorder, images, drawn, variants, curves, nearest)
     folder = stage_folder(output_dir, EVALUATION)
@@ -251,6 +255,7 @@ def _words(
             f"{verdict} Reconstructions nearest to their own image: {nearest.sum()} of {len(nearest)}.",
             f"Written: {folder}/summary.tsv, people.tsv, pca_curve.tsv, reconstruction_median.png, "
             "reconstruction_worst.png",
-            "Next: python -m monai.bundle run embedding --config_file configs/inference.yaml",
+            "Next, for people of your own: python -m monai.bundle run embedding --config_file configs/inference.yaml "
+            "--dataset_dir FOLDER (and the options given here)",
         ]
     )

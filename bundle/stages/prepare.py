@@ -24,8 +24,6 @@ from bundle.data.synthetic import CohortSettings
 from bundle.paths import COHORT, DATALIST, PREPARED, stage_folder
 
 logger = logging.getLogger(__name__)
-FACTS = ("dataset_dir", "modalities", "spatial_size", "files")
-"""What the datalist says beside its sections."""
 
 
 def prepare(
@@ -94,7 +92,7 @@ def prepared_sections(output_dir: str, modalities: Sequence[str]) -> dict[str, l
     file = stage_folder(output_dir, PREPARED) / DATALIST
     if not file.is_file():
         raise InputProblems("Results folder", [f"No {file}: run training first, or give its --output_dir."])
-    return items_from_datalist(file, modalities, facts=FACTS)
+    return items_from_datalist(file, modalities)
 
 
 def _read(
@@ -106,7 +104,13 @@ def _read(
     seed: int,
 ) -> dict[str, list[Item]]:
     if source.is_file():
-        return items_from_datalist(source, modalities)
+        sections = items_from_datalist(source, modalities)
+        empty = [name for name, items in sections.items() if not items]
+        if empty:
+            raise InputProblems(
+                f"Datalist {source}", [f"Nobody in {name}: training needs all of {SECTIONS}." for name in empty]
+            )
+        return sections
     items = items_from_folder(source, images, modalities)
     return split_by_family(items, validation_fraction, test_fraction, seed)
 

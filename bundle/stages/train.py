@@ -37,6 +37,7 @@ def start_run(output_dir: str, seed: int, resume: bool, deterministic: bool) -> 
     Raises:
         InputProblems: if a run is there and was not to be resumed, or the other way round.
     """
+    start_process(seed, deterministic)
     checkpoint = stage_folder(output_dir, TRAINING) / CHECKPOINT
     if checkpoint.is_file() and not resume:
         raise InputProblems(
@@ -45,7 +46,6 @@ def start_run(output_dir: str, seed: int, resume: bool, deterministic: bool) -> 
         )
     if resume and not checkpoint.is_file():
         raise InputProblems("Results folder", [f"--resume true, but there is no {checkpoint}: start without it."])
-    start_process(seed, deterministic)
 
 
 def fit_network(network: FusionAutoencoder, dataset: CacheDataset, device: torch.device) -> FusionAutoencoder:
@@ -140,6 +140,7 @@ def closing_words(folder: Path, rows: Sequence[Mapping[str, Any]], modalities: S
             f"  {folder / BEST_MODEL}   the best weights, with scaling, mean image and brain mask",
             f"  {folder / CHECKPOINT}   the last state, for --resume true",
             f"  {folder / 'log.tsv'}, tensorboard/, learning_curve.png, reconstruction.png",
-            "Next: python -m monai.bundle run evaluating --config_file configs/evaluate.yaml",
+            "Next: python -m monai.bundle run evaluating --config_file configs/evaluate.yaml "
+            f"--output_dir {folder.parent}",
         ]
     )

@@ -60,6 +60,11 @@ def test_codes_are_swapped_with_another_family_only():
         swap_partners(["a", "a"])
 
 
+def test_everybody_is_used_once_where_no_family_is_most_of_all():
+    partners = swap_partners(["a", "a", "b", "c", "b"])
+    assert sorted(partners) == [0, 1, 2, 3, 4]
+
+
 def test_swapping_works_when_one_family_is_most_of_the_people():
     families = ["a"] * 6 + ["b"]
     partners = swap_partners(families)

@@ -19,8 +19,8 @@ def items(tmp_path):
     return [{"participant_id": f"sub-{n}", "T1w": save(tmp_path / f"sub-{n}.nii.gz")} for n in range(4)]
 
 
-def broken(items, tmp_path, voxels=None, affine=AFFINE):
-    items[2]["T1w"] = save(tmp_path / "broken.nii.gz", voxels, affine)
+def broken(items, tmp_path, voxels=None, affine=AFFINE, which=2):
+    items[which]["T1w"] = save(tmp_path / "broken.nii.gz", voxels, affine)
     return check_images(items, ["T1w"], GRID)
 
 
@@ -52,6 +52,11 @@ def test_image_that_cannot_be_used_is_named_with_what_is_wrong(items, tmp_path, 
     problems = broken(items, tmp_path, voxels, affine)
     assert len(problems) == 1 and words in problems[0]
     assert "sub-2, T1w" in problems[0] and "broken.nii.gz" in problems[0]
+
+
+def test_the_odd_affine_is_named_wherever_it_stands(items, tmp_path):
+    (problem,) = broken(items, tmp_path, affine=np.diag([2.0, 2.0, 2.5, 1.0]), which=0)
+    assert "sub-0, T1w" in problem
 
 
 def test_truncated_file_is_named(items, tmp_path):

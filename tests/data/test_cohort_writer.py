@@ -8,8 +8,10 @@ import pandas as pd
 import pytest
 
 from bundle.data.cohort_writer import write_cohort
+from bundle.data.datalist import items_from_folder
+from bundle.data.problems import InputProblems
 from bundle.data.synthetic import CohortSettings
-from tests.conftest import TINY
+from tests.conftest import PATTERNS, TINY
 
 SMALL = CohortSettings(n_subjects=6, spacing_mm=6.0, seed=1)
 
@@ -65,8 +67,10 @@ def test_interrupted_writing_resumes_to_the_same_cohort(tmp_path):
     shutil.copytree(whole, broken)
     (broken / "participants.tsv").unlink()
     shutil.rmtree(broken / "sub-0002")
-    (broken / ".99.sub-0003").mkdir()  # what a killed worker leaves
+    shutil.copytree(whole / "sub-0003", broken / ".99.sub-0003")  # what a killed worker leaves
     write_cohort(broken, SMALL)
+    assert not list(broken.glob(".99*"))
+    assert len(items_from_folder(broken, PATTERNS, ["T1w"])) == 6
     assert volumes(broken, "sub-0002").keys() == volumes(whole, "sub-0002").keys()
     for file, expected in volumes(whole, "sub-0002").items():
         assert np.array_equal(volumes(broken, "sub-0002")[file], expected)
@@ -76,7 +80,7 @@ def test_interrupted_writing_resumes_to_the_same_cohort(tmp_path):
 def test_folder_with_another_cohort_is_refused_and_left_alone(tmp_path):
     write_cohort(tmp_path, SMALL)
     before = (tmp_path / "cohort.json").read_text()
-    with pytest.raises(ValueError, match="n_subjects: 6 there, 7 asked for"):
+    with pytest.raises(InputProblems, match="n_subjects: 6 there, 7 asked for"):
         write_cohort(tmp_path, dataclasses.replace(SMALL, n_subjects=7))
     assert (tmp_path / "cohort.json").read_text() == before
     assert json.loads(before)["n_subjects"] == 6

@@ -119,3 +119,18 @@ def test_datalist_problems_come_in_one_list(tmp_path, tiny_cohort):
         items_from_datalist(file, [*MODALITIES, "NDI"])
     text = str(caught.value)
     assert "unknown section 'holdout'" in text and "sub-7777: T1w is not at" in text and "sub-0001: no NDI" in text
+
+
+def test_missing_family_and_other_keys_of_a_datalist_are_fine(tmp_path, tiny_cohort):
+    file = datalist(tmp_path, tiny_cohort, {"training": [("sub-0001", None)], "test": [("sub-0002", None)]})
+    content = json.loads(file.read_text()) | {"name": "mine", "numTraining": 1}
+    file.write_text(json.dumps(content))
+    sections = items_from_datalist(file, MODALITIES)
+    assert sections["training"][0]["family_id"] != sections["test"][0]["family_id"]
+
+
+def test_malformed_datalist_is_refused(tmp_path):
+    file = tmp_path / "list.json"
+    file.write_text('{"training": [')
+    with pytest.raises(InputProblems, match="Not a JSON file"):
+        items_from_datalist(file, MODALITIES)

@@ -97,7 +97,7 @@ class InterruptAfter:
 
 
 def test_embeddings_of_another_encoder_are_not_mixed_in(output_dir, tiny_cohort):
-    embed(output_dir, files=files_of(tiny_cohort, "sub-0001"))
+    embed(output_dir, files=files_of(tiny_cohort, "sub-0001"), participant_id="sub-0001")
     weights = output_dir / "2_training" / "model.pt"
     state = torch.load(weights, weights_only=True)
     state["fusion.bias"] += 1
@@ -169,14 +169,14 @@ def test_another_template_space_is_refused(output_dir, tiny_cohort, tmp_path):
         affine[2, 3] += 4
         files[modality] = str(tmp_path / f"{modality}.nii.gz")
         nib.save(nib.Nifti1Image(image.get_fdata(), affine), files[modality])
-    text = refused(output_dir, files=files)
+    text = refused(output_dir, files=files, participant_id="sub-0004")
     assert "not in the template space of the training images" in text and "4 to mend" in text
 
 
 def test_modalities_that_the_network_lacks_or_needs_are_named(output_dir, tiny_cohort):
     files = files_of(tiny_cohort, "sub-0004")
     files["T2w"] = files.pop("T1w")
-    text = refused(output_dir, files=files)
+    text = refused(output_dir, files=files, participant_id="sub-0004")
     assert "Unknown modality 'T2w'" in text and "no T1w given" in text
 
 
@@ -194,3 +194,18 @@ def test_embedding_follows_images_of_a_smaller_grid(output_dir, tiny_cohort, tmp
     both = embed(output_dir, files=files, participant_id="cropped")
     # the two planes that were cut off are background
     assert np.allclose(both["embeddings"][1], whole["embeddings"][0], rtol=1e-3, atol=1e-3)
+
+
+def test_second_person_under_the_same_id_is_refused(output_dir, tiny_cohort):
+    embed(output_dir, files=files_of(tiny_cohort, "sub-0001"), participant_id="one")
+    text = refused(output_dir, files=files_of(tiny_cohort, "sub-0002"), participant_id="one")
+    assert "one is in" in text and "--participant_id" in text
+    assert "--participant_id" in refused(output_dir, files=files_of(tiny_cohort, "sub-0002"))
+
+
+def test_reconstructions_can_be_asked_for_later(output_dir, tiny_cohort):
+    files = files_of(tiny_cohort, "sub-0001")
+    first = embed(output_dir, files=files, participant_id="one")
+    second = embed(output_dir, files=files, participant_id="one", write_reconstructions=True)
+    assert np.array_equal(first["embeddings"], second["embeddings"])
+    assert len(list((output_dir / "4_embeddings" / "reconstructions" / "one").iterdir())) == 4

@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 import torch
 from ignite.engine import Events
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from bundle.data.problems import InputProblems
 from tests.conftest import TINY_NETWORK, root_cause, run_stage, train
@@ -43,7 +44,8 @@ def test_training_writes_weights_logs_and_pictures(trained):
     folder = trained / "2_training"
     for name in ("model.pt", "checkpoint.pt", "log.tsv", "learning_curve.png", "reconstruction.png"):
         assert (folder / name).stat().st_size > 0
-    assert any((folder / "tensorboard").iterdir())
+    events = EventAccumulator(str(folder / "tensorboard")).Reload()
+    assert {"loss", "skill", "skill_FA"} <= set(events.Tags()["scalars"])
     assert not list(folder.glob(".*"))
 
 
