@@ -24,7 +24,7 @@ def start_process(seed: int, deterministic: bool = False) -> None:
     sys.excepthook = show_error
     check_options(sys.argv[1:])
     torch.manual_seed(seed)
-    torch.use_deterministic_algorithms(deterministic)
+    torch.use_deterministic_algorithms(bool(deterministic))
     keep_freed_memory()
 
 
@@ -57,24 +57,39 @@ def show_error(kind: type[BaseException], error: BaseException, traceback: Trace
 
 
 def check_options(words: Sequence[str]) -> None:
-    """Refuse misspelt options of `python -m monai.bundle run`, which MONAI takes as new settings without a word.
+    """Refuse options of `python -m monai.bundle run` that would pass silently and mean something else.
+
+    MONAI takes a misspelt option as a new setting, and reads `false` as text, which counts as true.
 
     Args:
         words: of the command line; anything but that command is left alone.
 
     Raises:
-        InputProblems: naming each unknown option and the nearest known one.
+        InputProblems: naming each option and how to write it.
     """
-    if "--config_file" not in words or "run" not in words[:1]:
+    options = _options(words)
+    if "config_file" not in options or words[0] != "run":
         return
-    value = words[words.index("--config_file") + 1]
-    names = ast.literal_eval(value) if value.startswith("[") else [value]
-    known = set(ConfigParser.load_config_files(names)) | set(inspect.signature(monai.bundle.run).parameters)
-    given = [re.split(r"=|::|#", word[2:])[0].replace("-", "_") for word in words if word.startswith("--")]
+    value = options["config_file"]
+    config = ConfigParser.load_config_files(ast.literal_eval(value) if value.startswith("[") else [value])
+    known = set(config) | set(inspect.signature(monai.bundle.run).parameters)
     problems = []
-    for name in given:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            problems.append(f"Unknown option --{name}" + (f": did you mean --{near[0]}?" if near else "."))
+    for name, text in options.items():
+        root = re.split(r"::|#", name)[0].lstrip("+")
+        if root not in known:
+            near = difflib.get_close_matches(root, known, n=1)
+            problems.append(f"Unknown option --{root}" + (f": did you mean --{near[0]}?" if near else "."))
+        elif isinstance(config.get(name), bool) and text not in ("True", "False", "true"):
+            problems.append(f"--{name} {text}: write --{name} True or --{name} False, with a capital.")
     if problems:
         raise InputProblems("Command line", problems)
+
+
+def _options(words: Sequence[str]) -> dict[str, str]:
+    """Option name (underscores) -> its text; both `--name value` and `--name=value`."""
+    options = {}
+    for word, following in zip(words, [*words[1:], "--"], strict=False):
+        if word.startswith("--") and len(word) > 2:
+            name, equals, text = word[2:].partition("=")
+            options[name.replace("-", "_")] = text if equals else ("True" if following.startswith("--") else following)
+    return options

@@ -52,7 +52,7 @@ def size_table(network: FusionAutoencoder, native_voxels_per_modality: int | Non
         (f"image values per code value, {n_modalities} volumes", f"{n_modalities * voxels / size:,.0f}"),
     ]
     if native_voxels_per_modality:
-        rows.append(("the same on the native grid", f"{n_modalities * native_voxels_per_modality / size:,.0f}"))
+        rows.append(("the same on the images' own grid", f"{n_modalities * native_voxels_per_modality / size:,.0f}"))
     width = max(len(label) for label, _ in rows)
     grid = " x ".join(map(str, network.spatial_size))
     title = f"{type(network).__name__}: {', '.join(network.modalities)} on {grid}"

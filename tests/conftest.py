@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,13 @@ def root_cause(error: BaseException) -> BaseException:
     while error.__cause__ is not None:
         error = error.__cause__
     return error
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and all that caused it."""
+    while error is not None:
+        yield error
+        error = error.__cause__
 
 
 @pytest.fixture(scope="session")

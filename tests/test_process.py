@@ -14,6 +14,8 @@ COMMAND = ["run", "training", "--config_file", "configs/train.yaml"]
         ["--synthetic::seed", "3"],
         ["--train#trainer#max_epochs", "2"],
         ["--meta_file", "x.json"],
+        ["--resume", "true"],
+        ["--resume=False"],
     ],
 )
 def test_known_options_pass(options):
@@ -25,6 +27,17 @@ def test_misspelt_options_are_named_with_the_nearest():
         check_options([*COMMAND, "--max_epoch", "1"])
 
 
+@pytest.mark.parametrize("options", [["--resume", "false"], ["--amp=no"], ["--progress", "0"]])
+def test_words_that_would_count_as_true_are_refused(options):
+    with pytest.raises(InputProblems, match="with a capital"):
+        check_options([*COMMAND, *options])
+
+
+def test_the_other_way_to_give_the_config_is_checked_too():
+    with pytest.raises(InputProblems, match="--max_epoch"):
+        check_options(["run", "training", "--config_file=configs/train.yaml", "--max_epoch=1"])
+
+
 def test_options_of_overlays_are_known():
     check_options(
         ["run", "training", "--config_file", "['configs/train.yaml', 'configs/evaluate.yaml']", "--section", "test"]
@@ -33,6 +46,7 @@ def test_options_of_overlays_are_known():
 
 def test_other_programs_are_left_alone():
     check_options(["-q", "--whatever"])
+    check_options([])
 
 
 def test_problems_of_input_are_shown_without_a_traceback(capsys):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,16 @@ from bundle.paths import PARTICIPANTS
 SECTIONS = ("training", "validation", "test")
 Item = dict[str, str]
 """`participant_id`, `family_id`, and a path for each modality."""
+
+
+def check_ids(names: Iterable[str], where: str) -> list[str]:
+    """A sentence for each id that cannot name a folder: ids are letters, digits, `_`, `-`, `.` and `+`."""
+    return [
+        f"{where}: participant_id {name!r} must be letters, digits, '_', '-', '.' or '+', and start with one of the first "
+        "three: rename it."
+        for name in names
+        if not re.fullmatch(r"[A-Za-z0-9_][\w.+-]*", name, flags=re.ASCII)
+    ]
 
 
 def read_participants(folder: str | Path) -> pd.DataFrame:
@@ -33,7 +45,20 @@ def read_participants(folder: str | Path) -> pd.DataFrame:
             f"Cohort folder {folder}",
             [f"{path} is missing: expected a tab-separated table with a column participant_id, a row per person."],
         )
-    table = pd.read_csv(path, sep="\t", dtype={"participant_id": str, "family_id": str}, na_values=["n/a"])
+    try:
+        table = pd.read_csv(
+            path,
+            sep="\t",
+            dtype=str,
+            index_col=False,
+            keep_default_na=False,
+            na_values=["n/a", ""],
+            encoding="utf-8-sig",
+        )
+    except (ValueError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise InputProblems(str(path), [f"Not a tab-separated table in UTF-8 ({error}): save it as one."]) from error
+    if "participant_id" not in table and "," in "".join(table.columns):
+        raise InputProblems(str(path), ["This table is separated by commas: save it with tabs."])
     if "participant_id" not in table:
         raise InputProblems(
             str(path), [f"Expected a column participant_id, got {list(table.columns)}: rename the id column."]
@@ -46,6 +71,9 @@ def read_participants(folder: str | Path) -> pd.DataFrame:
     problems += [
         f"{path}: row {row + 2} has no participant_id." for row in np.flatnonzero(table["participant_id"].isna())
     ]
+    problems += check_ids(table["participant_id"].dropna(), str(path))
+    if not len(table):
+        problems.append(f"{path} lists nobody: expected a row per person.")
     if problems:
         raise InputProblems(f"Participants of {folder}", problems)
     own = table["participant_id"].map("family of {}".format)
@@ -82,12 +110,10 @@ def items_from_folder(folder: str | Path, patterns: Mapping[str, str], modalitie
                 for m in missing
             ]
         items.append({"participant_id": name, "family_id": row["family_id"], **{m: str(p) for m, p in files.items()}})
-    for modality in modalities:
-        strangers = _ids_on_disk(folder, patterns[modality]) - known
-        problems += [
-            f"{name}: has a {modality} file but no row in {PARTICIPANTS}: add the row or move the file away."
-            for name in sorted(strangers)
-        ]
+    on_disk = {modality: _ids_on_disk(folder, patterns[modality]) - known for modality in modalities}
+    for name in sorted(set().union(*on_disk.values())):
+        maps = ", ".join(modality for modality, names in on_disk.items() if name in names)
+        problems.append(f"{name}: has files ({maps}) but no row in {PARTICIPANTS}: add the row or move them away.")
     if problems:
         raise InputProblems(f"Files of {folder}", problems)
     return items
@@ -118,8 +144,8 @@ def items_from_datalist(path: str | Path, modalities: Sequence[str]) -> dict[str
     sections: dict[str, list[Item]] = {}
     for section in SECTIONS:
         sections[section] = []
-        for number, entry in enumerate(content.get(section, [])):
-            name = str(entry.get("participant_id", ""))
+        for number, entry in enumerate(content.get(section) or []):
+            name = str(entry.get("participant_id") or "") if isinstance(entry, dict) else ""
             if not name:
                 problems.append(f"{path}: entry {number} of {section} has no participant_id.")
                 continue
@@ -128,6 +154,9 @@ def items_from_datalist(path: str | Path, modalities: Sequence[str]) -> dict[str
                 if modality not in entry:
                     problems.append(f"{name}: no {modality} in {path}: it has {sorted(set(entry) - set(item))}.")
                     continue
+                if not isinstance(entry[modality], str):
+                    problems.append(f"{name}: expected a path for {modality} in {path}, got {entry[modality]!r}.")
+                    continue
                 file = path.parent / entry[modality]
                 if not file.is_file():
                     problems.append(f"{name}: {modality} is not at {file}.")
@@ -135,6 +164,7 @@ def items_from_datalist(path: str | Path, modalities: Sequence[str]) -> dict[str
             sections[section].append(item)
     counts = Counter(item["participant_id"] for items in sections.values() for item in items)
     problems += [f"{name}: stands {count} times in {path}: keep one." for name, count in counts.items() if count > 1]
+    problems += check_ids(counts, str(path))
     problems += straddling_families(sections)
     if problems:
         raise InputProblems(f"Datalist {path}", problems)
@@ -173,6 +203,25 @@ def split_by_family(
     return {name: sorted(rows, key=lambda item: position[item["participant_id"]]) for name, rows in sections.items()}
 
 
+def people_hash(sections: Mapping[str, Sequence[Item]]) -> str:
+    """Twelve hexadecimal digits of who is in which section."""
+    people = [(section, item["participant_id"]) for section in SECTIONS for item in sections[section]]
+    return hashlib.sha256(repr(people).encode()).hexdigest()[:12]
+
+
+def shared_files(items: Sequence[Item], modalities: Sequence[str]) -> list[str]:
+    """A sentence for each file that stands for more than one image: people would leak into each other."""
+    owners: dict[Path, list[str]] = defaultdict(list)
+    for item in items:
+        for modality in modalities:
+            owners[Path(item[modality]).resolve()].append(f"{item['participant_id']} {modality}")
+    return [
+        f"{path} is given for {' and '.join(names)}: each image needs its own."
+        for path, names in owners.items()
+        if len(names) > 1
+    ]
+
+
 def straddling_families(sections: Mapping[str, Sequence[Item]]) -> list[str]:
     """A sentence per family that has members in more than one section: relatives would leak into the test."""
     where: dict[str, set[str]] = defaultdict(set)
@@ -191,7 +240,10 @@ def _is_list_of_people(value: object) -> bool:
 
 
 def _check_patterns(patterns: Mapping[str, str], modalities: Sequence[str]) -> None:
-    problems = [
+    if isinstance(modalities, str) or not modalities:
+        raise InputProblems("Modalities", [f"Expected a list such as \"['T1w','FA']\", got {modalities!r}."])
+    problems = [f"Modality {m!r} is given twice." for m, count in Counter(modalities).items() if count > 1]
+    problems += [
         f"Unknown modality {m!r}: `images` has patterns for {sorted(patterns)}."
         for m in modalities
         if m not in patterns

@@ -92,7 +92,7 @@ class TrainingCheckpoint:
     def restore(self, engine: Engine) -> None:
         """Take everything up where `checkpoint.pt` left it."""
         file = self.folder / CHECKPOINT
-        state = torch.load(file, map_location="cpu", weights_only=True)  # each part moves its own to its device
+        state = read_weights(file)  # on the CPU; each part moves its own to its device
         differing = [
             f"{key}: {state['settings'].get(key)} then, {value} now"
             for key, value in self.settings.items()
@@ -110,6 +110,22 @@ class TrainingCheckpoint:
             {"epoch": state["epoch"], "epoch_length": state["epoch_length"], "max_epochs": engine.state.max_epochs}
         )
         logger.info("Resumed after epoch %d; best validation skill so far %.3f.", state["epoch"], self.best)
+
+
+def read_weights(file: Path) -> Any:
+    """What a checkpoint or weights file holds, on the CPU.
+
+    Raises:
+        InputProblems: if it cannot be read.
+    """
+    try:
+        return torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever a broken file makes torch raise
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputProblems(
+            "Network",
+            [f"{file} cannot be read as weights ({reason}): copy it again, or train in another --output_dir."],
+        ) from error
 
 
 def check_fits(network: FusionAutoencoder, state: Mapping[str, torch.Tensor], file: str) -> None:

@@ -65,7 +65,7 @@ class TrainingLog:
         self._started = time.perf_counter()
 
     def _iterate(self, engine: Engine) -> None:
-        self._losses.append(float(engine.state.output["loss"]))
+        self._losses.append(engine.state.output["loss"].item())
         self._bar.update(1)
         self._bar.set_postfix(self._postfix(engine.state.epoch), refresh=False)
 

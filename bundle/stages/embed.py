@@ -23,7 +23,7 @@ from torch import Tensor
 
 from bundle.data.atomic import atomic_path
 from bundle.data.check import check_against_network
-from bundle.data.datalist import Item, items_from_datalist, items_from_folder
+from bundle.data.datalist import Item, check_ids, items_from_datalist, items_from_folder
 from bundle.data.problems import InputProblems
 from bundle.encoder_hash import encoder_hash
 from bundle.engines.inferer import AutocastInferer
@@ -68,6 +68,8 @@ def new_people(
                 "--participant_id."
             ],
         )
+    if files is not None and not isinstance(files, Mapping):
+        raise InputProblems("Input", [f"--files: expected \"{{'T1w': 't1.nii.gz', ...}}\", got {files!r}."])
     items = _find(network.modalities, images, dataset_dir, files, participant_id)
     if not items:
         raise InputProblems("Input", [f"{dataset_dir} lists nobody: expected at least one person."])
@@ -101,7 +103,9 @@ def _find(
     participant_id: str | None,
 ) -> list[Item]:
     if files is not None and participant_id is not None:
-        problems = [
+        participant_id = str(participant_id)  # the command line makes a number of 007
+        problems = check_ids([participant_id], "--participant_id")
+        problems += [
             f"Unknown modality {m!r}: this network knows {', '.join(modalities)}." for m in files if m not in modalities
         ]
         problems += [
@@ -134,7 +138,11 @@ def read_embeddings(folder: Path, expected_hash: str | None = None) -> pd.DataFr
     file = folder / f"{TABLE}.npz"
     if not file.is_file():
         return pd.DataFrame(index=pd.Index([], name="participant_id"))
-    with np.load(file, allow_pickle=False) as content:
+    try:
+        content = dict(np.load(file, allow_pickle=False))
+    except Exception as error:  # whatever a broken file makes numpy raise
+        raise InputProblems("Embeddings", [f"{file} cannot be read: move it away and embed again."]) from error
+    else:
         found = str(content["encoder_hash"])
         if expected_hash is not None and found != expected_hash:
             raise InputProblems(

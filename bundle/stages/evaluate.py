@@ -23,7 +23,7 @@ from bundle.data.problems import InputProblems
 from bundle.encoder_hash import encoder_hash
 from bundle.engines.inferer import AutocastInferer
 from bundle.handlers.reconstruction_recorder import ReconstructionRecorder, masked_residuals
-from bundle.handlers.training_checkpoint import check_fits
+from bundle.handlers.training_checkpoint import check_fits, read_weights
 from bundle.metrics import ContrastToNoiseRatio, MaskedMSE, NormalisedDifference, StructuralSimilarity
 from bundle.paths import BEST_MODEL, EVALUATION, TRAINING, stage_folder
 from bundle.pictures import reconstruction_picture, save_figure
@@ -51,9 +51,10 @@ def load_network(
     file = Path(checkpoint) if checkpoint else stage_folder(output_dir, TRAINING) / BEST_MODEL
     if not file.is_file():
         raise InputProblems("Network", [f"No weights at {file}: run training first, or give --checkpoint."])
-    state = torch.load(file, map_location="cpu", weights_only=True)
-    check_fits(network, state.get("network", state), str(file))
-    network.load_state_dict(state.get("network", state))
+    state = read_weights(file)
+    weights = state.get("network", state) if isinstance(state, dict) else {}
+    check_fits(network, weights, str(file))
+    network.load_state_dict(weights)
     return network.to(device).eval()
 
 

@@ -17,11 +17,12 @@ from bundle.data.datalist import (
     datalist_to_json,
     items_from_datalist,
     items_from_folder,
+    shared_files,
     split_by_family,
 )
 from bundle.data.problems import InputProblems
 from bundle.data.synthetic import CohortSettings
-from bundle.paths import COHORT, DATALIST, PREPARED, stage_folder
+from bundle.paths import CHECKPOINT, COHORT, DATALIST, PREPARED, TRAINING, stage_folder
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +63,9 @@ def prepare(
     folder = stage_folder(output_dir, PREPARED)
     cohort_folder = folder / COHORT
     source = cohort_folder if dataset_dir is None else Path(dataset_dir).expanduser().resolve()
+    _refuse_other_source(folder / DATALIST, source)
+    if len(spatial_size) != 3:
+        raise InputProblems("Grid", [f"Expected three sizes for --spatial_size, got {spatial_size}."])
     if source == cohort_folder:
         write_cohort(cohort_folder, CohortSettings(**synthetic), num_workers)
     elif not source.exists():
@@ -70,6 +74,9 @@ def prepare(
         )
     sections = _read(source, images, modalities, validation_fraction, test_fraction, seed)
     everybody = [item for name in SECTIONS for item in sections[name]]
+    twice = shared_files(everybody, modalities)
+    if twice:
+        raise InputProblems("Files", twice)
     facts = {
         "dataset_dir": str(source),
         "modalities": list(modalities),
@@ -83,16 +90,18 @@ def prepare(
     return sections
 
 
-def prepared_sections(output_dir: str, modalities: Sequence[str]) -> dict[str, list[Item]]:
-    """The sections that `prepare` wrote, for later stages.
+def prepared_section(output_dir: str, modalities: Sequence[str], section: str) -> list[Item]:
+    """One of the sections that `prepare` wrote, for later stages.
 
     Raises:
-        InputProblems: if nothing is prepared there, a modality is not in it, or a file is gone.
+        InputProblems: for another section, or if nothing is prepared there, a modality is not in it, or a file is gone.
     """
+    if section not in SECTIONS:
+        raise InputProblems("Section", [f"Expected --section to be one of {SECTIONS}, got {section!r}."])
     file = stage_folder(output_dir, PREPARED) / DATALIST
     if not file.is_file():
         raise InputProblems("Results folder", [f"No {file}: run training first, or give its --output_dir."])
-    return items_from_datalist(file, modalities)
+    return items_from_datalist(file, modalities)[section]
 
 
 def _read(
@@ -115,18 +124,43 @@ def _read(
     return split_by_family(items, validation_fraction, test_fraction, seed)
 
 
+def _is_trained(datalist: Path) -> bool:
+    return (datalist.parent.parent / TRAINING / CHECKPOINT).is_file()
+
+
+def _refuse_other_source(datalist: Path, source: Path) -> None:
+    """Before anything is drawn or read: a network here must have been trained on the same cohort."""
+    if not (datalist.is_file() and _is_trained(datalist)):
+        return
+    before = _read_json(datalist).get("dataset_dir")
+    if before != str(source):
+        raise InputProblems(
+            f"Results folder {datalist.parent.parent}",
+            [
+                f"It holds a network trained on {before}, not on {source}: give --dataset_dir {before}, or another --output_dir."
+            ],
+        )
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        return json.loads(file.read_text())
+    except json.JSONDecodeError as error:
+        raise InputProblems("Results folder", [f"{file} is broken ({error}): delete it, it is made again."]) from error
+
+
 def _check(file: Path, sections: Mapping[str, list[Item]], facts: Mapping[str, Any], num_workers: int) -> None:
     """Check images unless this very datalist has been checked, then write it; refuse to replace another one."""
     text = datalist_to_json(sections, **facts)
     if file.is_file():
         if file.read_text() == text:
             return
-        before = json.loads(file.read_text())
+        before = _read_json(file)
         differing = [key for key in json.loads(text) if key != "files" and before.get(key) != json.loads(text)[key]]
-        if differing:
+        if differing and _is_trained(file):
             raise InputProblems(
                 f"Results folder {file.parent.parent}",
-                [f"{file} was made with other {', '.join(differing)}: choose another --output_dir or delete it."],
+                [f"It holds a network trained with other {', '.join(differing)}: choose another --output_dir."],
             )
     everybody = [item for items in sections.values() for item in items]
     problems = check_images(everybody, facts["modalities"], facts["spatial_size"], num_workers)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -48,18 +49,28 @@ def start_run(output_dir: str, seed: int, resume: bool, deterministic: bool) -> 
         raise InputProblems("Results folder", [f"--resume true, but there is no {checkpoint}: start without it."])
 
 
-def fit_network(network: FusionAutoencoder, dataset: CacheDataset, device: torch.device) -> FusionAutoencoder:
+def fit_network(
+    network: FusionAutoencoder, dataset: CacheDataset, device: torch.device, batch_size: int
+) -> FusionAutoencoder:
     """Fit scaling, mean image and brain mask on the training images, log the network's size, move it to the device.
 
     Args:
         network: fresh; after this it reconstructs everybody as the mean image.
         dataset: training people, each a dictionary with `image` `(M, D, H, W)`.
         device: where training runs.
+        batch_size: of training; there must be as many people.
+
+    Raises:
+        InputProblems: if there are not.
     """
+    if len(dataset) < batch_size:
+        raise InputProblems(
+            "Training", [f"{len(dataset)} training people cannot fill a batch: lower --batch_size {batch_size}."]
+        )
     network.fit_to_images(lambda: (dataset[number]["image"] for number in range(len(dataset))))
     shape, affine = canonical_grid(dataset.data[0][network.modalities[0]])
     network.grid_affine.copy_(torch.from_numpy(padded_affine(shape, affine, network.spatial_size)))
-    logger.info("%s", size_table(network))
+    logger.info("%s", size_table(network, native_voxels_per_modality=prod(shape)))
     return network.to(device)
 
 

@@ -40,11 +40,13 @@ def test_images_in_another_orientation_of_the_same_space_are_sound(items, tmp_pa
 @pytest.mark.parametrize(
     ("voxels", "affine", "words"),
     [
-        (np.ones((8, 8, 5)), AFFINE, "expected the grid 8 x 8 x 6 of most files, got 8 x 8 x 5"),
-        (np.ones(GRID), np.diag([2.0, 2.0, 2.5, 1.0]), "its affine differs"),
+        (np.arange(320.0).reshape(8, 8, 5), AFFINE, "expected the grid 8 x 8 x 6 of most files, got 8 x 8 x 5"),
+        (np.arange(384.0).reshape(GRID), np.diag([2.0, 2.0, 2.5, 1.0]), "its affine differs"),
         (np.zeros(GRID), AFFINE, "every voxel is zero"),
         (np.full(GRID, np.nan), AFFINE, "384 voxels are NaN or infinite"),
         (np.full(GRID, np.inf), AFFINE, "NaN or infinite"),
+        (np.full(GRID, 1e30), AFFINE, "above 1e15"),
+        (np.full(GRID, 5.0), AFFINE, "every voxel is 5.0"),
         (np.ones((*GRID, 3)), AFFINE, "expected 3 axes, got 4"),
     ],
 )
@@ -62,6 +64,13 @@ def test_the_odd_affine_is_named_wherever_it_stands(items, tmp_path):
 def test_truncated_file_is_named(items, tmp_path):
     whole = (tmp_path / "sub-1.nii.gz").read_bytes()
     (tmp_path / "sub-1.nii.gz").write_bytes(whole[: len(whole) // 2])
+    (problem,) = check_images(items, ["T1w"], GRID)
+    assert "sub-1, T1w" in problem and "cannot be read" in problem
+
+
+def test_file_with_a_wrong_checksum_is_named(items, tmp_path):
+    whole = (tmp_path / "sub-1.nii.gz").read_bytes()
+    (tmp_path / "sub-1.nii.gz").write_bytes(whole[:-8] + bytes(8))
     (problem,) = check_images(items, ["T1w"], GRID)
     assert "sub-1, T1w" in problem and "cannot be read" in problem
 

@@ -4,7 +4,13 @@ import shutil
 import pandas as pd
 import pytest
 
-from bundle.data.datalist import items_from_datalist, items_from_folder, read_participants, split_by_family
+from bundle.data.datalist import (
+    items_from_datalist,
+    items_from_folder,
+    read_participants,
+    shared_files,
+    split_by_family,
+)
 from bundle.data.problems import InputProblems
 from tests.conftest import PATTERNS
 
@@ -59,7 +65,7 @@ def test_all_problems_of_a_folder_come_in_one_list(cohort):
     text = str(caught.value)
     assert "sub-0002: no JAC" in text
     assert "sub-0003: none of its files" in text
-    assert "sub-9999: has a T1w file but no row" in text
+    assert "sub-9999: has files (T1w, JAC) but no row" in text
 
 
 def test_ids_that_stand_twice_are_named(cohort):
@@ -133,4 +139,60 @@ def test_malformed_datalist_is_refused(tmp_path):
     file = tmp_path / "list.json"
     file.write_text('{"training": [')
     with pytest.raises(InputProblems, match="Not a JSON file"):
+        items_from_datalist(file, MODALITIES)
+
+
+@pytest.mark.parametrize("name", ["../sub-0001", "a/b", "sub 1", "*"])
+def test_ids_that_are_no_plain_names_are_refused(cohort, name):
+    rewrite(cohort, lambda table: table.assign(participant_id=[name, *table["participant_id"][1:]]))
+    with pytest.raises(InputProblems, match="must be letters, digits"):
+        read_participants(cohort)
+
+
+def test_ids_keep_their_leading_zeros(cohort):
+    rewrite(cohort, lambda table: table.assign(participant_id=[f"{n:03d}" for n in range(len(table))]))
+    assert list(read_participants(cohort)["participant_id"][:2]) == ["000", "001"]
+
+
+def test_empty_table_is_refused(cohort):
+    rewrite(cohort, lambda table: table.iloc[:0])
+    with pytest.raises(InputProblems, match="lists nobody"):
+        read_participants(cohort)
+
+
+@pytest.mark.parametrize("content", [b"", b"participant_id\tfamily_id\na\tb\tc\td\n\xff\xfe"])
+def test_table_that_cannot_be_read_is_named(cohort, content):
+    (cohort / "participants.tsv").write_bytes(content)
+    with pytest.raises(InputProblems, match="Not a tab-separated table"):
+        read_participants(cohort)
+
+
+def test_comma_separated_table_is_recognised(cohort):
+    (cohort / "participants.tsv").write_text("participant_id,family_id\na,b\n")
+    with pytest.raises(InputProblems, match="separated by commas"):
+        read_participants(cohort)
+
+
+@pytest.mark.parametrize(
+    ("modalities", "words"), [("T1w", "Expected a list"), ([], "Expected a list"), (["FA", "FA"], "twice")]
+)
+def test_modalities_that_are_no_list_of_different_names_are_refused(tiny_cohort, modalities, words):
+    with pytest.raises(InputProblems, match=words):
+        items_from_folder(tiny_cohort, PATTERNS, modalities)
+
+
+def test_one_file_for_two_images_is_named(tiny_cohort):
+    items = items_from_folder(tiny_cohort, PATTERNS, MODALITIES)
+    items[1]["T1w"] = items[0]["T1w"]
+    (problem,) = shared_files(items, MODALITIES)
+    assert "sub-0001 T1w and sub-0002 T1w" in problem
+
+
+@pytest.mark.parametrize(
+    "entry", ["sub-0001", {"participant_id": None}, {"participant_id": "a", "T1w": None, "JAC": ["x"]}]
+)
+def test_malformed_entries_of_a_datalist_are_refused(tmp_path, entry):
+    file = tmp_path / "list.json"
+    file.write_text(json.dumps({"training": [entry], "validation": None}))
+    with pytest.raises(InputProblems):
         items_from_datalist(file, MODALITIES)

@@ -209,3 +209,14 @@ def test_reconstructions_can_be_asked_for_later(output_dir, tiny_cohort):
     second = embed(output_dir, files=files, participant_id="one", write_reconstructions=True)
     assert np.array_equal(first["embeddings"], second["embeddings"])
     assert len(list((output_dir / "4_embeddings" / "reconstructions" / "one").iterdir())) == 4
+
+
+@pytest.mark.parametrize("name", ["../../evil", "a/b", "", ".hidden", "sub 1"])
+def test_ids_that_could_leave_the_folder_are_refused(output_dir, tiny_cohort, name):
+    text = refused(output_dir, files=files_of(tiny_cohort, "sub-0001"), participant_id=name)
+    assert "must be letters, digits" in text
+
+
+def test_a_number_as_id_is_text(output_dir, tiny_cohort):
+    content = embed(output_dir, files=files_of(tiny_cohort, "sub-0001"), participant_id=7)
+    assert list(content["participant_id"]) == ["7"]

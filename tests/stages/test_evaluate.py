@@ -1,9 +1,10 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from bundle.data.problems import InputProblems
-from tests.conftest import TINY_NETWORK, root_cause, run_stage
+from tests.conftest import TINY_NETWORK, causes, root_cause, run_stage
 
 
 @pytest.fixture(scope="module")
@@ -78,3 +79,27 @@ def test_weights_of_a_network_with_the_same_shapes_but_another_meaning_are_refus
             run_stage("evaluating", trained, network_def=network, **options)
         except RuntimeError as error:
             raise root_cause(error) from None
+
+
+@pytest.mark.parametrize("content", [b"", b"no weights", b"PK\x03\x04 half an archive"])
+def test_file_that_holds_no_weights_is_named(trained, tmp_path, content):
+    (tmp_path / "broken.pt").write_bytes(content)
+    assert "broken.pt cannot be read as weights" in refusal(trained, checkpoint=str(tmp_path / "broken.pt"))
+
+
+def test_other_tensors_are_no_network(trained, tmp_path):
+    torch.save({"a": torch.zeros(2)}, tmp_path / "other.pt")
+    assert "holds no weights of this bundle's networks" in refusal(trained, checkpoint=str(tmp_path / "other.pt"))
+
+
+def test_unknown_section_is_named_with_those_known(trained):
+    assert "('training', 'validation', 'test'), got 'tets'" in refusal(trained, section="tets")
+
+
+def refusal(output_dir, **options):
+    with pytest.raises(InputProblems) as caught:
+        try:
+            run_stage("evaluating", output_dir, **options)
+        except RuntimeError as error:
+            raise next(cause for cause in causes(error) if isinstance(cause, InputProblems)) from None
+    return str(caught.value)

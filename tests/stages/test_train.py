@@ -7,7 +7,7 @@ from ignite.engine import Events
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from bundle.data.problems import InputProblems
-from tests.conftest import TINY_NETWORK, root_cause, run_stage, train
+from tests.conftest import TINY_NETWORK, causes, root_cause, run_stage, train
 
 MODALITIES = ("T1w", "FA", "NDI", "JAC")
 
@@ -109,6 +109,16 @@ def test_resuming_with_something_else_is_refused(trained, tiny_cohort, tmp_path,
             raise root_cause(error) from None
 
 
+def test_resuming_on_another_cohort_is_refused_before_anything_is_drawn(trained, tmp_path):
+    shutil.copytree(trained, tmp_path / "copy")
+    with pytest.raises(InputProblems, match="trained on"):
+        try:
+            train(tmp_path / "copy" / "1_prepared" / "cohort", tmp_path / "copy", resume=True, max_epochs=12)
+        except RuntimeError as error:
+            raise root_cause(error) from None
+    assert not (tmp_path / "copy" / "1_prepared" / "cohort").exists()
+
+
 def test_resuming_nothing_is_refused(tiny_cohort, tmp_path):
     with pytest.raises(InputProblems, match=r"there is no .*checkpoint.pt"):
         try:
@@ -138,12 +148,6 @@ def test_full_disk_keeps_the_checkpoint_before(tiny_cohort, tmp_path, monkeypatc
     assert not list(folder.glob(".*"))
 
 
-def causes(error):
-    while error is not None:
-        yield error
-        error = error.__cause__
-
-
 def test_broken_cohort_stops_before_the_first_epoch_with_everything_said(tiny_cohort, tmp_path):
     cohort = tmp_path / "cohort"
     shutil.copytree(tiny_cohort, cohort, ignore=shutil.ignore_patterns("truth"))
@@ -163,6 +167,14 @@ def test_missing_dataset_is_named(tmp_path):
     with pytest.raises(InputProblems, match=r"--dataset_dir .*nowhere does not exist"):
         try:
             train(tmp_path / "nowhere", tmp_path / "output")
+        except RuntimeError as error:
+            raise root_cause(error) from None
+
+
+def test_batch_larger_than_the_training_section_is_refused(tiny_cohort, tmp_path):
+    with pytest.raises(InputProblems, match="16 training people cannot fill a batch"):
+        try:
+            train(tiny_cohort, tmp_path, batch_size=50)
         except RuntimeError as error:
             raise root_cause(error) from None
 

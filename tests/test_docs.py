@@ -1,0 +1,25 @@
+import re
+
+import pytest
+
+from tests.conftest import ROOT
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    targets = re.findall(r"\]\(([^)#]+)\)", page.read_text()) + re.findall(r"src=\"([^\"]+)\"", page.read_text())
+    missing = [t for t in targets if not t.startswith("http") and not (page.parent / t).exists()]
+    assert missing == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_and_options_that_pages_name_exist(page):
+    text = page.read_text()
+    files = re.findall(r"`((?:bundle|configs|custom_nets|benchmarks|tests|docs)/[\w/.]+\.\w+)", text)
+    assert [file for file in files if not (ROOT / file).exists()] == []
+    known = "".join(file.read_text() for file in (ROOT / "configs").glob("*.yaml"))
+    known += "".join(file.read_text() for file in (ROOT / "benchmarks").glob("*.py"))
+    options = set(re.findall(r"--(\w+)", text)) - {"config_file", "no", "check"}
+    assert [name for name in options if not re.search(rf"\b{name}\b", known)] == []
