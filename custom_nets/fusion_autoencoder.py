@@ -203,6 +203,7 @@ class FoldedFusionAutoencoder(FusionAutoencoder):
         n_units: residual separable units per level.
         norm: `group` (default: one group, so that a batch of one is like a batch of n), `batch` or `instance`.
         code_channels: channels of the code map.
+        scaling: see `ImageScaling`; only `residual` starts at the mean image.
 
     Source: fusion and code map of Dimitri et al. (2022); the rest is ours, see docs/method.md.
     """
@@ -217,10 +218,11 @@ class FoldedFusionAutoencoder(FusionAutoencoder):
         n_units: Sequence[int] = (1, 1, 1),
         norm: str = "group",
         code_channels: int = 32,
+        scaling: str = "residual",
     ) -> None:
         architecture = {"widths": list(widths), "n_units": list(n_units), "norm": norm, "code_channels": code_channels}
         total_stride = STEM_STRIDE * 2 ** (len(widths) - 1)
-        super().__init__(modalities, spatial_size, "residual", total_stride, code_channels, architecture)
+        super().__init__(modalities, spatial_size, scaling, total_stride, code_channels, architecture)
         self.stem_stride = STEM_STRIDE
         n_modalities, cell = len(self.modalities), STEM_STRIDE**3
         cells = [size // STEM_STRIDE for size in self.spatial_size]
