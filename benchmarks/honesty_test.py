@@ -27,7 +27,7 @@ from sklearn.model_selection import GroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from bundle.stages.embed import read_embeddings
+from bundle.data.embedding_table import read_embedding_table
 
 MODALITIES = ("T1w", "FA", "NDI", "JAC")
 
@@ -78,12 +78,12 @@ def noise_ceiling(output_dir: Path, cohort: Path) -> dict[str, float]:
 
 def factor_prediction(output_dir: Path, cohort: Path) -> np.ndarray:
     """Cross-validated correlation of predicted with true factors, one per factor."""
-    codes = read_embeddings(output_dir / "4_embeddings")
-    truth = pd.read_csv(cohort / "truth" / "factors.tsv", sep="\t", index_col=0).loc[codes.index]
-    families = pd.read_csv(cohort / "participants.tsv", sep="\t", index_col=0).loc[codes.index, "family_id"]
+    table = read_embedding_table(output_dir / "4_embeddings")
+    truth = pd.read_csv(cohort / "truth" / "factors.tsv", sep="\t", index_col=0).loc[table.participant_ids]
+    families = pd.read_csv(cohort / "participants.tsv", sep="\t", index_col=0).loc[table.participant_ids, "family_id"]
     factors = truth.filter(like="factor_").to_numpy()
     model = make_pipeline(StandardScaler(), RidgeCV(alphas=np.logspace(0, 6, 13)))
-    predicted = cross_val_predict(model, codes.to_numpy(), factors, cv=GroupKFold(5), groups=families)
+    predicted = cross_val_predict(model, table.codes, factors, cv=GroupKFold(5), groups=families)
     return np.array([np.corrcoef(p, t)[0, 1] for p, t in zip(predicted.T, factors.T, strict=True)])
 
 

@@ -8,6 +8,8 @@ PREPARED = "1_prepared"
 TRAINING = "2_training"
 EVALUATION = "3_evaluation"
 EMBEDDINGS = "4_embeddings"
+CLUSTERS = "5_clusters"
+ASSIGNED = "5_assigned"
 
 COHORT = "cohort"
 DATALIST = "datalist.json"
@@ -16,6 +18,7 @@ PHENOTYPES = "phenotypes.tsv"
 TRUTH = "truth"
 BEST_MODEL = "model.pt"
 CHECKPOINT = "checkpoint.pt"
+STRATIFIER = "stratifier.npz"
 
 
 def stage_folder(output_dir: str | Path, stage: str) -> Path:

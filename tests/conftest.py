@@ -12,6 +12,7 @@ import torch
 import yaml
 
 from bundle.data.cohort_writer import write_cohort
+from bundle.data.problems import InputProblems
 from bundle.data.synthetic import CohortSettings
 
 ROOT = Path(__file__).parent.parent
@@ -48,14 +49,25 @@ TINY_NETWORK = {
 }
 
 
+CONFIGS = {
+    "training": "train",
+    "evaluating": "evaluate",
+    "embedding": "inference",
+    "clustering": "cluster",
+    "assigning": "assign",
+}
+
+
 def run_stage(run_id: str, output_dir: Path, overlay: dict[str, Any] | None = None, **overrides: Any) -> None:
-    """Run a stage as `python -m monai.bundle run` does, on the tiny cohort's grid with a tiny network.
+    """Run a stage as `python -m monai.bundle run` does; on the tiny cohort's grid with a tiny network where there is one.
 
     `overlay` is a second config, for what options cannot do (`+key` appends to a list).
     """
-    config = {"training": "train", "evaluating": "evaluate", "embedding": "inference"}[run_id]
-    options: dict[str, Any] = {"output_dir": str(output_dir), "spatial_size": [32, 32, 24], "network_def": TINY_NETWORK}
-    if run_id != "embedding":
+    config = CONFIGS[run_id]
+    options: dict[str, Any] = {"output_dir": str(output_dir)}
+    if run_id in ("training", "evaluating", "embedding"):
+        options |= {"spatial_size": [32, 32, 24], "network_def": TINY_NETWORK}
+    if run_id in ("training", "evaluating"):
         options["progress"] = False
     files = [f"configs/{config}.yaml"]
     if overlay:
@@ -72,8 +84,8 @@ def train(cohort: Path, output_dir: Path, **overrides: Any) -> None:
 
 
 def root_cause(error: BaseException) -> BaseException:
-    """What a config's layers of wrapping are around."""
-    while error.__cause__ is not None:
+    """What a config's layers of wrapping are around: the problems of the input, if that is what it was."""
+    while error.__cause__ is not None and not isinstance(error, InputProblems):
         error = error.__cause__
     return error
 

@@ -31,18 +31,18 @@ def check_ids(names: Iterable[str], where: str) -> list[str]:
     ]
 
 
-def read_participants(folder: str | Path) -> pd.DataFrame:
-    """`participants.tsv` of a cohort folder, ids and families as text.
+def read_participants(source: str | Path) -> pd.DataFrame:
+    """A participants table, or the `participants.tsv` of a cohort folder; all values as text.
 
     A person without `family_id` is a family of their own.
 
     Raises:
         InputProblems: without the file, its id column, or with ids that are empty or there twice.
     """
-    path = Path(folder) / PARTICIPANTS
+    path = Path(source) / PARTICIPANTS if Path(source).is_dir() else Path(source)
     if not path.is_file():
         raise InputProblems(
-            f"Cohort folder {folder}",
+            "Participants",
             [f"{path} is missing: expected a tab-separated table with a column participant_id, a row per person."],
         )
     try:
@@ -75,7 +75,7 @@ def read_participants(folder: str | Path) -> pd.DataFrame:
     if not len(table):
         problems.append(f"{path} lists nobody: expected a row per person.")
     if problems:
-        raise InputProblems(f"Participants of {folder}", problems)
+        raise InputProblems("Participants", problems)
     own = table["participant_id"].map("family of {}".format)
     table["family_id"] = table["family_id"].fillna(own) if "family_id" in table else own
     return table

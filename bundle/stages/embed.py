@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import platform
@@ -15,15 +14,14 @@ from typing import Any
 import monai
 import nibabel as nib
 import numpy as np
-import pandas as pd
 import torch
 from ignite.engine import Engine, Events
 from monai.engines import SupervisedEvaluator
 from torch import Tensor
 
-from bundle.data.atomic import atomic_path
 from bundle.data.check import check_against_network
 from bundle.data.datalist import Item, check_ids, items_from_datalist, items_from_folder
+from bundle.data.embedding_table import TABLE, EmbeddingTable, read_embedding_table
 from bundle.data.problems import InputProblems
 from bundle.encoder_hash import encoder_hash
 from bundle.engines.inferer import AutocastInferer
@@ -31,7 +29,6 @@ from bundle.paths import EMBEDDINGS, stage_folder
 from custom_nets import FusionAutoencoder
 
 logger = logging.getLogger(__name__)
-TABLE = "embeddings"
 
 
 def new_people(
@@ -74,11 +71,11 @@ def new_people(
     if not items:
         raise InputProblems("Input", [f"{dataset_dir} lists nobody: expected at least one person."])
     folder = stage_folder(output_dir, EMBEDDINGS)
-    known = read_embeddings(folder, encoder_hash(network))
+    known = set(embedded_so_far(folder, network).participant_ids)
     new = [
         item
         for item in items
-        if item["participant_id"] not in known.index
+        if item["participant_id"] not in known
         or (write_reconstructions and not reconstruction_folder(folder, item["participant_id"]).is_dir())
     ]
     if files is not None and not new:
@@ -129,38 +126,43 @@ def _find(
     return [item for items in items_from_datalist(source, modalities).values() for item in items]
 
 
-def read_embeddings(folder: Path, expected_hash: str | None = None) -> pd.DataFrame:
-    """The embeddings in a stage folder: participant_id x value; empty if there are none yet.
+def embedded_so_far(folder: Path, network: FusionAutoencoder) -> EmbeddingTable:
+    """The embeddings in a stage folder; nobody if there are none yet.
 
     Raises:
-        InputProblems: if they are of another encoder than `expected_hash`.
+        InputProblems: if they are of another encoder.
     """
+    expected = encoder_hash(network)
     file = folder / f"{TABLE}.npz"
     if not file.is_file():
-        return pd.DataFrame(index=pd.Index([], name="participant_id"))
-    try:
-        content = dict(np.load(file, allow_pickle=False))
-    except Exception as error:  # whatever a broken file makes numpy raise
-        raise InputProblems("Embeddings", [f"{file} cannot be read: move it away and embed again."]) from error
-    else:
-        found = str(content["encoder_hash"])
-        if expected_hash is not None and found != expected_hash:
-            raise InputProblems(
-                "Embeddings",
-                [
-                    f"{file} holds codes of encoder {found}, this network is encoder {expected_hash}: codes of different "
-                    "encoders live in different spaces. Choose another --output_dir, or move the file away."
-                ],
-            )
-        return pd.DataFrame(content["embeddings"], index=pd.Index(content["participant_id"], name="participant_id"))
+        return EmbeddingTable.empty(expected, network.modalities, software_versions())
+    table = read_embedding_table(file)
+    if table.encoder_hash != expected:
+        raise InputProblems(
+            "Embeddings",
+            [
+                f"{file} holds codes of encoder {table.encoder_hash}, this network is encoder {expected}: codes of "
+                "different encoders live in different spaces. Choose another --output_dir, or move the file away."
+            ],
+        )
+    return table
 
 
-class EncodingInferer(AutocastInferer):
-    """Gives the embedding `(B, embedding_size)` as the prediction; nothing is decoded."""
+class EmbeddingInferer(AutocastInferer):
+    """Gives embedding `(B, embedding_size)` and reconstruction `(B, M, D, H, W)` from one pass, as a tuple."""
 
-    def __call__(self, inputs: Tensor, network: Any, *args: Any, **kwargs: Any) -> Tensor:
-        """Encode a batch `(B, M, D, H, W)`."""
-        return super().__call__(inputs, network.encode, *args, **kwargs)
+    def __call__(self, inputs: Tensor, network: Any, *args: Any, **kwargs: Any) -> Any:
+        """Encode and decode a batch `(B, M, D, H, W)`."""
+        skips: list[list[Tensor]] = []
+
+        def encode(images: Tensor) -> Tensor:
+            code_map, own_skips = network.encode_scaled(network.scaling(images))
+            skips.extend(own_skips)
+            return code_map
+
+        code_map = super().__call__(inputs, encode)
+        scaled = super().__call__(code_map, lambda code: network.decode_scaled(code, skips))
+        return code_map.flatten(1), network.scaling.inverse(scaled)
 
 
 def reconstruction_folder(folder: Path, name: str) -> Path:
@@ -190,13 +192,14 @@ class EmbeddingWriter:
         self.hash = encoder_hash(network)
         self.folder = stage_folder(output_dir, EMBEDDINGS)
         self.items = {item["participant_id"]: item for item in items}
+        self._pending: list[tuple[list[str], np.ndarray, np.ndarray]] = []
         self.write_reconstructions = write_reconstructions
-        self.table = read_embeddings(self.folder, self.hash)
-        self._pending: list[pd.DataFrame] = []
+        self.table = embedded_so_far(self.folder, network)
+        self._known = set(self.table.participant_ids)
         self._last_write = 0.0
 
     def attach(self, engine: Engine) -> None:
-        """Follow an evaluator that does not decollate and has an `EncodingInferer`."""
+        """Follow an evaluator that does not decollate and has an `EmbeddingInferer`."""
         engine.add_event_handler(Events.STARTED, self._start)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._add)
         engine.add_event_handler(Events.COMPLETED, self.write)
@@ -207,11 +210,13 @@ class EmbeddingWriter:
     @torch.no_grad()
     def _add(self, engine: Engine) -> None:
         names = list(engine.state.batch["participant_id"])
-        codes = pd.DataFrame(engine.state.output["pred"].cpu().numpy(), index=pd.Index(names, name="participant_id"))
-        self._pending.append(codes[~codes.index.isin(self.table.index)])
+        codes, drawn = engine.state.output["pred"]
+        errors = reconstruction_errors(self.network, engine.state.output["image"], drawn)
+        new = [row for row, name in enumerate(names) if name not in self._known]
+        if new:
+            self._pending.append(([names[row] for row in new], codes[new].cpu().numpy(), errors[new].cpu().numpy()))
         if self.write_reconstructions:
-            drawn = AutocastInferer(amp=False)(engine.state.output["image"], self.network).cpu().numpy()
-            for name, reconstruction in zip(names, drawn, strict=True):
+            for name, reconstruction in zip(names, drawn.cpu().numpy(), strict=True):
                 self._write_reconstruction(name, reconstruction)
         if time.monotonic() - self._last_write > self.seconds_between:
             self._write_arrays()
@@ -219,28 +224,18 @@ class EmbeddingWriter:
     def write(self, engine: Engine | None = None) -> None:
         """Write all embeddings so far, as arrays and as a table."""
         self._write_arrays()
-        if not len(self.table):
-            return
-        values = self.table.set_axis([f"e{number:04d}" for number in range(self.table.shape[1])], axis=1)
-        values.insert(0, "encoder_hash", self.hash)
-        with atomic_path(self.folder / f"{TABLE}.tsv") as temporary:
-            values.to_csv(temporary, sep="\t", float_format="%.7g")
+        if len(self.table):
+            self.table.write_text(self.folder)
 
     def _write_arrays(self) -> None:
         if self._pending:
-            self.table = pd.concat([part for part in [self.table, *self._pending] if len(part)])
+            names, codes, errors = zip(*self._pending, strict=True)
             self._pending = []
-        if not len(self.table):
-            return
-        with atomic_path(self.folder / f"{TABLE}.npz") as temporary, temporary.open("wb") as stream:
-            np.savez(
-                stream,
-                participant_id=self.table.index.to_numpy(dtype=str),
-                embeddings=self.table.to_numpy(dtype=np.float32),
-                encoder_hash=self.hash,
-                modalities=np.array(self.network.modalities),
-                versions=json.dumps(software_versions()),
+            self.table = self.table.with_people(
+                [name for part in names for name in part], np.concatenate(codes), np.concatenate(errors)
             )
+        if len(self.table):
+            self.table.write_arrays(self.folder)
         self._last_write = time.monotonic()
 
     def _write_reconstruction(self, name: str, reconstruction: np.ndarray) -> None:
@@ -254,6 +249,13 @@ class EmbeddingWriter:
             temporary.replace(target)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def reconstruction_errors(network: FusionAutoencoder, images: Tensor, drawn: Tensor) -> Tensor:
+    """Mean squared error in scaled units in the brain, over modalities: `(B,)`."""
+    scaling = network.scaling
+    difference = (drawn - images) * scaling.inverse_gain  # 0 outside the brain
+    return difference.square().sum(dim=(1, 2, 3, 4)) / (len(network.modalities) * scaling.brain_mask.sum())
 
 
 def in_space_of(volume: np.ndarray, original: nib.Nifti1Image) -> nib.Nifti1Image:

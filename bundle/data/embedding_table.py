@@ -1,0 +1,131 @@
+"""Embeddings on disk: people, their codes, and the encoder that made them."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from bundle.data.atomic import atomic_path
+from bundle.data.problems import InputProblems
+
+TABLE = "embeddings"
+NEEDED = ("participant_id", "embeddings", "reconstruction_error", "encoder_hash", "modalities")
+
+
+@dataclass(frozen=True)
+class EmbeddingTable:
+    """Codes of one encoder.
+
+    Attributes:
+        participant_ids: N names.
+        codes: `(N, E)` float32.
+        reconstruction_errors: `(N,)` mean squared error in scaled units in the brain, over modalities: the mean image
+            scores about 1, a perfect reconstruction 0.
+        encoder_hash: see `bundle.encoder_hash`.
+        modalities: that the encoder fuses.
+        versions: of the software that made them.
+    """
+
+    participant_ids: np.ndarray
+    codes: np.ndarray
+    reconstruction_errors: np.ndarray
+    encoder_hash: str
+    modalities: tuple[str, ...]
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.participant_ids)
+
+    @classmethod
+    def empty(cls, encoder_hash: str, modalities: Sequence[str], versions: Mapping[str, str]) -> EmbeddingTable:
+        """Nobody yet."""
+        nobody = np.array([], dtype=str)
+        return cls(nobody, np.zeros((0, 0), np.float32), np.zeros(0), encoder_hash, tuple(modalities), versions)
+
+    def with_people(self, names: Sequence[str], codes: np.ndarray, errors: np.ndarray) -> EmbeddingTable:
+        """The same with more people at the end."""
+        ids = np.concatenate([self.participant_ids, np.asarray(names, dtype=str)])
+        all_codes = np.concatenate([self.codes, codes]) if len(self) else np.asarray(codes)
+        all_errors = np.concatenate([self.reconstruction_errors, errors])
+        return EmbeddingTable(ids, all_codes, all_errors, self.encoder_hash, self.modalities, self.versions)
+
+    def write_arrays(self, folder: Path) -> None:
+        """Write `embeddings.npz`."""
+        with atomic_path(folder / f"{TABLE}.npz") as temporary, temporary.open("wb") as stream:
+            np.savez(
+                stream,
+                participant_id=self.participant_ids.astype(str),
+                embeddings=self.codes.astype(np.float32),
+                reconstruction_error=self.reconstruction_errors.astype(np.float32),
+                encoder_hash=self.encoder_hash,
+                modalities=np.array(self.modalities),
+                versions=json.dumps(dict(self.versions)),
+            )
+
+    def write_text(self, folder: Path) -> None:
+        """Write `embeddings.tsv`: a row per person, for reading by eye and by other programs."""
+        table = pd.DataFrame(self.codes, columns=[f"e{number:04d}" for number in range(self.codes.shape[1])])
+        table.insert(0, "reconstruction_error", self.reconstruction_errors)
+        table.insert(0, "encoder_hash", self.encoder_hash)
+        table.insert(0, "participant_id", self.participant_ids)
+        with atomic_path(folder / f"{TABLE}.tsv") as temporary:
+            table.to_csv(temporary, sep="\t", index=False, float_format="%.7g")
+
+
+def read_embedding_table(file: str | Path) -> EmbeddingTable:
+    """Read and check an `embeddings.npz`, or the folder that holds it.
+
+    Raises:
+        InputProblems: if it is not there or cannot be read, holds nobody, somebody twice, values that are not finite,
+            or arrays of different lengths.
+    """
+    path = Path(file).expanduser()
+    path = path / f"{TABLE}.npz" if path.is_dir() else path
+    if not path.is_file():
+        raise InputProblems("Embeddings", [f"No {path}: run embedding first, or give the path of an embeddings.npz."])
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            content = {name: stored[name] for name in stored.files}
+    except Exception as error:  # whatever a broken file makes numpy raise
+        raise InputProblems("Embeddings", [f"{path} cannot be read: move it away and embed again."]) from error
+    absent = [name for name in NEEDED if name not in content]
+    if absent:
+        raise InputProblems(
+            "Embeddings",
+            [f"{path} has no {', '.join(absent)}: an earlier version wrote it; move it away and embed again."],
+        )
+    table = EmbeddingTable(
+        content["participant_id"].astype(str),
+        content["embeddings"],
+        content["reconstruction_error"].astype(float),
+        str(content["encoder_hash"]),
+        tuple(content["modalities"].tolist()),
+        json.loads(str(content["versions"])) if "versions" in content else {},
+    )
+    problems = _problems(table)
+    if problems:
+        raise InputProblems(f"Embeddings {path}", problems)
+    return table
+
+
+def _problems(table: EmbeddingTable) -> list[str]:
+    n_people = len(table)
+    if table.codes.ndim != 2 or len(table.codes) != n_people or len(table.reconstruction_errors) != n_people:
+        return [
+            f"Expected one code and one reconstruction error per person, got {n_people} people, codes of shape "
+            f"{table.codes.shape} and {len(table.reconstruction_errors)} errors."
+        ]
+    counts = Counter(table.participant_ids.tolist())
+    problems = [f"{name}: stands {count} times: keep one." for name, count in counts.items() if count > 1]
+    broken = ~np.isfinite(table.codes).all(axis=1)
+    problems += [
+        f"{name}: the code has values that are not finite: check this person's images, remove them and embed again."
+        for name in table.participant_ids[broken]
+    ]
+    return problems

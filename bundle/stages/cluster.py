@@ -1,0 +1,364 @@
+"""Stage 5: strata, or the finding that there are none."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from tqdm.auto import tqdm
+
+from bundle.analysis.cluster_choice import ChoiceSettings
+from bundle.analysis.consensus import consensus_partition
+from bundle.analysis.strata import Strata, StrataSettings, find_strata
+from bundle.analysis.strata_quality import pairwise_ami
+from bundle.analysis.stratifier import Stratifier, by_size, mahalanobis, within_strata
+from bundle.data.atomic import atomic_path
+from bundle.data.embedding_table import EmbeddingTable, read_embedding_table
+from bundle.data.people import covariate_columns, people_table
+from bundle.data.problems import InputProblems
+from bundle.paths import CLUSTERS, EMBEDDINGS, STRATIFIER, stage_folder
+from bundle.pictures import save_figure
+from bundle.strata_pictures import choice_picture, people_picture
+
+logger = logging.getLogger(__name__)
+
+
+def cluster(
+    output_dir: str,
+    embeddings: str | Sequence[str] | None,
+    participants: str | None,
+    covariates: str | Sequence[str],
+    categories: Sequence[str],
+    choice: Mapping[str, Any],
+    num_workers: int = 2,
+    progress: bool = True,
+    **settings: Any,
+) -> list[Strata]:
+    """Find strata in the embeddings of one encoder, or of several one by one; write `5_clusters/`.
+
+    Args:
+        output_dir: results folder.
+        embeddings: an `embeddings.npz` (or its folder); None takes `<output_dir>/4_embeddings`. Several, of different
+            encoders for the same people, give a consensus too; the first one's strata are those of the stratifier.
+        participants: table with `participant_id`, `family_id` and covariates; None takes that of the cohort in
+            `1_prepared`.
+        covariates: columns to take out of the codes, or `usual`.
+        categories: columns that are categories even if numbers code them.
+        choice: arguments of `ChoiceSettings`.
+        num_workers: processes for the null.
+        progress: show bars.
+        settings: other arguments of `StrataSettings`.
+
+    Returns:
+        What was found for each encoder.
+
+    Raises:
+        InputProblems: with all that is wrong with the input.
+    """
+    tables = read_encoders(output_dir, embeddings)
+    try:
+        chosen_settings = StrataSettings(choice=ChoiceSettings(**choice), **settings)
+    except (TypeError, ValueError) as error:
+        raise InputProblems("Settings", [str(error)]) from error
+    names = tables[0].participant_ids.tolist()
+    people = people_table(names, output_dir, participants, categories)
+    taken_out = covariate_columns(people, covariates)
+    results = []
+    for table in tables:
+        logger.info("%d people, encoder %s (%s).", len(table), table.encoder_hash, ", ".join(table.modalities))
+        with Progress(progress) as bar:
+            try:
+                found = find_strata(
+                    table.codes, people["family_id"].tolist(), taken_out, chosen_settings, num_workers, bar.show
+                )
+            except ValueError as error:
+                raise InputProblems("Clustering", [str(error)]) from error
+        results.append(found)
+        logger.info("%s", found.headline)
+    folder = stage_folder(output_dir, CLUSTERS)
+    _write(folder, tables, results, people)
+    logger.info("%s", _words(folder, tables, results))
+    return results
+
+
+def read_encoders(output_dir: str, embeddings: str | Sequence[str] | None) -> list[EmbeddingTable]:
+    """Embedding tables, each of another encoder, in the first one's order of people.
+
+    Raises:
+        InputProblems: if one cannot be read, two are of one encoder, people differ, or two people have one code.
+    """
+    if embeddings is None:
+        files = [str(stage_folder(output_dir, EMBEDDINGS))]
+    else:
+        files = [embeddings] if isinstance(embeddings, str) else list(embeddings)
+    tables = [read_embedding_table(file) for file in files]
+    if not tables:
+        raise InputProblems("Embeddings", ["--embeddings is an empty list: name an embeddings.npz."])
+    first = tables[0]
+    problems = []
+    for file, table in zip(files[1:], tables[1:], strict=True):
+        if any(table.encoder_hash == other.encoder_hash for other in tables if other is not table):
+            problems.append(f"{file}: of encoder {table.encoder_hash}, as another file is: give each encoder once.")
+        differing = sorted(set(table.participant_ids) ^ set(first.participant_ids))
+        if differing:
+            problems.append(
+                f"{file}: of encoder {table.encoder_hash} and other people than {files[0]} of encoder "
+                f"{first.encoder_hash} ({len(differing)} differ, such as {', '.join(differing[:3])}). Codes of different "
+                "encoders live in different spaces and cannot be put together: let each encoder embed everybody."
+            )
+    for file, table in zip(files, tables, strict=True):
+        problems += [f"{file}: {sentence}" for sentence in same_codes(table)]
+    if problems:
+        raise InputProblems("Embeddings", problems)
+    return [in_order_of(table, first.participant_ids) for table in tables]
+
+
+def same_codes(table: EmbeddingTable) -> list[str]:
+    """A sentence for each group of people with one and the same code, unless all have."""
+    _, group_of = np.unique(table.codes, axis=0, return_inverse=True)
+    group_of = group_of.ravel()
+    sizes = np.bincount(group_of)
+    if len(sizes) == 1 and len(table) > 1:
+        return [f"all {len(table)} people have the same code: the encoder tells nobody apart; train it longer."]
+    return [
+        f"{' and '.join(table.participant_ids[group_of == group])} have the same code: is one a copy? Keep one."
+        for group in np.flatnonzero(sizes > 1)
+    ]
+
+
+def in_order_of(table: EmbeddingTable, names: np.ndarray) -> EmbeddingTable:
+    """The table with its people in another order."""
+    row_of = {name: row for row, name in enumerate(table.participant_ids)}
+    rows = [row_of[name] for name in names]
+    return EmbeddingTable(
+        table.participant_ids[rows],
+        table.codes[rows],
+        table.reconstruction_errors[rows],
+        table.encoder_hash,
+        table.modalities,
+        table.versions,
+    )
+
+
+def stratifier_of(found: Strata, table: EmbeddingTable) -> Stratifier:
+    """What assignment of new people needs, from what was found."""
+    centres, precision = within_strata(found.points, found.labels)
+    distances = mahalanobis(found.points, centres[found.labels], precision)
+    errors = table.reconstruction_errors
+    return Stratifier(
+        table.encoder_hash,
+        table.modalities,
+        found.headline,
+        found.test.p_value,
+        found.covariates,
+        found.space,
+        found.points[found.exemplars],
+        found.ballots.votes,
+        found.ballots.strata,
+        found.ballots.numbers,
+        centres,
+        precision,
+        np.percentile(distances, np.arange(101)),
+        float(found.outside.max()),
+        float(errors.max()) if np.isfinite(errors).all() else np.inf,
+    )
+
+
+class Progress:
+    """One bar per step of a run."""
+
+    def __init__(self, visible: bool) -> None:
+        self.visible = visible
+        self._bar: Any = None
+        self._word = ""
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+
+    def show(self, word: str, done: int, of: int) -> None:
+        """Move the bar of a step, opening it if it is a new one."""
+        if word != self._word:
+            self._close()
+            self._bar, self._word = tqdm(total=of, desc=word, disable=not self.visible), word
+        if self._bar is None:
+            return
+        self._bar.update(done - self._bar.n)
+        if done == of:
+            self._close()
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+def _write(folder: Path, tables: Sequence[EmbeddingTable], results: Sequence[Strata], people: pd.DataFrame) -> None:
+    first = results[0]
+    written = {
+        "strata": _people(tables, results, people),
+        "strata_summary": _per_stratum(first, people),
+        "preferences": _scan_table(first),
+        "candidates": _candidates(first),
+        "null": pd.DataFrame(
+            {
+                "silhouette": first.test.references,
+                "stability": first.test.stabilities,
+                "n_clusters": first.test.n_clusters,
+            }
+        ),
+        "other_methods": first.others,
+    }
+    if len(results) > 1:
+        hashes = [table.encoder_hash for table in tables]
+        ami = pairwise_ami([found.labels for found in results])
+        written["encoder_agreement"] = pd.DataFrame(ami, columns=hashes).assign(encoder_hash=hashes)
+    for name, table in written.items():
+        with atomic_path(folder / f"{name}.tsv") as temporary:
+            table.to_csv(temporary, sep="\t", index=False, float_format="%.6g", na_rep="n/a")
+    with atomic_path(folder / "summary.json") as temporary:
+        temporary.write_text(json.dumps(_facts(tables, results), indent=1))
+    save_figure(choice_picture(first), folder / "choice.png")
+    save_figure(people_picture(results, [table.encoder_hash for table in tables]), folder / "people.png")
+    with atomic_path(folder / STRATIFIER) as temporary, temporary.open("wb") as stream:
+        arrays: dict[str, Any] = dict(stratifier_of(first, tables[0]).to_arrays())
+        np.savez_compressed(stream, **arrays)
+
+
+def _people(tables: Sequence[EmbeddingTable], results: Sequence[Strata], people: pd.DataFrame) -> pd.DataFrame:
+    first = results[0]
+    table = pd.DataFrame(
+        {
+            "participant_id": people.index,
+            "family_id": people["family_id"].to_numpy(),
+            "stratum": first.labels + 1,
+            "is_exemplar": np.isin(np.arange(len(people)), first.exemplars),
+            "silhouette": first.silhouettes,
+            "candidate_cluster": first.candidate_labels + 1,
+        }
+    )
+    for encoder, found in zip(tables[1:], results[1:], strict=True):
+        table[f"stratum_of_{encoder.encoder_hash}"] = found.labels + 1
+    if len(results) > 1:
+        table["consensus_stratum"] = consensus(results) + 1
+    return table
+
+
+def consensus(results: Sequence[Strata]) -> np.ndarray:
+    """One partition from those of several encoders, with the median of their numbers of strata: `(N,)` labels."""
+    n_strata = int(np.median([found.n_strata for found in results]))
+    labels = consensus_partition([found.labels for found in results], n_strata)
+    return by_size(labels, np.arange(labels.max() + 1))[0]
+
+
+def _per_stratum(found: Strata, people: pd.DataFrame) -> pd.DataFrame:
+    sizes = np.bincount(found.labels)
+    low, high = np.nanpercentile(found.ballots.jaccard, [2.5, 97.5], axis=0)
+    return pd.DataFrame(
+        {
+            "stratum": np.arange(1, found.n_strata + 1),
+            "size": sizes,
+            "share": sizes / sizes.sum(),
+            "exemplar": people.index[found.exemplars],
+            "jaccard": np.nanmean(found.ballots.jaccard, axis=0),
+            "jaccard_low": low,
+            "jaccard_high": high,
+            "silhouette": [found.silhouettes[found.labels == label].mean() for label in range(found.n_strata)],
+        }
+    )
+
+
+def _scan_table(found: Strata) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "preference": [row.preference for row in found.scan],
+            "damping": [row.damping for row in found.scan],
+            "n_clusters": [row.clustering.n_clusters for row in found.scan],
+            "converged": [row.clustering.converged for row in found.scan],
+            "n_iterations": [row.clustering.n_iterations for row in found.scan],
+            "smallest_cluster": [np.bincount(row.clustering.labels).min() for row in found.scan],
+        }
+    )
+
+
+def _candidates(found: Strata) -> pd.DataFrame:
+    candidates = found.choice.candidates
+    return pd.DataFrame(
+        {
+            "n_clusters": [candidate.n_clusters for candidate in candidates],
+            "plateau": [candidate.plateau for candidate in candidates],
+            "preference": [candidate.scanned.preference for candidate in candidates],
+            "stability": [candidate.stability.mean() for candidate in candidates],
+            "stability_low": [candidate.stability.min() for candidate in candidates],
+            "stability_high": [candidate.stability.max() for candidate in candidates],
+            "silhouette": [candidate.silhouette for candidate in candidates],
+            "chosen": [candidate is found.choice.chosen for candidate in candidates],
+        }
+    )
+
+
+def _facts(tables: Sequence[EmbeddingTable], results: Sequence[Strata]) -> dict[str, Any]:
+    first = results[0]
+    facts: dict[str, Any] = {
+        "headline": first.headline,
+        "n_strata": first.n_strata,
+        "p_value": first.test.p_value,
+        "silhouette": first.test.observed,
+        "stability": first.choice.stability,
+        "n_people": len(first.labels),
+        "reference": first.settings.reference,
+        "n_references": len(first.test.references),
+        "covariates": first.covariates.columns if first.covariates else [],
+        "n_dimensions": first.space.n_dimensions,
+        "explained": first.space.explained,
+        "effective_rank": first.effective_rank,
+        "hubness": first.hubness,
+        "not_converged": sum(not row.clustering.converged for row in first.scan),
+        "encoders": [
+            {"encoder_hash": table.encoder_hash, "headline": found.headline, "n_strata": found.n_strata}
+            for table, found in zip(tables, results, strict=True)
+        ],
+    }
+    return facts
+
+
+def _words(folder: Path, tables: Sequence[EmbeddingTable], results: Sequence[Strata]) -> str:
+    first = results[0]
+    lines = [f"{len(first.labels)} people, encoder {tables[0].encoder_hash}: {first.headline}"]
+    lines.append(
+        f"Silhouette {first.test.observed:.3f} against {np.median(first.test.references):.3f} "
+        f"({np.percentile(first.test.references, 95):.3f} at the 95th percentile) in {len(first.test.references)} cohorts "
+        f"without strata; {first.space.n_dimensions} dimensions hold {first.space.explained:.0%} of the code's variance."
+    )
+    failed = sum(not row.clustering.converged for row in first.scan)
+    if failed:
+        lines.append(f"{failed} of {len(first.scan)} preferences did not converge and were not considered.")
+    if first.n_strata > 1:
+        jaccard = np.nanmean(first.ballots.jaccard, axis=0)
+        sizes = np.bincount(first.labels)
+        lines += [
+            f"  stratum {label + 1}: {sizes[label]} people, Jaccard {jaccard[label]:.2f}"
+            for label in range(first.n_strata)
+        ]
+    for row in first.others.itertuples():
+        lines.append(f"  {row.method}: {row.n_clusters} clusters, agreement (AMI) {row.ami:.2f}")
+    if len(results) > 1:
+        ami = pairwise_ami([found.labels for found in results])
+        between = ami[np.triu_indices(len(ami), 1)]
+        lines.append(f"Agreement between encoders (AMI): median {np.median(between):.2f}, least {between.min():.2f}.")
+    lines.append(
+        f"Written: {folder}/strata.tsv, strata_summary.tsv, preferences.tsv, candidates.tsv, null.tsv, "
+        "other_methods.tsv, summary.json, stratifier.npz, choice.png, people.png"
+    )
+    lines.append(
+        "Next, for new people: python -m monai.bundle run assigning --config_file configs/assign.yaml "
+        f"--stratifier {folder / STRATIFIER} --output_dir NEW"
+    )
+    return "\n".join(lines)

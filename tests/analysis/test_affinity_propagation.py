@@ -1,0 +1,74 @@
+import numpy as np
+import pytest
+from sklearn.cluster import AffinityPropagation
+
+from bundle.analysis import affinity_propagation as module
+from bundle.analysis.affinity_propagation import affinity_propagation, preference_range
+
+
+def blobs(seed, n=150, n_groups=4, separation=5.0):
+    rng = np.random.default_rng(seed)
+    points = rng.standard_normal((n, 6)) + separation * rng.standard_normal((n_groups, 6))[np.arange(n) % n_groups]
+    return points - points.mean(axis=0)
+
+
+def similarities(points):
+    return -np.square(points[:, None] - points[None]).sum(axis=2)
+
+
+@pytest.mark.parametrize("damping", [0.7, 0.9])
+@pytest.mark.parametrize("seed", range(4))
+def test_labels_and_exemplars_are_those_of_scikit_learn(seed, damping):
+    points = blobs(seed)
+    matrix = similarities(points)
+    for preference in (np.median(matrix), 3 * np.median(matrix), 10 * np.median(matrix)):
+        theirs = AffinityPropagation(
+            damping=damping, preference=preference, affinity="precomputed", max_iter=500, random_state=0
+        ).fit(matrix)
+        ours = affinity_propagation(points, preference, damping)
+        assert ours.converged and theirs.n_iter_ < 500
+        assert np.array_equal(ours.labels, theirs.labels_)
+        assert np.array_equal(ours.exemplars, theirs.cluster_centers_indices_)
+
+
+def test_small_blocks_and_similarities_made_anew_change_nothing(monkeypatch):
+    points = blobs(0, n=130)
+    preference = float(np.median(similarities(points)))
+    whole = affinity_propagation(points, preference)
+    monkeypatch.setattr(module, "BLOCK_BYTES", 4 * 130 * 7)
+    monkeypatch.setattr(module, "CACHED_BYTES", 0)
+    blocked = affinity_propagation(points, preference)
+    assert np.array_equal(whole.labels, blocked.labels) and whole.n_iterations == blocked.n_iterations
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_preference_range_goes_from_one_cluster_to_all_points(seed):
+    points = blobs(seed, n=60)
+    low, high = preference_range(points)
+    assert affinity_propagation(points, 1.3 * low, 0.95, 2000).n_clusters == 1
+    assert affinity_propagation(points, 0.7 * low, 0.95, 2000).n_clusters > 1
+    assert affinity_propagation(points, 0.5 * high, 0.95, 2000).n_clusters == 60
+    matrix = similarities(points)
+    assert high == pytest.approx(matrix[~np.eye(60, dtype=bool)].max(), rel=1e-3)
+
+
+def test_too_few_iterations_are_reported():
+    assert not affinity_propagation(blobs(0), -100.0, max_iterations=5).converged
+    assert affinity_propagation(blobs(0), -100.0).converged
+
+
+def test_every_point_has_the_nearest_exemplar_and_exemplars_their_own():
+    points = blobs(1)
+    found = affinity_propagation(points, -60.0)
+    nearest = np.square(points[:, None] - points[found.exemplars][None]).sum(axis=2).argmin(axis=1)
+    assert np.array_equal(found.labels, nearest)
+    assert np.array_equal(found.labels[found.exemplars], np.arange(found.n_clusters))
+
+
+def test_bad_input_is_refused():
+    with pytest.raises(ValueError, match="two or more points"):
+        affinity_propagation(np.zeros((1, 3)), -1.0)
+    with pytest.raises(ValueError, match="damping in"):
+        affinity_propagation(blobs(0), -1.0, damping=1.0)
+    with pytest.raises(ValueError, match="finite"):
+        affinity_propagation(np.full((5, 2), np.nan), -1.0)

@@ -1,0 +1,114 @@
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import adjusted_rand_score
+
+from bundle.analysis.cluster_choice import ChoiceSettings, family_subsamples
+from bundle.analysis.strata import StrataSettings, find_strata
+
+QUICK = StrataSettings(
+    n_references=19, n_stability=10, choice=ChoiceSettings(n_preferences=20, n_subsamples=5, max_strata=6)
+)
+
+
+def planted(seed=0, n=160, n_strata=4, separation=7.0, size=60):
+    """Codes of `size` values with strata on three axes, families of two in one stratum."""
+    rng = np.random.default_rng(seed)
+    families = np.arange(n) // 2
+    truth = families % n_strata
+    centres = np.linalg.qr(rng.standard_normal((n_strata, n_strata)))[0] * separation / np.sqrt(2)
+    latent = np.concatenate([centres[truth], np.zeros((n, 2))], axis=1) + rng.standard_normal((n, n_strata + 2))
+    codes = latent @ rng.standard_normal((n_strata + 2, size)) + 0.3 * rng.standard_normal((n, size))
+    return codes, families, truth
+
+
+@pytest.fixture(scope="module")
+def found():
+    codes, families, _ = planted()
+    return find_strata(codes, families, settings=QUICK)
+
+
+def test_planted_strata_are_found(found):
+    assert found.n_strata == 4 and found.test.p_value == pytest.approx(0.05)
+    assert adjusted_rand_score(planted()[2], found.labels) > 0.95
+    assert "4 strata (p = 0.05)" in found.headline
+    assert np.nanmean(found.ballots.jaccard, axis=0).min() > 0.8
+
+
+def test_strata_are_numbered_by_size_and_hold_their_exemplars(found):
+    sizes = np.bincount(found.labels)
+    assert (np.diff(sizes) <= 0).all()
+    assert np.array_equal(found.labels[found.exemplars], np.arange(4))
+
+
+def test_the_same_seed_finds_the_same(found):
+    codes, families, _ = planted()
+    again = find_strata(codes, families, settings=QUICK, n_jobs=2)
+    assert np.array_equal(found.labels, again.labels)
+    assert np.array_equal(found.test.references, again.test.references)
+
+
+@pytest.mark.parametrize("reference", ["gaussian", "t"])
+def test_one_cloud_has_no_strata(reference):
+    rng = np.random.default_rng(1)
+    codes = rng.standard_normal((150, 8)) @ rng.standard_normal((8, 60)) + 0.3 * rng.standard_normal((150, 60))
+    found = find_strata(codes, np.arange(150) // 2, settings=StrataSettings(**{**vars(QUICK), "reference": reference}))
+    assert found.n_strata == 1 and not found.labels.any()
+    assert found.headline.startswith("no discrete strata found")
+    assert found.candidate_labels.max() >= 1
+
+
+def test_a_covariate_is_no_stratum():
+    rng = np.random.default_rng(2)
+    sex = rng.choice(["F", "M"], 160)
+    codes, _, _ = planted(2, n_strata=1)
+    codes = codes + np.outer(np.where(sex == "M", 8.0, 0.0), rng.standard_normal(codes.shape[1]))
+    raw = find_strata(codes, np.arange(160), settings=QUICK)
+    adjusted = find_strata(codes, np.arange(160), pd.DataFrame({"sex": sex}), settings=QUICK)
+    assert raw.n_strata == 2 and adjusted.n_strata == 1
+
+
+def test_a_large_cohort_is_clustered_by_the_choice_of_a_part():
+    codes, families, truth = planted(3, n=240)
+    part = find_strata(codes, families, settings=StrataSettings(**{**vars(QUICK), "choice_size": 120}))
+    assert len(part.labels) == 240 and adjusted_rand_score(truth, part.labels) > 0.95
+
+
+def test_a_fixed_preference_is_tested_too():
+    codes, families, _ = planted(4)
+    choice = ChoiceSettings(preference="median", n_subsamples=3)
+    found = find_strata(codes, families, settings=StrataSettings(**{**vars(QUICK), "choice": choice}))
+    assert len(found.choice.candidates) == 1 and len(found.scan) == 1
+    assert found.choice.chosen.n_clusters > 4
+
+
+def test_half_samples_are_whole_families():
+    families = np.repeat(np.arange(30), 3)
+    for rows in family_subsamples(families, 5, 0.5, seed=0):
+        assert len(rows) == 45 and (np.bincount(families[rows])[np.unique(families[rows])] == 3).all()
+
+
+def test_bad_input_is_refused():
+    codes, families, _ = planted()
+    with pytest.raises(ValueError, match="20 people at least, got 2"):
+        find_strata(codes[:2], families[:2])
+    with pytest.raises(ValueError, match="10 families"):
+        find_strata(codes, np.zeros(160))
+    with pytest.raises(ValueError, match="All codes are alike"):
+        find_strata(np.ones((40, 9)), np.arange(40))
+    with pytest.raises(ValueError, match="finite"):
+        find_strata(np.full((40, 9), np.nan), np.arange(40))
+    with pytest.raises(ValueError, match="cannot give p"):
+        StrataSettings(n_references=10)
+    with pytest.raises(ValueError, match="preference"):
+        ChoiceSettings(preference="medium")
+    with pytest.raises(ValueError, match="dampings"):
+        ChoiceSettings(dampings=[0.2])
+
+
+def test_no_convergence_at_all_is_no_strata_and_said():
+    codes, families, _ = planted()
+    choice = ChoiceSettings(max_iterations=5, n_subsamples=2, n_preferences=4)
+    found = find_strata(codes, families, settings=StrataSettings(**{**vars(QUICK), "choice": choice}))
+    assert found.n_strata == 1 and "no partition was even a candidate" in found.headline
+    assert not any(row.clustering.converged for row in found.scan)
