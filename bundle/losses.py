@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
@@ -21,26 +21,28 @@ class ReconstructionLoss(nn.Module):
     Args:
         network: its scaling and brain mask are used; they are buffers, so they follow fitting and loading.
         kind: `mse`, `l1`, or `bce` (the paper: binary cross-entropy between values in [0, 1]; needs `min_max` scaling).
-        modality_weights: relative weight per modality; equal if None.
+        modality_weights: modality -> relative weight, of every modality of the network (more may be named); equal if
+            None.
 
     Shapes: two `(B, M, D, H, W)` in the images' units in, a scalar out.
 
     Raises:
-        ValueError: for another kind, `bce` without `min_max` scaling, or a wrong number of weights.
+        ValueError: for another kind, `bce` without `min_max` scaling, or a modality without a weight.
     """
 
     def __init__(
-        self, network: FusionAutoencoder, kind: str = "mse", modality_weights: Sequence[float] | None = None
+        self, network: FusionAutoencoder, kind: str = "mse", modality_weights: Mapping[str, float] | None = None
     ) -> None:
         super().__init__()
         n_modalities = len(network.modalities)
-        weights = [1.0] * n_modalities if modality_weights is None else list(modality_weights)
-        if kind not in KINDS:
-            raise ValueError(f"Expected loss to be one of {KINDS}, got {kind!r}.")
-        if kind == "bce" and network.scaling.kind != "min_max":
-            raise ValueError("Loss 'bce' needs values in [0, 1]: use a network with scaling: min_max, or loss: mse.")
-        if len(weights) != n_modalities:
-            raise ValueError(f"Expected {n_modalities} modality weights ({network.modalities}), got {weights}.")
+        given = dict.fromkeys(network.modalities, 1.0) if modality_weights is None else modality_weights
+        missing = [modality for modality in network.modalities if float(given.get(modality, -1)) < 0]
+        if missing:
+            raise ValueError(
+                f"Expected a weight of 0 or more for {', '.join(missing)} in modality_weights, got {dict(given)}: add it, "
+                "or weigh all alike with --modality_weights None."
+            )
+        weights = [float(given[modality]) for modality in network.modalities]
         self.kind = kind
         # a tuple hides the network from parameters(): the loss must not own it
         self._scaling = (network.scaling,)

@@ -8,7 +8,13 @@ from monai.bundle import ConfigParser
 from custom_nets import PaperFusionAutoencoder, trainable_parameters
 from tests.conftest import ROOT
 
-STAGES = {"train": "training", "evaluate": "evaluating", "inference": "embedding"}
+STAGES = {
+    "train": "training",
+    "evaluate": "evaluating",
+    "inference": "embedding",
+    "cluster": "clustering",
+    "assign": "assigning",
+}
 
 
 def parsed(stage):

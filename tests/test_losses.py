@@ -43,7 +43,7 @@ def test_weights_choose_what_counts(images):
     built = network(images)
     half_wrong = images.clone()
     half_wrong[:, 1] += 1
-    assert ReconstructionLoss(built, modality_weights=[1.0, 0.0])(half_wrong, images) == 0
+    assert ReconstructionLoss(built, modality_weights={"T1w": 1, "FA": 0, "NDI": 5})(half_wrong, images) == 0
 
 
 def test_cross_entropy_is_least_at_the_image(images):
@@ -57,7 +57,7 @@ def test_cross_entropy_is_least_at_the_image(images):
     [
         ({"kind": "ssim"}, "Expected loss"),
         ({"kind": "bce"}, "min_max"),
-        ({"modality_weights": [1.0]}, "2 modality weights"),
+        ({"modality_weights": {"T1w": 1}}, "weight of 0 or more for FA"),
     ],
 )
 def test_bad_arguments_are_refused_in_words(images, arguments, message):

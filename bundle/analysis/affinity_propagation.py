@@ -37,7 +37,7 @@ class Clustering:
         return len(self.exemplars)
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def affinity_propagation(
     points: np.ndarray,
     preference: float,

@@ -35,6 +35,20 @@ def pca_skill(training: np.ndarray, held_out: np.ndarray, max_components: int = 
     Returns:
         `(K,)`, entry k - 1 for k components.
     """
+    explained, left_by_centre, total = _explained_by_components(training, held_out, max_components)
+    return 1 - (left_by_centre.sum() - np.cumsum(explained.sum(axis=0))) / total.sum()
+
+
+def pca_errors(training: np.ndarray, held_out: np.ndarray, n_components: int) -> np.ndarray:
+    """Sum of squared errors over voxels that PCA leaves in each held-out person, `(N',)`; arguments as `pca_skill`."""
+    explained, left_by_centre, _ = _explained_by_components(training, held_out, n_components)
+    return left_by_centre - explained.sum(axis=1)
+
+
+def _explained_by_components(
+    training: np.ndarray, held_out: np.ndarray, max_components: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Per held-out person: squares explained by each component `(N', K)`, left by the centre alone, and in all."""
     if len(training) < 2:
         raise ValueError(f"PCA needs at least two training people, got {len(training)}.")
     centre = training.mean(axis=0)
@@ -45,10 +59,28 @@ def pca_skill(training: np.ndarray, held_out: np.ndarray, max_components: int = 
     order = order[values[order] > 1e-10 * values.max()]
     # rows of V' = (U / S)' A: components in voxel space are never formed
     scores = (held_out - centre) @ centred.T @ (vectors[:, order] / np.sqrt(values[order]))
-    total = np.square(held_out, dtype=np.float64).sum()
-    left_by_centre = np.square(held_out - centre, dtype=np.float64).sum()
-    explained = np.cumsum(np.square(scores).sum(axis=0))
-    return 1 - (left_by_centre - explained) / total
+    total = np.square(held_out, dtype=np.float64).sum(axis=1)
+    left_by_centre = np.square(held_out - centre, dtype=np.float64).sum(axis=1)
+    return np.square(scores), left_by_centre, total
+
+
+def skill_difference_interval(
+    errors: np.ndarray, other_errors: np.ndarray, totals: np.ndarray, families: Sequence[object], seed: int = 0
+) -> tuple[float, float]:
+    """95 % bootstrap interval of skill minus another method's skill; whole families are drawn.
+
+    Args:
+        errors: `(N,)` sums of squared errors.
+        other_errors: the other method's.
+        totals: `(N,)` sums of squared residuals of the mean image.
+        families: N labels.
+        seed: of the 10,000 draws.
+    """
+    family_of = np.unique(np.asarray(families, dtype=str), return_inverse=True)[1]
+    gained, of = np.bincount(family_of, other_errors - errors), np.bincount(family_of, totals)
+    draws = np.random.default_rng(seed).multinomial(len(gained), np.full(len(gained), 1 / len(gained)), size=10_000)
+    low, high = np.percentile((draws @ gained) / (draws @ of), [2.5, 97.5])
+    return float(low), float(high)
 
 
 def identifiability(residuals: np.ndarray, predicted: np.ndarray) -> np.ndarray:

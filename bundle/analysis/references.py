@@ -17,7 +17,9 @@ class UnimodalReference:
     """Draws point clouds with one mode that have the mean, the covariance and the family resemblance of real points.
 
     The covariance is split into a part that relatives share, estimated from all pairs of relatives, and a part of each
-    person; so twins lie close in a reference as they do in the data, and are no evidence for strata.
+    person; so twins lie close in a reference as they do in the data, and are no evidence for strata. Each reference is
+    then mapped linearly to have exactly the points' mean and covariance. For unrelated people from one Gaussian that is
+    their distribution given mean and covariance, which makes a test against such references exact.
 
     Args:
         points: `(N, D)`.
@@ -35,7 +37,7 @@ class UnimodalReference:
         self.centre = points.mean(axis=0)
         self._centred = points - self.centre
         self.family_of = pd.factorize(np.asarray(families))[0]
-        covariance = self._centred.T @ self._centred / (len(points) - 1)
+        covariance = self._covariance = self._centred.T @ self._centred / (len(points) - 1)
         shared = shared_covariance(self._centred, self.family_of)
         self._shared_root = _root(shared)
         self._own_root = _root(covariance - self._shared_root @ self._shared_root.T)
@@ -63,7 +65,16 @@ class UnimodalReference:
             degrees = self.degrees_of_freedom
             # unit variance: a t of v degrees has v / (v - 2)
             drawn *= np.sqrt((degrees - 2) / rng.chisquare(degrees, size=(n_points, 1)))
-        return self.centre + drawn
+        return self.centre + self._with_own_covariance(drawn - drawn.mean(axis=0))
+
+    def _with_own_covariance(self, centred: np.ndarray) -> np.ndarray:
+        n_points, n_dimensions = centred.shape
+        if n_dimensions >= n_points:
+            return centred  # too few people for a covariance that could be matched
+        values, axes = np.linalg.eigh(centred.T @ centred / (n_points - 1))
+        whitened = centred @ axes / np.sqrt(np.maximum(values, 1e-12 * values.max())) @ axes.T
+        own, own_axes = np.linalg.eigh(self._covariance)
+        return whitened @ (own_axes * np.sqrt(np.maximum(own, 0))) @ own_axes.T
 
 
 def shared_covariance(centred: np.ndarray, family_of: np.ndarray) -> np.ndarray:

@@ -16,7 +16,15 @@ from monai.metrics import CumulativeIterationMetric
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from bundle.analysis.reconstruction import identifiability, pca_skill, skill, skill_per_person, swap_partners
+from bundle.analysis.reconstruction import (
+    identifiability,
+    pca_errors,
+    pca_skill,
+    skill,
+    skill_difference_interval,
+    skill_per_person,
+    swap_partners,
+)
 from bundle.analysis.tissue import grey_and_white_matter
 from bundle.data.atomic import atomic_path
 from bundle.data.problems import InputProblems
@@ -122,6 +130,15 @@ def run_evaluation(
     curves = np.stack([np.pad(curve, (0, longest - len(curve)), mode="edge") for curve in per_map])
     nearest = identifiability(images, drawn)
     summary = _summarise(network, recorder, images, drawn, variants, curves, nearest)
+    summary[["above_pca_low", "above_pca_high"]] = [
+        skill_difference_interval(
+            np.square(images[:, m] - drawn[:, m]).sum(axis=1, dtype=float),
+            pca_errors(training_residuals[:, m], images[:, m], int(per_map[m].argmax()) + 1),
+            np.square(images[:, m]).sum(axis=1, dtype=float),
+            families,
+        )
+        for m in range(len(network.modalities))
+    ]
     folder = stage_folder(output_dir, EVALUATION)
     people = _people_table(network, recorder, images, drawn, nearest)
     curve_table = pd.DataFrame(curves.T, columns=list(network.modalities))
@@ -245,10 +262,7 @@ def _words(
     folder: Path,
 ) -> str:
     shown = summary.drop(columns=["identifiability"]).set_index("modality").T
-    losers = summary.loc[summary["skill"] <= summary["pca_skill"], "modality"].tolist()
-    verdict = (
-        f"PCA is better for {', '.join(losers)}." if losers else "The network is better than PCA for every modality."
-    )
+    verdict = pca_verdict(summary)
     return "\n".join(
         [
             f"{len(recorder.participant_ids)} held-out people, encoder {encoder_hash(network)}:",
@@ -260,3 +274,14 @@ def _words(
             "--dataset_dir FOLDER (and the options given here)",
         ]
     )
+
+
+def pca_verdict(summary: pd.DataFrame) -> str:
+    """In words, for which modalities the network is better than the best PCA, and for which it is not."""
+    groups = {
+        "better": summary["above_pca_low"] > 0,
+        "no different beyond chance": (summary["above_pca_low"] <= 0) & (summary["above_pca_high"] >= 0),
+        "worse": summary["above_pca_high"] < 0,
+    }
+    parts = [f"{word} for {', '.join(summary.loc[rows, 'modality'])}" for word, rows in groups.items() if rows.any()]
+    return f"Against PCA the network is {'; '.join(parts)} (95 % intervals, families resampled)."

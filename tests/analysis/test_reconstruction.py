@@ -2,7 +2,15 @@ import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 
-from bundle.analysis.reconstruction import identifiability, pca_skill, skill, skill_per_person, swap_partners
+from bundle.analysis.reconstruction import (
+    identifiability,
+    pca_errors,
+    pca_skill,
+    skill,
+    skill_difference_interval,
+    skill_per_person,
+    swap_partners,
+)
 
 
 @pytest.fixture
@@ -69,3 +77,24 @@ def test_swapping_works_when_one_family_is_most_of_the_people():
     families = ["a"] * 6 + ["b"]
     partners = swap_partners(families)
     assert all(families[row] != families[partner] for row, partner in enumerate(partners))
+
+
+def test_pca_errors_are_those_of_the_skill_curve():
+    rng = np.random.default_rng(0)
+    training, held_out = rng.standard_normal((12, 30)), rng.standard_normal((5, 30))
+    curve = pca_skill(training, held_out)
+    for count in (1, 4, 11):
+        assert 1 - pca_errors(training, held_out, count).sum() / np.square(held_out).sum() == pytest.approx(
+            curve[count - 1]
+        )
+
+
+def test_interval_of_a_difference_holds_it_and_is_wider_for_relatives():
+    rng = np.random.default_rng(0)
+    gain = np.repeat(rng.normal(1, 1, 60), 3)
+    totals, other = np.full(180, 10.0), np.full(180, 8.0)
+    related = skill_difference_interval(other - gain, other, totals, np.repeat(np.arange(60), 3))
+    unrelated = skill_difference_interval(other - gain, other, totals, np.arange(180))
+    assert related[0] < 0.1 < related[1]
+    assert related[1] - related[0] > 1.4 * (unrelated[1] - unrelated[0])
+    assert skill_difference_interval(other, other, totals, np.arange(180)) == (0, 0)
