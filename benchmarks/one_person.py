@@ -17,9 +17,6 @@ import monai.bundle
 import pandas as pd
 
 # the stages themselves, so that their imports are not in the times
-import bundle.stages.assign
-import bundle.stages.embed
-import bundle.stages.evaluate
 import custom_nets  # noqa: F401
 from bundle.paths import BEST_MODEL, CLUSTERS, DATALIST, PREPARED, STRATIFIER, TRAINING
 

@@ -25,7 +25,7 @@ from joblib import Parallel, delayed
 from scipy.stats import binomtest
 
 from bundle.analysis.cluster_choice import ChoiceSettings, choose
-from bundle.analysis.strata_test import null_test
+from bundle.analysis.strata_null import null_test
 
 N_PEOPLE, N_REFERENCES, SIGNIFICANCE = 150, 39, 0.05
 VARIANCES = np.array([160, 130, 90, 55, 50, 35, 25, 20, 18]) / 18

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bundle.data.problems import InputProblems
 from custom_nets import FusionAutoencoder
 
 KINDS = ("mse", "l1", "bce")
@@ -27,7 +28,7 @@ class ReconstructionLoss(nn.Module):
     Shapes: two `(B, M, D, H, W)` in the images' units in, a scalar out.
 
     Raises:
-        ValueError: for another kind, `bce` without `min_max` scaling, or a modality without a weight.
+        InputProblems: for another kind, `bce` without `min_max` scaling, or a modality without a weight, or no weight at all.
     """
 
     def __init__(
@@ -36,13 +37,26 @@ class ReconstructionLoss(nn.Module):
         super().__init__()
         n_modalities = len(network.modalities)
         given = dict.fromkeys(network.modalities, 1.0) if modality_weights is None else modality_weights
+        if kind not in KINDS:
+            raise InputProblems("Loss", [f"Expected --loss to be one of {KINDS}, got {kind!r}."])
+        if kind == "bce" and network.scaling.kind != "min_max":
+            raise InputProblems(
+                "Loss", ["'bce' needs values in [0, 1]: use a network with scaling: min_max, or --loss mse."]
+            )
+        if not isinstance(given, Mapping):
+            raise InputProblems("Loss", [f"Expected --modality_weights \"{{'T1w': 1, ...}}\" or None, got {given!r}."])
         missing = [modality for modality in network.modalities if float(given.get(modality, -1)) < 0]
         if missing:
-            raise ValueError(
-                f"Expected a weight of 0 or more for {', '.join(missing)} in modality_weights, got {dict(given)}: add it, "
-                "or weigh all alike with --modality_weights None."
+            raise InputProblems(
+                "Loss",
+                [
+                    f"Expected a weight of 0 or more for {', '.join(missing)} in --modality_weights, got {dict(given)}: add "
+                    "it, or weigh all alike with --modality_weights None."
+                ],
             )
         weights = [float(given[modality]) for modality in network.modalities]
+        if sum(weights) <= 0:
+            raise InputProblems("Loss", ["All --modality_weights are 0: give one of them a weight."])
         self.kind = kind
         # a tuple hides the network from parameters(): the loss must not own it
         self._scaling = (network.scaling,)

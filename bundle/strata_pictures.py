@@ -12,7 +12,7 @@ from bundle.analysis.consensus import align
 from bundle.analysis.strata import Strata
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000", "#999999", "#7F3C8D")
-"""Okabe and Ito's, told apart by colour-blind people, then three more."""
+"""Okabe and Ito's, told apart by colour-blind people, then two more."""
 
 
 def choice_picture(found: Strata) -> Figure:
@@ -57,7 +57,7 @@ def _draw_candidates(panel: Any, found: Strata) -> None:
     if numbers:
         panel.errorbar(numbers, means, [means - low, high - means], fmt="o-", color="0.25", capsize=3)
     line = float(np.percentile(found.test.stabilities, 95))
-    panel.axhline(line, color="#D55E00", linestyle="--", label="best of 95 % of cohorts without strata")
+    panel.axhline(line, color="#D55E00", linestyle="--", label="95th percentile of cohorts without strata")
     panel.set(
         xlabel="clusters",
         ylabel="agreement with half-samples (ARI)",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,7 +44,7 @@ def affinity_propagation(
     preference: float,
     damping: float = 0.7,
     max_iterations: int = 500,
-    convergence_iterations: int = 15,
+    convergence_iterations: int | None = None,
     device: str | torch.device = "cpu",
     progress: bool = False,
 ) -> Clustering:
@@ -59,7 +60,9 @@ def affinity_propagation(
         preference: similarity of a point with itself; lower gives fewer clusters.
         damping: how much of the old messages to keep, in [0.5, 1).
         max_iterations: sweeps at most.
-        convergence_iterations: stop when the exemplars have been the same for so many sweeps.
+        convergence_iterations: stop when the exemplars have been the same for so many sweeps; None: see
+            `sweeps_to_settle`. scikit-learn's 15 are too few for a damping of 0.9: exemplars that merely pass by are
+            taken for the answer.
         device: where the messages are.
         progress: show a bar.
 
@@ -70,6 +73,8 @@ def affinity_propagation(
     """
     if not 0.5 <= damping < 1:
         raise ValueError(f"Expected a damping in [0.5, 1), got {damping}.")
+    if convergence_iterations is None:
+        convergence_iterations = sweeps_to_settle(damping)
     messages = _Messages(points, preference, damping, device)
     decisions = torch.zeros(convergence_iterations, messages.n_points, dtype=torch.bool, device=messages.device)
     converged = False
@@ -86,6 +91,11 @@ def affinity_propagation(
     is_exemplar = decisions[iteration % convergence_iterations]
     exemplars, labels = _assign(messages.points, torch.nonzero(is_exemplar)[:, 0])
     return Clustering(labels.cpu().numpy(), exemplars.cpu().numpy(), converged, iteration + 1)
+
+
+def sweeps_to_settle(damping: float) -> int:
+    """Sweeps after which less than 1 % of an old message is left, and 15 at least."""
+    return max(15, math.ceil(5 / (1 - damping)))
 
 
 class _Messages:
@@ -184,8 +194,8 @@ def preference_range(points: np.ndarray) -> tuple[float, float]:
     """Preferences between which the number of clusters goes from one to the number of points.
 
     The lower end is where a second cluster begins to pay: the net similarity of the best single exemplar minus that of
-    the best pair that holds it (the exact bound searches all pairs, and lies no higher than this). The upper end is the
-    largest similarity of two people.
+    the best pair. The pair is found by turns, each time the best partner of the other one; a search of all pairs would
+    take a matrix of all triples. The upper end is the largest similarity of two people.
 
     Args:
         points: `(N, D)`, two or more.
@@ -195,16 +205,23 @@ def preference_range(points: np.ndarray) -> tuple[float, float]:
     tensor = torch.as_tensor(points, dtype=torch.float32)
     rows = max(1, int(50e6 / 4 / len(tensor)))
     starts = range(0, len(tensor), rows)
-    sums = torch.cat([negative_squared_distances(tensor[s : s + rows], tensor).double().sum(dim=1) for s in starts])
-    best = int(sums.argmax())
-    to_best = negative_squared_distances(tensor[best : best + 1], tensor)
-    pair, largest = -torch.inf, -torch.inf
+
+    def net_similarity_with(other: Tensor) -> Tensor:
+        blocks = (negative_squared_distances(tensor[start : start + rows], tensor) for start in starts)
+        return torch.cat([torch.maximum(block, other).double().sum(dim=1) for block in blocks])
+
+    single = net_similarity_with(torch.tensor(-torch.inf))
+    first = int(single.argmax())
+    pair = -torch.inf
+    while True:
+        net = net_similarity_with(negative_squared_distances(tensor[first : first + 1], tensor))
+        net[first] = -torch.inf
+        if float(net.max()) <= pair:
+            break
+        first, pair = int(net.argmax()), float(net.max())
+    largest = -torch.inf
     for start in starts:
         block = negative_squared_distances(tensor[start : start + rows], tensor)
-        net = torch.maximum(block, to_best).double().sum(dim=1)
-        if start <= best < start + rows:
-            net[best - start] = -torch.inf
-        pair = max(pair, float(net.max()))
         block.diagonal(start).fill_(-torch.inf)
         largest = max(largest, float(block.max()))
-    return float(sums[best]) - pair, largest
+    return float(single.max()) - pair, largest

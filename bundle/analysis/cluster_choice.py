@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
 import numpy as np
 import pandas as pd
 import torch
+from scipy.spatial.distance import pdist
 from sklearn.metrics import adjusted_rand_score, silhouette_score
 
 from bundle.analysis.affinity_propagation import Clustering, affinity_propagation, preference_range
+from bundle.data.problems import InputProblems
 
 GPU_FROM = 3000
 SCAN, MEDIAN = "scan", "median"
 SCAN_BEYOND = 2
-"""A choice stops its scan after so many preferences with more than the largest number of strata."""
+"""A choice ends after so many neighbouring preferences with more than the largest number of strata."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,8 @@ class ChoiceSettings:
 
     Args:
         preference: `scan` chooses by stability; `median` (of the similarities: scikit-learn's default) or a number
-            takes that one preference, whatever number of clusters it gives.
+            takes that one preference, whatever number of clusters it gives. Any preference is scaled with the number of
+            people when fewer or more of them are clustered.
         n_preferences: of a scan, spaced geometrically over the computable range.
         dampings: tried in turn until affinity propagation converges.
         max_iterations: of one affinity propagation.
@@ -37,7 +40,7 @@ class ChoiceSettings:
 
     preference: str | float = SCAN
     n_preferences: int = 32
-    dampings: Sequence[float] = (0.9, 0.95, 0.98)
+    dampings: Sequence[float] = (0.7, 0.9, 0.95)
     max_iterations: int = 500
     max_strata: int = 10
     min_stratum_share: float = 0.05
@@ -48,8 +51,15 @@ class ChoiceSettings:
         problems = []
         if isinstance(self.preference, str) and self.preference not in (SCAN, MEDIAN):
             problems.append(f"preference: expected {SCAN}, {MEDIAN} or a negative number, got {self.preference!r}")
-        if not self.dampings or not all(0.5 <= damping < 1 for damping in self.dampings):
-            problems.append(f"dampings: expected values in [0.5, 1), got {list(self.dampings)}")
+        if not isinstance(self.preference, str) and self.preference >= 0:
+            problems.append(f"preference: expected a negative number, got {self.preference}")
+        dampings = self.dampings if isinstance(self.dampings, Sequence) else []
+        if not dampings or not all(0.5 <= damping < 1 for damping in dampings):
+            problems.append(f"dampings: expected a list of values in [0.5, 1), got {self.dampings}")
+        if self.max_iterations < 1:
+            problems.append(f"max_iterations: expected 1 or more, got {self.max_iterations}")
+        if not 0 <= self.min_stratum_share < 0.5:
+            problems.append(f"min_stratum_share: expected a share in [0, 0.5), got {self.min_stratum_share}")
         if self.max_strata < 2:
             problems.append(f"max_strata: expected 2 or more, got {self.max_strata}")
         if not 0 < self.subsample_share < 1:
@@ -57,7 +67,7 @@ class ChoiceSettings:
         if self.n_subsamples < 1 or self.n_preferences < 2:
             problems.append("expected one subsample and two preferences at least")
         if problems:
-            raise ValueError("; ".join(problems) + ".")
+            raise InputProblems("Clustering settings", [f"{problem}." for problem in problems])
 
 
 @dataclass(frozen=True)
@@ -117,7 +127,7 @@ def choose(
     families: Sequence[object],
     settings: ChoiceSettings,
     seed: int,
-    scan: Sequence[Scanned] | None = None,
+    scan: Iterable[Scanned] | None = None,
 ) -> Choice:
     """Choose a partition by its stability when families are left out.
 
@@ -126,18 +136,18 @@ def choose(
         families: N labels; a subsample takes whole families.
         settings: see there.
         seed: of the subsamples.
-        scan: from `scan_preferences`, if it is there already.
+        scan: from `scan_preferences`, if it is there already; what lies beyond the largest number of strata is not
+            looked at.
     """
     family_of = pd.factorize(np.asarray(families))[0]
     subsamples = list(family_subsamples(family_of, settings.n_subsamples, settings.subsample_share, seed))
-    if scan is None:
-        scan = list(scan_preferences(points, settings))
+    considered = list(_until_beyond(scan_preferences(points, settings) if scan is None else scan, settings))
     candidates = []
-    for run in _plateaus(scan, settings, len(points)):
+    for run in _plateaus(considered, settings, len(points)):
         middle = run[len(run) // 2]
         labels = middle.clustering.labels
         stability = [_agreement(points, labels, rows, middle, settings) for rows in subsamples]
-        score = float(silhouette_score(points, labels)) if 1 < len(set(labels)) < len(points) else 0.0
+        score = float(silhouette_score(points, labels)) if 1 < len(set(labels)) < len(points) else -1.0
         candidates.append(Candidate(middle, len(run), np.array(stability), score))
     return Choice(candidates, most_stable(candidates))
 
@@ -159,14 +169,19 @@ def most_stable(candidates: Sequence[Candidate]) -> Candidate | None:
     return max(filter(is_as_stable, candidates), key=lambda candidate: (candidate.plateau, candidate.stability.mean()))
 
 
-def scan_preferences(points: np.ndarray, settings: ChoiceSettings, whole_range: bool = False) -> Iterator[Scanned]:
-    """Cluster at each preference, from the lowest up; past the largest number of strata only if `whole_range`."""
-    beyond = 0
+def scan_preferences(points: np.ndarray, settings: ChoiceSettings) -> Iterator[Scanned]:
+    """Cluster at each preference of the whole range, from the lowest up."""
     for preference in _preferences(points, settings):
-        found = cluster_until_converged(points, preference, settings)
+        yield cluster_until_converged(points, preference, settings)
+
+
+def _until_beyond(scan: Iterable[Scanned], settings: ChoiceSettings) -> Iterator[Scanned]:
+    """Up to where two neighbouring preferences give more than the largest number of strata."""
+    beyond = 0
+    for found in scan:
         yield found
         beyond = beyond + 1 if found.clustering.n_clusters > settings.max_strata else 0
-        if beyond >= SCAN_BEYOND and not whole_range and settings.preference == SCAN:
+        if beyond == SCAN_BEYOND:
             return
 
 
@@ -223,10 +238,8 @@ def _preferences(points: np.ndarray, settings: ChoiceSettings) -> np.ndarray:
 
 def median_similarity(points: np.ndarray) -> float:
     """Median of minus the squared distances of different people, from at most 2000 of them."""
-    few = points[:: max(1, len(points) // 2000)]
-    squares = np.square(few).sum(axis=1)
-    distances = squares[:, None] + squares[None] - 2 * few @ few.T
-    return -float(np.median(distances[np.triu_indices(len(few), 1)]))
+    few = points[:: -(-len(points) // 2000)]
+    return -float(np.median(pdist(few, "sqeuclidean")))
 
 
 def _plateaus(scan: Sequence[Scanned], settings: ChoiceSettings, n_points: int) -> list[list[Scanned]]:
@@ -252,4 +265,4 @@ def _agreement(
     points: np.ndarray, labels: np.ndarray, rows: np.ndarray, like: Scanned, settings: ChoiceSettings
 ) -> float:
     found = cluster_subsample(points, rows, like, settings)
-    return float(adjusted_rand_score(labels[rows], found.labels)) if found.n_clusters else 0.0
+    return float(adjusted_rand_score(labels[rows], found.labels)) if found.converged else 0.0

@@ -24,7 +24,7 @@ class CodeSpace:
     explained: float
 
     @classmethod
-    def fit(cls, codes: np.ndarray, standardise: bool, reduce: bool, seed: int) -> CodeSpace:
+    def fit(cls, codes: np.ndarray, standardise: bool, reduce: bool, seed: int, rank: int | None = None) -> CodeSpace:
         """Fit on codes `(N, E)`.
 
         Args:
@@ -32,6 +32,7 @@ class CodeSpace:
             standardise: divide each value by its standard deviation.
             reduce: keep the principal axes that parallel analysis keeps, two at least.
             seed: of the permutations of parallel analysis.
+            rank: of a space that was fitted before, instead of parallel analysis.
         """
         centre = codes.mean(axis=0)
         deviations = codes.std(axis=0)
@@ -40,7 +41,8 @@ class CodeSpace:
         if not reduce:
             return cls(centre, scale, np.eye(len(centre)), 1.0)
         values, axes = principal_axes(scaled)
-        rank = max(2, parallel_analysis_rank(scaled, values, np.random.default_rng(seed)))
+        if rank is None:
+            rank = max(2, parallel_analysis_rank(scaled, values, np.random.default_rng(seed)))
         return cls(centre, scale, axes[:, :rank], float(values[:rank].sum() / values.sum()))
 
     @property

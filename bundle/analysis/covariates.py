@@ -8,20 +8,25 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from bundle.data.problems import InputProblems
+
+MIN_LEVEL = 10
+"""People of a category at least: fewer would be left with what tells them from each other only."""
+
 
 @dataclass(frozen=True)
 class CovariateModel:
-    """Linear regression of each code value on covariates; `adjust` keeps what they do not explain.
+    """Linear regression of each value on covariates; `adjust` takes out what they explain.
 
     Numbers enter standardised and squared, words as one indicator per level but the first.
 
     Attributes:
-        numbers: column -> mean and standard deviation of the people it was fitted on.
+        numbers: column -> mean, standard deviation, least and largest value of the people it was fitted on.
         levels: column -> its words, sorted.
-        coefficients: `(P, E)`, without the constant: the mean code stays.
+        coefficients: `(P, E)`, without the constant.
     """
 
-    numbers: Mapping[str, tuple[float, float]]
+    numbers: Mapping[str, tuple[float, float, float, float]]
     levels: Mapping[str, tuple[str, ...]]
     coefficients: np.ndarray
 
@@ -30,7 +35,7 @@ class CovariateModel:
         """Fit on people's codes `(N, E)` and covariates (N rows, one column each).
 
         Raises:
-            ValueError: for missing values, constant columns, or too few people.
+            InputProblems: for missing values, constant columns, or too few people.
         """
         problems = [
             f"{column}: no value for {_few(table.index[table[column].isna()])}"
@@ -38,21 +43,38 @@ class CovariateModel:
             if table[column].isna().any()
         ]
         problems += [f"{column}: the same for everybody" for column in table if table[column].nunique() == 1]
+        problems += [
+            f"{column}: fewer than {MIN_LEVEL} people have {', '.join(rare)}: join levels, or do without {column}"
+            for column in table
+            if not is_number(table[column])
+            and (rare := sorted(level for level, n in table[column].value_counts().items() if n < MIN_LEVEL))
+        ]
         if problems:
-            raise ValueError("; ".join(problems) + ".")
+            raise InputProblems("Covariates", [f"{problem}." for problem in problems])
+        model = cls.fit_unchecked(codes, table)
+        n_terms = len(model.coefficients)
+        if len(table) < 5 * n_terms:
+            raise InputProblems(
+                "Covariates",
+                [
+                    f"{len(table)} people are too few to take out {n_terms} terms of {', '.join(map(str, table))}: "
+                    "five per term are needed; name fewer in --covariates."
+                ],
+            )
+        return model
+
+    @classmethod
+    def fit_unchecked(cls, codes: np.ndarray, table: pd.DataFrame) -> CovariateModel:
+        """As `fit`, for a part of people whom `fit` has taken."""
         numbers, levels = {}, {}
         for column in table:
             values = table[column]
-            if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
-                numbers[str(column)] = (float(values.mean()), float(values.std(ddof=0)))
+            if is_number(values):
+                ends = float(values.min()), float(values.max())
+                numbers[str(column)] = (float(values.mean()), float(values.std(ddof=0)), *ends)
             else:
                 levels[str(column)] = tuple(sorted(values.astype(str).unique()))
         design = _design(table, numbers, levels)
-        if len(table) < 5 * design.shape[1]:
-            raise ValueError(
-                f"{len(table)} people are too few to take out {design.shape[1]} terms of {', '.join(map(str, table))}: "
-                "five per term are needed."
-            )
         design = design - design.mean(axis=0)
         coefficients = np.linalg.lstsq(design, codes - codes.mean(axis=0), rcond=None)[0]
         return cls(numbers, levels, coefficients)
@@ -62,33 +84,58 @@ class CovariateModel:
         """Covariates that `adjust` needs."""
         return [*self.numbers, *self.levels]
 
+    def design(self, table: pd.DataFrame) -> np.ndarray:
+        """The terms of each person, `(N, P)`."""
+        return _design(table, self.numbers, self.levels)
+
     def adjust(self, codes: np.ndarray, table: pd.DataFrame) -> np.ndarray:
         """Codes `(N, E)` as they would be for a person of mean covariates and first levels.
 
+        Values that `reasons_against` names are brought to the nearest that was seen in fitting, so that everybody has a
+        code; do not trust theirs.
+
         Raises:
-            ValueError: for columns that are not there, missing values, or levels that were not seen in fitting.
+            InputProblems: for columns that are not there.
         """
         absent = [column for column in self.columns if column not in table]
         if absent:
-            raise ValueError(f"Expected columns {', '.join(self.columns)}, got none named {', '.join(absent)}.")
-        for column in self.columns:
-            if table[column].isna().any():
-                raise ValueError(f"{column}: no value for {_few(table.index[table[column].isna()])}.")
+            raise InputProblems(
+                "Covariates", [f"Expected columns {', '.join(self.columns)}, got none named {', '.join(absent)}."]
+            )
+        tame = pd.DataFrame(index=table.index)
+        for column, (mean, _, least, largest) in self.numbers.items():
+            tame[column] = pd.to_numeric(table[column], errors="coerce").fillna(mean).clip(least, largest)
         for column, known in self.levels.items():
-            odd = ~table[column].astype(str).isin(known)
-            if odd.any():
-                raise ValueError(
-                    f"{column}: {_few(table.index[odd])} have {', '.join(sorted(set(table[column][odd].astype(str))))}, "
-                    f"but the model knows {', '.join(known)} only."
-                )
-        return codes - _design(table, self.numbers, self.levels) @ self.coefficients
+            words = table[column].astype(str)
+            tame[column] = words.where(words.isin(known), known[0])
+        return codes - self.design(tame) @ self.coefficients
+
+    def reasons_against(self, table: pd.DataFrame) -> list[str]:
+        """Per person, why the model does not hold for them; empty where it does."""
+        reasons: list[list[str]] = [[] for _ in range(len(table))]
+        for column, (_, _, least, largest) in self.numbers.items():
+            for person, value in zip(reasons, pd.to_numeric(table[column], errors="coerce"), strict=True):
+                if np.isnan(value):
+                    person.append(f"no number for {column}")
+                elif not least <= value <= largest:
+                    person.append(f"{column} {value:g} is outside {least:g} to {largest:g}")
+        for column, known in self.levels.items():
+            for person, word in zip(reasons, table[column], strict=True):
+                if pd.isna(word) or str(word) not in known:
+                    person.append(f"{column} {word} is none of {', '.join(known)}")
+        return ["; ".join(person) for person in reasons]
+
+
+def is_number(values: pd.Series) -> bool:
+    """Whether a column enters as a number and not as categories."""
+    return pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
 
 
 def _design(
-    table: pd.DataFrame, numbers: Mapping[str, tuple[float, float]], levels: Mapping[str, Sequence[str]]
+    table: pd.DataFrame, numbers: Mapping[str, tuple[float, ...]], levels: Mapping[str, Sequence[str]]
 ) -> np.ndarray:
     columns = []
-    for column, (mean, deviation) in numbers.items():
+    for column, (mean, deviation, *_) in numbers.items():
         standardised = (pd.to_numeric(table[column]).to_numpy(dtype=float) - mean) / deviation
         columns += [standardised, standardised**2 - 1]
     for column, known in levels.items():

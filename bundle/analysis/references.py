@@ -17,30 +17,42 @@ class UnimodalReference:
     """Draws point clouds with one mode that have the mean, the covariance and the family resemblance of real points.
 
     The covariance is split into a part that relatives share, estimated from all pairs of relatives, and a part of each
-    person; so twins lie close in a reference as they do in the data, and are no evidence for strata. Each reference is
-    then mapped linearly to have exactly the points' mean and covariance. For unrelated people from one Gaussian that is
-    their distribution given mean and covariance, which makes a test against such references exact.
+    person; so twins lie close in a reference as they do in the data, and are no evidence for strata. What covariates
+    explain is taken out of each reference, as it was of the points, and the reference is mapped linearly to have exactly
+    the points' mean and covariance. For unrelated people from one Gaussian that is their distribution given mean and
+    covariance, so that a test against such references is exact.
 
     Args:
         points: `(N, D)`.
         families: N labels.
         kind: `gaussian`, or `t`: a multivariate t whose degrees of freedom follow from the points' kurtosis.
+        design: `(N, P)` terms that were taken out of the points; None if there were none.
 
     Raises:
         ValueError: for another kind.
     """
 
-    def __init__(self, points: np.ndarray, families: Sequence[object], kind: str = "gaussian") -> None:
+    def __init__(
+        self,
+        points: np.ndarray,
+        families: Sequence[object],
+        kind: str = "gaussian",
+        design: np.ndarray | None = None,
+    ) -> None:
         if kind not in KINDS:
             raise ValueError(f"Expected the reference to be one of {KINDS}, got {kind!r}.")
         self.kind = kind
-        self.centre = points.mean(axis=0)
-        self._centred = points - self.centre
         self.family_of = pd.factorize(np.asarray(families))[0]
-        covariance = self._covariance = self._centred.T @ self._centred / (len(points) - 1)
-        shared = shared_covariance(self._centred, self.family_of)
-        self._shared_root = _root(shared)
-        self._own_root = _root(covariance - self._shared_root @ self._shared_root.T)
+        terms = np.ones((len(points), 1)) if design is None else np.column_stack([np.ones(len(points)), design])
+        self._taken_out = np.linalg.qr(terms)[0]
+        self._centred = points - points.mean(axis=0)
+        rank = len(points) - terms.shape[1]
+        if self._centred.shape[1] > rank:  # as many axes as the people have; distances stay
+            left, values, _ = np.linalg.svd(self._centred, full_matrices=False)
+            self._centred = left[:, :rank] * values[:rank]
+        self._covariance = self._centred.T @ self._centred / (len(points) - 1)
+        self._shared_root = _root(shared_covariance(self._centred, self.family_of))
+        self._own_root = _root(self._covariance - self._shared_root @ self._shared_root.T)
 
     @cached_property
     def degrees_of_freedom(self) -> float:
@@ -57,7 +69,7 @@ class UnimodalReference:
         return max(LEAST_DEGREES, 4 + 2 / excess) if excess > 0 else np.inf
 
     def draw(self, rng: np.random.Generator) -> np.ndarray:
-        """A cohort `(N, D)` of the same families."""
+        """A cohort of the same families, centred: `(N, D)`, or as many axes as N people have."""
         n_points, n_dimensions = self._centred.shape
         shared = rng.standard_normal((self.family_of.max() + 1, n_dimensions)) @ self._shared_root.T
         drawn = shared[self.family_of] + rng.standard_normal((n_points, n_dimensions)) @ self._own_root.T
@@ -65,16 +77,9 @@ class UnimodalReference:
             degrees = self.degrees_of_freedom
             # unit variance: a t of v degrees has v / (v - 2)
             drawn *= np.sqrt((degrees - 2) / rng.chisquare(degrees, size=(n_points, 1)))
-        return self.centre + self._with_own_covariance(drawn - drawn.mean(axis=0))
-
-    def _with_own_covariance(self, centred: np.ndarray) -> np.ndarray:
-        n_points, n_dimensions = centred.shape
-        if n_dimensions >= n_points:
-            return centred  # too few people for a covariance that could be matched
-        values, axes = np.linalg.eigh(centred.T @ centred / (n_points - 1))
-        whitened = centred @ axes / np.sqrt(np.maximum(values, 1e-12 * values.max())) @ axes.T
-        own, own_axes = np.linalg.eigh(self._covariance)
-        return whitened @ (own_axes * np.sqrt(np.maximum(own, 0))) @ own_axes.T
+        drawn -= self._taken_out @ (self._taken_out.T @ drawn)
+        left, _, right = np.linalg.svd(drawn, full_matrices=False)
+        return np.sqrt(n_points - 1) * left @ right @ _root(self._covariance).T
 
 
 def shared_covariance(centred: np.ndarray, family_of: np.ndarray) -> np.ndarray:

@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import silhouette_samples
 
+from bundle.analysis.affinity_propagation import Clustering
 from bundle.analysis.cluster_choice import (
+    Candidate,
     Choice,
     ChoiceSettings,
     Scanned,
@@ -21,9 +23,11 @@ from bundle.analysis.cluster_choice import (
 )
 from bundle.analysis.code_space import CodeSpace, effective_rank, principal_axes
 from bundle.analysis.covariates import CovariateModel
-from bundle.analysis.strata_quality import best_jaccard, hubness, other_partitions
-from bundle.analysis.strata_test import NullTest, null_test
-from bundle.analysis.stratifier import by_size, match_to_strata
+from bundle.analysis.references import KINDS
+from bundle.analysis.strata_null import NullTest, null_test
+from bundle.analysis.strata_quality import best_jaccard, gaps, hubness, other_partitions
+from bundle.analysis.stratifier import by_size, held_out_distances, match_to_strata, nearest_exemplar
+from bundle.data.problems import InputProblems
 
 MIN_PEOPLE = 20
 MIN_FAMILIES = 10
@@ -57,13 +61,22 @@ class StrataSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not 0 < self.significance < 1 or (self.n_references + 1) * self.significance < 1:
-            raise ValueError(
+        problems = []
+        if not 0 < self.significance < 1:
+            problems.append(f"significance: expected a value between 0 and 1, got {self.significance}.")
+        elif (self.n_references + 1) * self.significance < 1:
+            problems.append(
                 f"{self.n_references} references cannot give p <= {self.significance}: "
-                f"set n_references to {int(np.ceil(1 / max(self.significance, 1e-9))) - 1} or more."
+                f"set n_references to {int(np.ceil(1 / self.significance)) - 1} or more."
             )
+        if self.reference not in KINDS:
+            problems.append(f"reference: expected one of {KINDS}, got {self.reference!r}.")
+        if self.reference == "t" and not self.reduce:
+            problems.append("reference: t needs fewer dimensions than people: use gaussian, or reduce: true.")
         if self.choice_size < MIN_PEOPLE or self.n_stability < 1:
-            raise ValueError(f"Expected choice_size of {MIN_PEOPLE} or more and n_stability of 1 or more.")
+            problems.append(f"expected choice_size of {MIN_PEOPLE} or more and n_stability of 1 or more.")
+        if problems:
+            raise InputProblems("Clustering settings", problems)
 
 
 @dataclass(frozen=True)
@@ -74,7 +87,7 @@ class Ballots:
         votes: `(V, D)` exemplars.
         strata: `(V,)` the stratum 0 .. K-1 that each stands for.
         numbers: `(V,)` which clustering each is of.
-        jaccard: `(B, K)` best Jaccard index of each stratum in each clustering.
+        jaccard: `(B, K)` best Jaccard index of each stratum in each clustering; NaN if there are no strata.
     """
 
     votes: np.ndarray
@@ -90,10 +103,11 @@ class Strata:
     Attributes:
         labels: `(N,)` strata 0 .. K-1, largest first; all 0 if there are none.
         exemplars: `(K,)` rows.
-        candidate_labels: `(N,)` the most stable partition, also if it is no better than chance.
-        candidate_exemplars: its exemplars.
+        candidate_labels: `(N,)` the chosen partition, also if it is no clearer than chance.
         points: `(N, D)` in the space.
-        outside: `(N,)` length of what the space leaves out of each code.
+        distances: `(N,)` Mahalanobis distance from the own stratum's mean, by models that did not see the person.
+        outside: `(N,)` length of what the space leaves out of each code, likewise, or by the space itself if larger.
+        gaps: see `strata_quality.gaps`, of the chosen partition; empty without one.
         space: see `CodeSpace`.
         covariates: the model that was taken out, or None.
         scan: every preference with the number of clusters it gives.
@@ -101,18 +115,20 @@ class Strata:
         test: the choice against cohorts without strata.
         ballots: of the strata.
         silhouettes: `(N,)`, of the strata; NaN if there are none.
-        others: what other methods make of the same people.
+        others: what other methods make of the people of the choice.
         hubness: of the points.
         effective_rank: of the codes.
+        notes: what a reader should know about this run.
         settings: as given.
     """
 
     labels: np.ndarray
     exemplars: np.ndarray
     candidate_labels: np.ndarray
-    candidate_exemplars: np.ndarray
     points: np.ndarray
+    distances: np.ndarray
     outside: np.ndarray
+    gaps: pd.DataFrame
     space: CodeSpace
     covariates: CovariateModel | None
     scan: list[Scanned]
@@ -123,6 +139,7 @@ class Strata:
     others: pd.DataFrame
     hubness: float
     effective_rank: float
+    notes: list[str]
     settings: StrataSettings
 
     @property
@@ -138,8 +155,16 @@ class Strata:
             return f"{self.n_strata} strata (p = {p_value:.3g})"
         if self.choice.chosen is None:
             return f"no discrete strata found (p = {p_value:.3g}; no partition was even a candidate)"
+        if p_value <= self.settings.significance:
+            without = self.gaps["gap_p"].to_numpy() > self.settings.significance
+            pairs = sorted({tuple(sorted((k, self.gaps["nearest_stratum"][k]))) for k in np.flatnonzero(without)})
+            words = ", ".join(f"{one + 1} and {other + 1}" for one, other in pairs)
+            return (
+                f"no discrete strata found (unlike one Gaussian cloud, p = {p_value:.3g}, but no gap between clusters "
+                f"{words}: a continuum)"
+            )
         tried = self.choice.chosen.n_clusters
-        return f"no discrete strata found (p = {p_value:.3g}; the most stable partition had {tried} clusters)"
+        return f"no discrete strata found (p = {p_value:.3g}; the chosen partition had {tried} clusters)"
 
 
 def find_strata(
@@ -149,8 +174,9 @@ def find_strata(
     settings: StrataSettings | None = None,
     n_jobs: int = 1,
     report: Callable[[str, int, int], None] | None = None,
+    show_progress: bool = False,
 ) -> Strata:
-    """Look for strata, and test whether they are more stable than those of cohorts that have none.
+    """Look for strata, and test whether they are clearer than those of cohorts that have none.
 
     Args:
         codes: `(N, E)` of one encoder.
@@ -159,25 +185,32 @@ def find_strata(
         settings: see there.
         n_jobs: processes for the null.
         report: called with a word, steps done and all steps.
+        show_progress: show a bar while everybody of a large cohort is clustered.
 
     Raises:
-        ValueError: for fewer than 20 people or 10 families, codes that are all alike or not finite, or covariates that cannot be used.
+        InputProblems: for fewer than 20 people or 10 families, codes that are all alike or not finite, or covariates
+            that cannot be used.
 
-    Source: affinity propagation as Dimitri et al. (2022); the choice and its null are ours (docs/method.md).
+    Source: affinity propagation as Dimitri et al. (2022); the choice and its null are ours (docs/strata.md).
     """
     settings = settings or StrataSettings()
     report = report or (lambda word, done, of: None)
     _check(codes, families)
-    model = None if covariates is None or not covariates.shape[1] else CovariateModel.fit(codes, covariates)
+    if covariates is not None and not covariates.shape[1]:
+        covariates = None
+    model = None if covariates is None else CovariateModel.fit(codes, covariates)
     adjusted = codes.astype(float) if model is None else model.adjust(codes.astype(float), covariates)
     space = CodeSpace.fit(adjusted, settings.standardise, settings.reduce, settings.seed)
     points = space.transform(adjusted)
     family_of = pd.factorize(np.asarray(families))[0]
     few = rows_for_choice(family_of, settings.choice_size, settings.seed)
-    report("Scanning preferences", 0, 1)
-    scan = list(scan_preferences(points[few], settings.choice, whole_range=True))
-    report("Scanning preferences", 1, 1)
-    choice = choose(points[few], family_of[few].tolist(), settings.choice, settings.seed, scan)
+    families_of_few = family_of[few].tolist()
+    report("Scanning preferences", 0, settings.choice.n_preferences)
+    scan = []
+    for found in scan_preferences(points[few], settings.choice):
+        scan.append(found)
+        report("Scanning preferences", len(scan), settings.choice.n_preferences)
+    choice = choose(points[few], families_of_few, settings.choice, settings.seed, scan)
 
     def show_reference(so_far: NullTest) -> bool:
         report("Cohorts without strata", len(so_far.references), settings.n_references)
@@ -186,53 +219,76 @@ def find_strata(
     test = null_test(
         choice,
         points[few],
-        family_of[few].tolist(),
+        families_of_few,
         settings.choice,
         settings.reference,
         settings.n_references,
         settings.seed,
         n_jobs,
+        None if model is None or covariates is None else model.design(covariates)[few],
         show_reference,
     )
-    candidate_labels, candidate_exemplars = _cluster_everybody(points, few, choice, settings, report)
-    there_are_strata = choice.chosen is not None and test.p_value <= settings.significance
-    if there_are_strata:
-        labels, exemplars = candidate_labels, candidate_exemplars
-    else:
+    notes: list[str] = []
+    if not settings.reduce:
+        notes.append("Codes are not reduced, so the stratifier holds whole codes of real people: keep it to yourself.")
+    between = pd.DataFrame(columns=["nearest_stratum", "middle", "flank", "gap_p"])
+    if choice.chosen is None:
         labels, exemplars = one_stratum(points)
-    ballots = _ballots(points, labels, family_of, few, choice if there_are_strata else None, settings)
+        candidate_labels = labels
+        ballots = no_ballots(points[exemplars])
+    else:
+        candidate_labels, candidate_exemplars = join_nearest(points, few, choice.chosen.scanned.clustering)
+        is_clear = test.p_value <= settings.significance
+        if is_clear and len(few) < len(points):
+            candidate_labels, candidate_exemplars = _cluster_everybody(
+                points, few, choice.chosen, settings, show_progress, notes
+            )
+        between = gaps(points, candidate_labels)
+        if is_clear and (between["gap_p"] <= settings.significance).all():
+            labels, exemplars = candidate_labels, candidate_exemplars
+            ballots = _ballots(points, labels, family_of, few, choice.chosen, settings)
+        else:
+            labels, exemplars = one_stratum(points)
+            ballots = no_ballots(points[exemplars])
+    distances, outside = held_out_distances(codes.astype(float), covariates, families, labels, space, settings.reduce)
     return Strata(
-        labels,
-        exemplars,
-        candidate_labels,
-        candidate_exemplars,
-        points,
-        space.distance_outside(adjusted),
-        space,
-        model,
-        scan,
-        choice,
-        test,
-        ballots,
-        silhouette_samples(points, labels) if len(exemplars) > 1 else np.full(len(points), np.nan),
-        other_partitions(points[few], candidate_labels[few], settings.choice.max_strata, settings.seed),
-        hubness(points[few]),
-        effective_rank(principal_axes(adjusted[few] - adjusted[few].mean(axis=0))[0]),
-        settings,
+        labels=labels,
+        exemplars=exemplars,
+        candidate_labels=candidate_labels,
+        points=points,
+        distances=distances,
+        outside=np.maximum(outside, space.distance_outside(adjusted)),
+        gaps=between,
+        space=space,
+        covariates=model,
+        scan=scan,
+        choice=choice,
+        test=test,
+        ballots=ballots,
+        silhouettes=silhouette_samples(points, labels) if len(exemplars) > 1 else np.full(len(points), np.nan),
+        others=other_partitions(points[few], candidate_labels[few], settings.choice.max_strata, settings.seed),
+        hubness=hubness(points[few]),
+        effective_rank=effective_rank(principal_axes(adjusted[few] - adjusted[few].mean(axis=0))[0]),
+        notes=notes,
+        settings=settings,
     )
 
 
 def _check(codes: np.ndarray, families: Sequence[object]) -> None:
+    n_families = len(set(families))
+    problem = ""
     if len(codes) < MIN_PEOPLE:
-        raise ValueError(f"Strata need {MIN_PEOPLE} people at least, got {len(codes)}.")
-    if len(set(families)) < MIN_FAMILIES:
-        raise ValueError(
-            f"Strata need {MIN_FAMILIES} families at least, since stability leaves families out; got {len(set(families))}."
+        problem = f"Strata need {MIN_PEOPLE} people at least, got {len(codes)}."
+    elif n_families < MIN_FAMILIES:
+        problem = (
+            f"Strata need {MIN_FAMILIES} families at least, since stability leaves families out; got {n_families}."
         )
-    if not np.isfinite(codes).all():
-        raise ValueError(f"Codes must be finite; {int((~np.isfinite(codes)).any(axis=1).sum())} people's are not.")
-    if not (codes.std(axis=0) > 1e-6 * np.abs(codes).max()).any():
-        raise ValueError("All codes are alike: the encoder tells nobody apart; train it longer.")
+    elif not np.isfinite(codes).all():
+        problem = f"Codes must be finite; those of {(~np.isfinite(codes)).any(axis=1).sum()} people are not."
+    elif not (codes.std(axis=0) > 1e-6 * np.abs(codes).max()).any():
+        problem = "All codes are alike: the encoder tells nobody apart; train it longer."
+    if problem:
+        raise InputProblems("Clustering", [problem])
 
 
 def rows_for_choice(family_of: np.ndarray, size: int, seed: int) -> np.ndarray:
@@ -248,28 +304,37 @@ def one_stratum(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.zeros(len(points), dtype=int), np.array([middle])
 
 
+def no_ballots(middle: np.ndarray) -> Ballots:
+    """When there are no strata: one vote `(1, D)` for everybody, and no stability to speak of."""
+    return Ballots(middle, np.zeros(1, dtype=int), np.zeros(1, dtype=int), np.full((1, 1), np.nan))
+
+
+def join_nearest(points: np.ndarray, few: np.ndarray, clustering: Clustering) -> tuple[np.ndarray, np.ndarray]:
+    """Everybody to the nearest exemplar of a clustering of few: labels and exemplars, largest cluster first."""
+    exemplars = few[clustering.exemplars]
+    labels = nearest_exemplar(points, points[exemplars])
+    labels[few] = clustering.labels
+    return by_size(labels, exemplars)
+
+
 def _cluster_everybody(
     points: np.ndarray,
     few: np.ndarray,
-    choice: Choice,
+    chosen: Candidate,
     settings: StrataSettings,
-    report: Callable[[str, int, int], None],
+    show_progress: bool,
+    notes: list[str],
 ) -> tuple[np.ndarray, np.ndarray]:
-    if choice.chosen is None:
-        return one_stratum(points)
-    if len(few) == len(points):
-        clustering = choice.chosen.scanned.clustering
+    preference = chosen.scanned.preference * len(points) / len(few)
+    clustering = cluster_until_converged(points, preference, settings.choice, show_progress).clustering
+    if clustering.converged and clustering.n_clusters == chosen.n_clusters:
         return by_size(clustering.labels, clustering.exemplars)
-    report("Clustering everybody", 0, 1)
-    preference = choice.chosen.scanned.preference * len(points) / len(few)
-    clustering = cluster_until_converged(points, preference, settings.choice, progress=True).clustering
-    report("Clustering everybody", 1, 1)
-    if not clustering.converged:
-        raise ValueError(
-            f"Affinity propagation of {len(points)} people did not converge at any of the dampings "
-            f"{list(settings.choice.dampings)}: raise max_iterations or add a damping nearer to 1."
-        )
-    return by_size(clustering.labels, clustering.exemplars)
+    found = f"gave {clustering.n_clusters} clusters" if clustering.converged else "did not converge"
+    notes.append(
+        f"Affinity propagation of all {len(points)} people {found}, so everybody joined the nearest of the "
+        f"{chosen.n_clusters} exemplars that were chosen on {len(few)} people."
+    )
+    return join_nearest(points, few, chosen.scanned.clustering)
 
 
 def _ballots(
@@ -277,27 +342,27 @@ def _ballots(
     labels: np.ndarray,
     family_of: np.ndarray,
     few: np.ndarray,
-    choice: Choice | None,
+    chosen: Candidate,
     settings: StrataSettings,
 ) -> Ballots:
     n_strata = labels.max() + 1
-    if choice is None or choice.chosen is None:
-        middle = points[one_stratum(points)[1]]
-        return Ballots(middle, np.zeros(1, dtype=int), np.zeros(1, dtype=int), np.ones((1, 1)))
     votes, strata, numbers, jaccard = [], [], [], []
     own_families = pd.factorize(family_of[few])[0]
     # other half-samples than those of the choice
     draws = family_subsamples(own_families, settings.n_stability, settings.choice.subsample_share, settings.seed + 1)
     for number, rows in enumerate(draws):
-        found = cluster_subsample(points[few], rows, choice.chosen.scanned, settings.choice)
-        chosen = few[rows]
-        if found.n_clusters == 0:
+        found = cluster_subsample(points[few], rows, chosen.scanned, settings.choice)
+        people = few[rows]
+        if not found.converged:
             jaccard.append(np.zeros(n_strata))
             continue
-        votes.append(points[chosen[found.exemplars]])
-        strata.append(match_to_strata(labels[chosen], found.labels, found.n_clusters, n_strata))
+        votes.append(points[people[found.exemplars]])
+        strata.append(match_to_strata(labels[people], found.labels, found.n_clusters, n_strata))
         numbers.append(np.full(found.n_clusters, number))
-        jaccard.append(best_jaccard(labels[chosen], found.labels, n_strata))
+        jaccard.append(best_jaccard(labels[people], found.labels, n_strata))
     if not votes:
-        raise ValueError("No clustering of half the families converged: raise max_iterations.")
+        raise InputProblems(
+            "Clustering",
+            ["No clustering of half the families converged: raise max_iterations, or add dampings near 1."],
+        )
     return Ballots(np.concatenate(votes), np.concatenate(strata), np.concatenate(numbers), np.stack(jaccard))

@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from sklearn.covariance import LedoitWolf
+from sklearn.model_selection import GroupKFold
 
 from bundle.analysis.code_space import CodeSpace
 from bundle.analysis.covariates import CovariateModel
+from bundle.data.problems import InputProblems
 
 NOT_ASSIGNED = "not assigned"
 TOLERANCE = 1e-3
@@ -36,9 +38,10 @@ class Stratifier:
         vote_ballots: `(V,)` the clustering 0 .. B-1 that each of these is of.
         centres: `(K, D)` means of the strata.
         precision: `(D, D)` inverse of the covariance within strata.
-        distances: `(101,)` percentiles of the distances of the people it was fitted on.
-        most_outside: largest length of a code outside the space.
-        worst_reconstruction: largest reconstruction error; infinite if errors were not known.
+        distances: `(101,)` percentiles of the distances of the people it was fitted on, each measured by a model that
+            had not seen them; the last is the largest by either.
+        most_outside: largest length of a code outside the space, in the same way.
+        worst_reconstruction: largest reconstruction error.
     """
 
     encoder_hash: str
@@ -74,41 +77,46 @@ class Stratifier:
 
         Returns:
             N rows: `stratum` (1 .. K as text, or "not assigned"), `nearest_stratum`, `probability` (the share of
-            clusterings of half the families whose nearest exemplar is of that stratum), `distance` (Mahalanobis, from
-            the stratum's mean), `distance_percentile` (among the people the stratifier was fitted on) and `reason`.
+            clusterings of half the families whose nearest exemplar is of that stratum), `most_probable_stratum` (by
+            the same votes), `distance` (Mahalanobis, from the stratum's mean), `distance_percentile` (among the people
+            the strata were found on) and `reason`, why somebody is not assigned.
         """
-        adjusted = self._adjusted(codes, covariates)
+        adjusted, reasons = codes, [""] * len(codes)
+        if self.covariates is not None:
+            if covariates is None:
+                raise InputProblems("Covariates", [f"Expected {', '.join(self.covariates.columns)}, got none."])
+            adjusted = self.covariates.adjust(codes, covariates)
+            reasons = self.covariates.reasons_against(covariates)
         points = self.space.transform(adjusted)
         nearest = nearest_exemplar(points, self.exemplars)
+        shares = self._probabilities(points)
         distances = mahalanobis(points, self.centres[nearest], self.precision)
         limit = 1 + TOLERANCE
-        reasons = {
+        unlike = {
             "farther from its stratum than anybody the strata were found on": distances > limit * self.distances[-1],
             "a code unlike any that the strata were found on": self.space.distance_outside(adjusted)
             > limit * self.most_outside,
             "its images are reconstructed worse than anybody's": reconstruction_errors
             > limit * self.worst_reconstruction,
         }
-        reason = ["; ".join(text for text, holds in reasons.items() if holds[row]) for row in range(len(codes))]
+        for text, holds in unlike.items():
+            reasons = [
+                "; ".join(filter(None, [reason, text])) if is_so else reason
+                for reason, is_so in zip(reasons, holds, strict=True)
+            ]
         return pd.DataFrame(
             {
                 "stratum": [
-                    NOT_ASSIGNED if why else str(label + 1) for why, label in zip(reason, nearest, strict=True)
+                    NOT_ASSIGNED if reason else str(label + 1) for reason, label in zip(reasons, nearest, strict=True)
                 ],
                 "nearest_stratum": nearest + 1,
-                "probability": self._probabilities(points)[np.arange(len(points)), nearest],
+                "probability": shares[np.arange(len(points)), nearest],
+                "most_probable_stratum": shares.argmax(axis=1) + 1,
                 "distance": distances,
                 "distance_percentile": np.interp(distances, self.distances, np.arange(101)),
-                "reason": reason,
+                "reason": reasons,
             }
         )
-
-    def _adjusted(self, codes: np.ndarray, covariates: pd.DataFrame | None) -> np.ndarray:
-        if self.covariates is None:
-            return codes
-        if covariates is None:
-            raise ValueError(f"Expected covariates {', '.join(self.covariates.columns)}, got none.")
-        return self.covariates.adjust(codes, covariates)
 
     def _probabilities(self, points: np.ndarray) -> np.ndarray:
         """Share of ballots for each stratum, `(N, K)`."""
@@ -129,8 +137,7 @@ class Stratifier:
             "p_value": self.p_value,
             "explained": self.space.explained,
             "most_outside": self.most_outside,
-            # JSON knows no infinity
-            "worst_reconstruction": self.worst_reconstruction if np.isfinite(self.worst_reconstruction) else None,
+            "worst_reconstruction": self.worst_reconstruction,
         }
         arrays = {name: getattr(self, name) for name in ARRAYS}
         arrays |= {name: getattr(self.space, name) for name in ("centre", "scale", "axes")}
@@ -149,19 +156,18 @@ class Stratifier:
         facts = json.loads(str(arrays["facts"]))
         covariates = None
         if "coefficients" in arrays:
-            numbers = {name: (mean, deviation) for name, (mean, deviation) in facts["numbers"].items()}
+            numbers = {name: tuple(values) for name, values in facts["numbers"].items()}
             levels = {name: tuple(words) for name, words in facts["levels"].items()}
             covariates = CovariateModel(numbers, levels, arrays["coefficients"])
-        worst = facts["worst_reconstruction"]
         return cls(
-            facts["encoder_hash"],
-            tuple(facts["modalities"]),
-            facts["headline"],
-            facts["p_value"],
-            covariates,
-            CodeSpace(arrays["centre"], arrays["scale"], arrays["axes"], facts["explained"]),
+            encoder_hash=facts["encoder_hash"],
+            modalities=tuple(facts["modalities"]),
+            headline=facts["headline"],
+            p_value=facts["p_value"],
+            covariates=covariates,
+            space=CodeSpace(arrays["centre"], arrays["scale"], arrays["axes"], facts["explained"]),
             most_outside=facts["most_outside"],
-            worst_reconstruction=np.inf if worst is None else worst,
+            worst_reconstruction=facts["worst_reconstruction"],
             **{name: arrays[name] for name in ARRAYS},
         )
 
@@ -182,6 +188,47 @@ def within_strata(points: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, n
     centres = np.stack([points[labels == label].mean(axis=0) for label in range(labels.max() + 1)])
     pooled = LedoitWolf(assume_centered=True).fit(points - centres[labels])
     return centres, pooled.precision_
+
+
+def held_out_distances(
+    codes: np.ndarray,
+    covariates: pd.DataFrame | None,
+    families: Sequence[object],
+    labels: np.ndarray,
+    space: CodeSpace,
+    reduce: bool,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Distances of people from their stratum and from the space, by models that did not see their family.
+
+    Those by the model that was fitted on them are too small: the more so the more values a code has.
+
+    Args:
+        codes: `(N, E)`.
+        covariates: N rows, or None.
+        families: N labels; five folds of whole families.
+        labels: `(N,)` strata.
+        space: that was fitted on everybody; folds get its number of dimensions and its scaling.
+        reduce: whether it is reduced.
+
+    Returns:
+        Mahalanobis distance from the own stratum's mean `(N,)`, and length outside the space `(N,)`.
+    """
+    distances, outside = np.zeros(len(codes)), np.zeros(len(codes))
+    standardise = bool((space.scale != 1).any())
+    for seen, held_out in GroupKFold(5, shuffle=True, random_state=0).split(codes, groups=families):
+        own, new = codes[seen], codes[held_out]
+        if covariates is not None:
+            model = CovariateModel.fit_unchecked(own, covariates.iloc[seen])
+            own = model.adjust(own, covariates.iloc[seen])
+            new = model.adjust(new, covariates.iloc[held_out])
+        part = CodeSpace.fit(own, standardise, reduce, seed=0, rank=space.n_dimensions)
+        strata, dense = np.unique(labels[seen], return_inverse=True)
+        centres, precision = within_strata(part.transform(own), dense)
+        # a stratum that is in no other fold is measured from the nearest one's mean
+        column = np.searchsorted(strata, labels[held_out]).clip(max=len(strata) - 1)
+        distances[held_out] = mahalanobis(part.transform(new), centres[column], precision)
+        outside[held_out] = part.distance_outside(new)
+    return distances, outside
 
 
 def mahalanobis(points: np.ndarray, centres: np.ndarray, precision: np.ndarray) -> np.ndarray:

@@ -17,6 +17,8 @@ from bundle.data.problems import InputProblems
 from bundle.paths import PARTICIPANTS
 
 SECTIONS = ("training", "validation", "test")
+MISSING = ["n/a", "N/A", "NA", "NaN", "nan", ""]
+"""Words for a value that is not there; the first is that of BIDS."""
 Item = dict[str, str]
 """`participant_id`, `family_id`, and a path for each modality."""
 
@@ -52,7 +54,7 @@ def read_participants(source: str | Path) -> pd.DataFrame:
             dtype=str,
             index_col=False,
             keep_default_na=False,
-            na_values=["n/a", ""],
+            na_values=MISSING,
             encoding="utf-8-sig",
         )
     except (ValueError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
@@ -275,3 +277,15 @@ def _ids_on_disk(folder: Path, pattern: str) -> set[str]:
 def datalist_to_json(sections: Mapping[str, Sequence[Item]], **facts: Any) -> str:
     """The text of a MONAI datalist, with `facts` (where it came from) before the sections."""
     return json.dumps({**facts, **{name: list(items) for name, items in sections.items()}}, indent=1)
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """What a stage wrote as JSON.
+
+    Raises:
+        InputProblems: if it is broken.
+    """
+    try:
+        return json.loads(file.read_text())
+    except json.JSONDecodeError as error:
+        raise InputProblems("Results folder", [f"{file} is broken ({error}): delete it, it is made again."]) from error

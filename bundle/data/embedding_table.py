@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +53,18 @@ class EmbeddingTable:
         ids = np.concatenate([self.participant_ids, np.asarray(names, dtype=str)])
         all_codes = np.concatenate([self.codes, codes]) if len(self) else np.asarray(codes)
         all_errors = np.concatenate([self.reconstruction_errors, errors])
-        return EmbeddingTable(ids, all_codes, all_errors, self.encoder_hash, self.modalities, self.versions)
+        return replace(self, participant_ids=ids, codes=all_codes, reconstruction_errors=all_errors)
+
+    def in_order_of(self, names: Sequence[str]) -> EmbeddingTable:
+        """The same people in another order."""
+        row_of = {name: row for row, name in enumerate(self.participant_ids)}
+        rows = [row_of[name] for name in names]
+        return replace(
+            self,
+            participant_ids=self.participant_ids[rows],
+            codes=self.codes[rows],
+            reconstruction_errors=self.reconstruction_errors[rows],
+        )
 
     def write_arrays(self, folder: Path) -> None:
         """Write `embeddings.npz`."""
@@ -121,11 +132,13 @@ def _problems(table: EmbeddingTable) -> list[str]:
             f"Expected one code and one reconstruction error per person, got {n_people} people, codes of shape "
             f"{table.codes.shape} and {len(table.reconstruction_errors)} errors."
         ]
+    if n_people == 0:
+        return ["It holds nobody: embed somebody first."]
     counts = Counter(table.participant_ids.tolist())
     problems = [f"{name}: stands {count} times: keep one." for name, count in counts.items() if count > 1]
-    broken = ~np.isfinite(table.codes).all(axis=1)
+    broken = ~np.isfinite(table.codes).all(axis=1) | ~np.isfinite(table.reconstruction_errors)
     problems += [
-        f"{name}: the code has values that are not finite: check this person's images, remove them and embed again."
+        f"{name}: the code or the reconstruction error is not finite: check this person's images, remove them and embed again."
         for name in table.participant_ids[broken]
     ]
     return problems

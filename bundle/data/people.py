@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from bundle.data.datalist import read_participants
+from bundle.analysis.covariates import is_number
+from bundle.data.datalist import SECTIONS, read_json, read_participants
 from bundle.data.problems import InputProblems
 from bundle.paths import DATALIST, PREPARED, stage_folder
 
 logger = logging.getLogger(__name__)
+LARGE_FAMILY = 12
 USUAL = "usual"
 USUAL_COVARIATES = ("age_years", "sex", "head_size_ml", "motion_mm", "site")
 
@@ -33,8 +34,10 @@ def people_table(
         Table with index `participant_id`; columns of numbers are numbers, all others text.
 
     Raises:
-        InputProblems: if there is no table, or somebody is not in it.
+        InputProblems: if there is no table, somebody is not in it, or a column of numbers holds words.
     """
+    if isinstance(categories, str):
+        raise InputProblems("Covariates", [f"Expected --categories as a list such as \"['sex']\", got {categories!r}."])
     table = _read(output_dir, participants).set_index("participant_id")
     absent = [name for name in names if name not in table.index]
     if absent:
@@ -43,14 +46,22 @@ def people_table(
             [f"{name}: has an embedding but no row in the participants table: add the row." for name in absent],
         )
     table = table.loc[list(names)]
-    if table["family_id"].nunique() == len(table):
-        logger.warning(
-            "Nobody shares a family_id: everybody counts as unrelated. If there are relatives, add that column."
-        )
+    problems = []
     for column in table.columns.difference(["family_id", *categories]):
         numbers = pd.to_numeric(table[column], errors="coerce")
-        if numbers.notna().equals(table[column].notna()):
+        odd = numbers.isna() & table[column].notna()
+        if not odd.any():
             table[column] = numbers
+        elif numbers.notna().sum() > odd.sum():
+            few = ", ".join(f"{person} {table[column][person]!r}" for person in table.index[odd][:5])
+            problems.append(
+                f"{column}: most values are numbers, but not {few}: correct them, or name {column} in --categories."
+            )
+    if problems:
+        raise InputProblems("Participants", problems)
+    largest = table["family_id"].value_counts()
+    if len(largest) and largest.iloc[0] > LARGE_FAMILY:
+        logger.warning("Family %s has %d members: is that so?", largest.index[0], largest.iloc[0])
     return table
 
 
@@ -61,38 +72,37 @@ def _read(output_dir: str, participants: str | None) -> pd.DataFrame:
     if not file.is_file():
         raise InputProblems(
             "Participants",
-            [f"No {file}, so families are not known: give --participants, a table with participant_id and family_id."],
+            [
+                f"No {file}, so families and covariates are not known: give --participants, a table with participant_id, "
+                "family_id and covariates."
+            ],
         )
-    datalist = json.loads(file.read_text())
-    source = Path(datalist["dataset_dir"])
+    datalist = read_json(file)
+    source = Path(datalist.get("dataset_dir", file))
     if source.is_dir():
         return read_participants(source)
-    people = [item for section in datalist.values() if isinstance(section, list) for item in section]
-    return pd.DataFrame(
-        [
-            {"participant_id": item["participant_id"], "family_id": item["family_id"]}
-            for item in people
-            if isinstance(item, dict)
-        ]
-    )
+    logger.warning("%s is no cohort folder, so only families are known; give --participants for covariates.", source)
+    people = [item for section in SECTIONS for item in datalist.get(section, [])]
+    return pd.DataFrame([{name: item[name] for name in ("participant_id", "family_id")} for item in people])
 
 
-def covariate_columns(table: pd.DataFrame, wanted: str | Sequence[str]) -> pd.DataFrame:
+def covariate_columns(table: pd.DataFrame, wanted: str | Sequence[str] | None) -> pd.DataFrame:
     """The covariates that are to be taken out of the codes.
 
     Args:
         table: from `people_table`.
-        wanted: column names, or `usual`: those of age_years, sex, head_size_ml, motion_mm and site that are there.
+        wanted: column names, None for none, or `usual`: those of age_years, sex, head_size_ml, motion_mm and site that are there.
 
     Raises:
         InputProblems: for named columns that are not there, or values that are missing.
     """
+    if wanted is None:
+        wanted = []
     if isinstance(wanted, str) and wanted == USUAL:
         columns = [name for name in USUAL_COVARIATES if name in table and table[name].nunique(dropna=False) > 1]
         absent = [name for name in USUAL_COVARIATES if name not in columns]
-        logger.info("Taken out of the codes: %s.", ", ".join(columns) or "nothing")
         if absent:
-            logger.info("Not in the participants table, or the same for everybody: %s.", ", ".join(absent))
+            logger.warning("Not taken out, since not in the table or alike for everybody: %s.", ", ".join(absent))
     elif isinstance(wanted, str):
         raise InputProblems(
             "Covariates", [f"Expected --covariates usual or a list such as \"['age_years','sex']\", got {wanted!r}."]
@@ -105,11 +115,14 @@ def covariate_columns(table: pd.DataFrame, wanted: str | Sequence[str]) -> pd.Da
         if name not in table
     ]
     problems += [
-        f"{person}: no {name}: fill it in, remove the person, or leave {name} out of --covariates."
+        f"{person}: no {name}: fill it in, remove the person, or do without {name}."
         for name in columns
         if name in table
         for person in table.index[table[name].isna()]
     ]
     if problems:
         raise InputProblems("Covariates", problems)
+    if columns:
+        words = [f"{name} ({'number' if is_number(table[name]) else 'categories'})" for name in columns]
+        logger.info("Taken out of the codes: %s.", ", ".join(words))
     return table[columns]

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bundle.data.problems import InputProblems
 from bundle.engines.batch import PrepareReconstructionBatch
 from custom_nets import FusionAutoencoder
 
@@ -27,13 +28,13 @@ class PrepareMixedBatch(PrepareReconstructionBatch):
         cells: the coarse grid has so many points along each axis.
 
     Raises:
-        ValueError: if the share is not in [0, 1].
+        InputProblems: if the share is not in [0, 1].
     """
 
     def __init__(self, network: FusionAutoencoder, share: float = 0.5, cells: int = 3) -> None:
         super().__init__()
         if not 0 <= share <= 1:
-            raise ValueError(f"Expected a share of mixed batches in [0, 1], got {share}.")
+            raise InputProblems("Training", [f"--mixing: expected a share of batches in [0, 1], got {share}."])
         self.network, self.share, self.cells = network, share, cells
 
     def __call__(
@@ -50,7 +51,9 @@ class PrepareMixedBatch(PrepareReconstructionBatch):
         return images, images
 
     def mix(self, images: Tensor) -> Tensor:
-        """`(B, M, D, H, W)` to the same; a person alone in a batch is blended with themselves."""
+        """`(B, M, D, H, W)` to the same; a person alone in a batch stays as they are."""
+        if len(images) < 2:
+            return images
         coarse = torch.rand(len(images), 1, self.cells, self.cells, self.cells) * (math.pi / 2)
         angle = F.interpolate(coarse.to(images), size=images.shape[2:], mode="trilinear", align_corners=True)
         mean_image = self.network.scaling.mean_image

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import zipfile
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +11,7 @@ import pandas as pd
 from bundle.analysis.stratifier import NOT_ASSIGNED, Stratifier
 from bundle.data.atomic import atomic_path
 from bundle.data.embedding_table import read_embedding_table
-from bundle.data.people import covariate_columns, people_table
+from bundle.data.people import people_table
 from bundle.data.problems import InputProblems
 from bundle.paths import ASSIGNED, CLUSTERS, EMBEDDINGS, STRATIFIER, stage_folder
 
@@ -25,7 +23,6 @@ def assign(
     stratifier: str | None,
     embeddings: str | None,
     participants: str | None,
-    categories: Sequence[str],
 ) -> pd.DataFrame:
     """Give each embedded person a stratum, or say why not; write `5_assigned/assignments.tsv`.
 
@@ -35,7 +32,6 @@ def assign(
         embeddings: an `embeddings.npz` or its folder; None takes `<output_dir>/4_embeddings`.
         participants: table with the stratifier's covariates; None takes that of `1_prepared`. Not read if the
             stratifier has no covariates.
-        categories: columns that are categories even if numbers code them.
 
     Returns:
         See `Stratifier.assign`, with `participant_id` first.
@@ -57,12 +53,20 @@ def assign(
         )
     covariates = None
     if model.covariates is not None:
-        people = people_table(table.participant_ids.tolist(), output_dir, participants, categories)
-        covariates = covariate_columns(people, model.covariates.columns)
-    try:
-        assigned = model.assign(table.codes.astype(float), covariates, table.reconstruction_errors)
-    except ValueError as error:
-        raise InputProblems("Covariates", [str(error)]) from error
+        people = people_table(
+            table.participant_ids.tolist(), output_dir, participants, categories=list(model.covariates.levels)
+        )
+        absent = [column for column in model.covariates.columns if column not in people]
+        if absent:
+            raise InputProblems(
+                "Covariates",
+                [
+                    f"The stratifier takes {', '.join(model.covariates.columns)} out of the codes; the participants table "
+                    f"has no {', '.join(absent)}: add it."
+                ],
+            )
+        covariates = people[model.covariates.columns]
+    assigned = model.assign(table.codes.astype(float), covariates, table.reconstruction_errors)
     assigned.insert(0, "participant_id", table.participant_ids)
     target = stage_folder(output_dir, ASSIGNED) / "assignments.tsv"
     with atomic_path(target) as temporary:
@@ -82,7 +86,7 @@ def read_stratifier(file: Path) -> Stratifier:
     try:
         with np.load(file, allow_pickle=False) as stored:
             return Stratifier.from_arrays({name: stored[name] for name in stored.files})
-    except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except Exception as error:  # whatever a broken file makes numpy raise
         raise InputProblems(
             "Stratifier", [f"{file} is not a stratifier ({error!r}): give the file that clustering wrote."]
         ) from error

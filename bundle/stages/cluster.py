@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,9 @@ from bundle.pictures import save_figure
 from bundle.strata_pictures import choice_picture, people_picture
 
 logger = logging.getLogger(__name__)
+AGREEMENT = "encoder_agreement"
+MOST_FOR_CONSENSUS = 10_000
+"""People; the consensus needs a few matrices of all pairs in float64."""
 
 
 def cluster(
@@ -63,21 +67,21 @@ def cluster(
     tables = read_encoders(output_dir, embeddings)
     try:
         chosen_settings = StrataSettings(choice=ChoiceSettings(**choice), **settings)
-    except (TypeError, ValueError) as error:
-        raise InputProblems("Settings", [str(error)]) from error
+    except TypeError as error:  # a name that is no setting
+        raise InputProblems("Clustering settings", [str(error)]) from error
     names = tables[0].participant_ids.tolist()
     people = people_table(names, output_dir, participants, categories)
+    if people["family_id"].nunique() == len(people):
+        logger.warning(
+            "Nobody shares a family_id: everybody counts as unrelated. If there are relatives, add that column."
+        )
     taken_out = covariate_columns(people, covariates)
     results = []
     for table in tables:
         logger.info("%d people, encoder %s (%s).", len(table), table.encoder_hash, ", ".join(table.modalities))
         with Progress(progress) as bar:
-            try:
-                found = find_strata(
-                    table.codes, people["family_id"].tolist(), taken_out, chosen_settings, num_workers, bar.show
-                )
-            except ValueError as error:
-                raise InputProblems("Clustering", [str(error)]) from error
+            families = people["family_id"].tolist()
+            found = find_strata(table.codes, families, taken_out, chosen_settings, num_workers, bar.show, progress)
         results.append(found)
         logger.info("%s", found.headline)
     folder = stage_folder(output_dir, CLUSTERS)
@@ -115,11 +119,11 @@ def read_encoders(output_dir: str, embeddings: str | Sequence[str] | None) -> li
         problems += [f"{file}: {sentence}" for sentence in same_codes(table)]
     if problems:
         raise InputProblems("Embeddings", problems)
-    return [in_order_of(table, first.participant_ids) for table in tables]
+    return [table.in_order_of(first.participant_ids.tolist()) for table in tables]
 
 
 def same_codes(table: EmbeddingTable) -> list[str]:
-    """A sentence for each group of people with one and the same code, unless all have."""
+    """A sentence for each group of people with one and the same code."""
     _, group_of = np.unique(table.codes, axis=0, return_inverse=True)
     group_of = group_of.ravel()
     sizes = np.bincount(group_of)
@@ -131,41 +135,28 @@ def same_codes(table: EmbeddingTable) -> list[str]:
     ]
 
 
-def in_order_of(table: EmbeddingTable, names: np.ndarray) -> EmbeddingTable:
-    """The table with its people in another order."""
-    row_of = {name: row for row, name in enumerate(table.participant_ids)}
-    rows = [row_of[name] for name in names]
-    return EmbeddingTable(
-        table.participant_ids[rows],
-        table.codes[rows],
-        table.reconstruction_errors[rows],
-        table.encoder_hash,
-        table.modalities,
-        table.versions,
-    )
-
-
 def stratifier_of(found: Strata, table: EmbeddingTable) -> Stratifier:
     """What assignment of new people needs, from what was found."""
     centres, precision = within_strata(found.points, found.labels)
-    distances = mahalanobis(found.points, centres[found.labels], precision)
-    errors = table.reconstruction_errors
+    in_sample = mahalanobis(found.points, centres[found.labels], precision)
+    distances = np.percentile(found.distances, np.arange(101))
+    distances[-1] = max(distances[-1], in_sample.max())
     return Stratifier(
-        table.encoder_hash,
-        table.modalities,
-        found.headline,
-        found.test.p_value,
-        found.covariates,
-        found.space,
-        found.points[found.exemplars],
-        found.ballots.votes,
-        found.ballots.strata,
-        found.ballots.numbers,
-        centres,
-        precision,
-        np.percentile(distances, np.arange(101)),
-        float(found.outside.max()),
-        float(errors.max()) if np.isfinite(errors).all() else np.inf,
+        encoder_hash=table.encoder_hash,
+        modalities=table.modalities,
+        headline=found.headline,
+        p_value=found.test.p_value,
+        covariates=found.covariates,
+        space=found.space,
+        exemplars=found.points[found.exemplars],
+        votes=found.ballots.votes,
+        vote_strata=found.ballots.strata,
+        vote_ballots=found.ballots.numbers,
+        centres=centres,
+        precision=precision,
+        distances=distances,
+        most_outside=float(found.outside.max()),
+        worst_reconstruction=float(table.reconstruction_errors.max()),
     )
 
 
@@ -215,11 +206,11 @@ def _write(folder: Path, tables: Sequence[EmbeddingTable], results: Sequence[Str
             }
         ),
         "other_methods": first.others,
+        "gaps": _gaps(first),
     }
+    (folder / f"{AGREEMENT}.tsv").unlink(missing_ok=True)  # of an earlier run with more encoders
     if len(results) > 1:
-        hashes = [table.encoder_hash for table in tables]
-        ami = pairwise_ami([found.labels for found in results])
-        written["encoder_agreement"] = pd.DataFrame(ami, columns=hashes).assign(encoder_hash=hashes)
+        written[AGREEMENT] = agreement(tables, results)
     for name, table in written.items():
         with atomic_path(folder / f"{name}.tsv") as temporary:
             table.to_csv(temporary, sep="\t", index=False, float_format="%.6g", na_rep="n/a")
@@ -230,6 +221,12 @@ def _write(folder: Path, tables: Sequence[EmbeddingTable], results: Sequence[Str
     with atomic_path(folder / STRATIFIER) as temporary, temporary.open("wb") as stream:
         arrays: dict[str, Any] = dict(stratifier_of(first, tables[0]).to_arrays())
         np.savez_compressed(stream, **arrays)
+
+
+def agreement(tables: Sequence[EmbeddingTable], results: Sequence[Strata]) -> pd.DataFrame:
+    """Adjusted mutual information of every two encoders' strata: a row and a column per encoder."""
+    hashes = [table.encoder_hash for table in tables]
+    return pd.DataFrame(pairwise_ami([found.labels for found in results]), columns=hashes).assign(encoder_hash=hashes)
 
 
 def _people(tables: Sequence[EmbeddingTable], results: Sequence[Strata], people: pd.DataFrame) -> pd.DataFrame:
@@ -246,33 +243,44 @@ def _people(tables: Sequence[EmbeddingTable], results: Sequence[Strata], people:
     )
     for encoder, found in zip(tables[1:], results[1:], strict=True):
         table[f"stratum_of_{encoder.encoder_hash}"] = found.labels + 1
-    if len(results) > 1:
+    if len(results) > 1 and len(people) <= MOST_FOR_CONSENSUS:
         table["consensus_stratum"] = consensus(results) + 1
     return table
 
 
 def consensus(results: Sequence[Strata]) -> np.ndarray:
-    """One partition from those of several encoders, with the median of their numbers of strata: `(N,)` labels."""
-    n_strata = int(np.median([found.n_strata for found in results]))
-    labels = consensus_partition([found.labels for found in results], n_strata)
+    """One partition from those of several encoders: `(N,)` labels.
+
+    If most encoders find strata, those are put together, with the median of their numbers; otherwise there are none.
+    """
+    finding = [found for found in results if found.n_strata > 1]
+    if 2 * len(finding) <= len(results):
+        return np.zeros(len(results[0].labels), dtype=int)
+    n_strata = int(np.median([found.n_strata for found in finding]))
+    labels = consensus_partition([found.labels for found in finding], n_strata)
     return by_size(labels, np.arange(labels.max() + 1))[0]
 
 
 def _per_stratum(found: Strata, people: pd.DataFrame) -> pd.DataFrame:
     sizes = np.bincount(found.labels)
-    low, high = np.nanpercentile(found.ballots.jaccard, [2.5, 97.5], axis=0)
+    jaccard = pd.DataFrame(found.ballots.jaccard)  # its statistics leave NaN out
     return pd.DataFrame(
         {
             "stratum": np.arange(1, found.n_strata + 1),
             "size": sizes,
             "share": sizes / sizes.sum(),
             "exemplar": people.index[found.exemplars],
-            "jaccard": np.nanmean(found.ballots.jaccard, axis=0),
-            "jaccard_low": low,
-            "jaccard_high": high,
+            "jaccard": jaccard.mean().to_numpy(),
+            "jaccard_low": jaccard.quantile(0.025).to_numpy(),
+            "jaccard_high": jaccard.quantile(0.975).to_numpy(),
             "silhouette": [found.silhouettes[found.labels == label].mean() for label in range(found.n_strata)],
         }
     )
+
+
+def _gaps(found: Strata) -> pd.DataFrame:
+    table = found.gaps.assign(nearest_cluster=found.gaps["nearest_stratum"] + 1, cluster=found.gaps.index + 1)
+    return table[["cluster", "nearest_cluster", "middle", "flank", "gap_p"]]
 
 
 def _scan_table(found: Strata) -> pd.DataFrame:
@@ -313,20 +321,25 @@ def _facts(tables: Sequence[EmbeddingTable], results: Sequence[Strata]) -> dict[
         "silhouette": first.test.observed,
         "stability": first.choice.stability,
         "n_people": len(first.labels),
-        "reference": first.settings.reference,
-        "n_references": len(first.test.references),
         "covariates": first.covariates.columns if first.covariates else [],
         "n_dimensions": first.space.n_dimensions,
         "explained": first.space.explained,
         "effective_rank": first.effective_rank,
         "hubness": first.hubness,
-        "not_converged": sum(not row.clustering.converged for row in first.scan),
+        "not_converged": not_converged(first),
+        "notes": first.notes,
+        "settings": asdict(first.settings),
         "encoders": [
             {"encoder_hash": table.encoder_hash, "headline": found.headline, "n_strata": found.n_strata}
             for table, found in zip(tables, results, strict=True)
         ],
     }
     return facts
+
+
+def not_converged(found: Strata) -> int:
+    """At how many preferences affinity propagation did not settle."""
+    return sum(not row.clustering.converged for row in found.scan)
 
 
 def _words(folder: Path, tables: Sequence[EmbeddingTable], results: Sequence[Strata]) -> str:
@@ -337,9 +350,13 @@ def _words(folder: Path, tables: Sequence[EmbeddingTable], results: Sequence[Str
         f"({np.percentile(first.test.references, 95):.3f} at the 95th percentile) in {len(first.test.references)} cohorts "
         f"without strata; {first.space.n_dimensions} dimensions hold {first.space.explained:.0%} of the code's variance."
     )
-    failed = sum(not row.clustering.converged for row in first.scan)
-    if failed:
-        lines.append(f"{failed} of {len(first.scan)} preferences did not converge and were not considered.")
+    if not_converged(first):
+        lines.append(
+            f"{not_converged(first)} of {len(first.scan)} preferences did not converge and were not considered."
+        )
+    lines += first.notes
+    taken_out = ", ".join(first.covariates.columns) if first.covariates else "nothing"
+    lines.append(f"Taken out of the codes first: {taken_out}.")
     if first.n_strata > 1:
         jaccard = np.nanmean(first.ballots.jaccard, axis=0)
         sizes = np.bincount(first.labels)
@@ -350,13 +367,10 @@ def _words(folder: Path, tables: Sequence[EmbeddingTable], results: Sequence[Str
     for row in first.others.itertuples():
         lines.append(f"  {row.method}: {row.n_clusters} clusters, agreement (AMI) {row.ami:.2f}")
     if len(results) > 1:
-        ami = pairwise_ami([found.labels for found in results])
+        ami = agreement(tables, results).drop(columns="encoder_hash").to_numpy()
         between = ami[np.triu_indices(len(ami), 1)]
         lines.append(f"Agreement between encoders (AMI): median {np.median(between):.2f}, least {between.min():.2f}.")
-    lines.append(
-        f"Written: {folder}/strata.tsv, strata_summary.tsv, preferences.tsv, candidates.tsv, null.tsv, "
-        "other_methods.tsv, summary.json, stratifier.npz, choice.png, people.png"
-    )
+    lines.append(f"Written: {folder}: strata.tsv, summary.json, choice.png, people.png and more (docs/strata.md)")
     lines.append(
         "Next, for new people: python -m monai.bundle run assigning --config_file configs/assign.yaml "
         f"--stratifier {folder / STRATIFIER} --output_dir NEW"

@@ -17,6 +17,7 @@ from bundle.data.datalist import (
     datalist_to_json,
     items_from_datalist,
     items_from_folder,
+    read_json,
     shared_files,
     split_by_family,
 )
@@ -132,7 +133,7 @@ def _refuse_other_source(datalist: Path, source: Path) -> None:
     """Before anything is drawn or read: a network here must have been trained on the same cohort."""
     if not (datalist.is_file() and _is_trained(datalist)):
         return
-    before = _read_json(datalist).get("dataset_dir")
+    before = read_json(datalist).get("dataset_dir")
     if before != str(source):
         raise InputProblems(
             f"Results folder {datalist.parent.parent}",
@@ -142,20 +143,13 @@ def _refuse_other_source(datalist: Path, source: Path) -> None:
         )
 
 
-def _read_json(file: Path) -> dict[str, Any]:
-    try:
-        return json.loads(file.read_text())
-    except json.JSONDecodeError as error:
-        raise InputProblems("Results folder", [f"{file} is broken ({error}): delete it, it is made again."]) from error
-
-
 def _check(file: Path, sections: Mapping[str, list[Item]], facts: Mapping[str, Any], num_workers: int) -> None:
     """Check images unless this very datalist has been checked, then write it; refuse to replace another one."""
     text = datalist_to_json(sections, **facts)
     if file.is_file():
         if file.read_text() == text:
             return
-        before = _read_json(file)
+        before = read_json(file)
         differing = [key for key in json.loads(text) if key != "files" and before.get(key) != json.loads(text)[key]]
         if differing and _is_trained(file):
             raise InputProblems(

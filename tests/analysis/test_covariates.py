@@ -40,9 +40,22 @@ def test_what_cannot_be_used_is_refused_by_name():
     with pytest.raises(ValueError, match="site: the same for everybody"):
         CovariateModel.fit(codes, table.assign(site="A"))
     with pytest.raises(ValueError, match="too few"):
-        CovariateModel.fit(codes[:20], table[:20])
+        numbers = np.random.default_rng(0).standard_normal((20, 3))
+        CovariateModel.fit(codes[:20], pd.DataFrame(numbers, columns=["a", "b", "c"]))
+    rare = table.assign(site=["D"] * 3 + list(table["site"][3:]))
+    with pytest.raises(ValueError, match="site: fewer than 10 people have D"):
+        CovariateModel.fit(codes, rare)
     model = CovariateModel.fit(codes, table)
-    with pytest.raises(ValueError, match=r"p0 have D.*knows A, B, C"):
-        model.adjust(codes[:1], table[:1].assign(site="D"))
     with pytest.raises(ValueError, match="none named age"):
         model.adjust(codes[:1], table[["sex", "site"]][:1])
+
+
+def test_people_outside_what_was_seen_are_named_and_still_get_a_code():
+    codes, _, table = cohort()
+    model = CovariateModel.fit(codes, table)
+    odd = table[:4].astype({"age": object})
+    odd.iloc[0, 0], odd.iloc[1, 1], odd.iloc[2, 2] = 150.0, None, "D"
+    reasons = model.reasons_against(odd)
+    assert "age 150 is outside" in reasons[0] and "sex" in reasons[1] and "site D is none of A, B, C" in reasons[2]
+    assert reasons[3] == "" and np.isfinite(model.adjust(codes[:4], odd)).all()
+    assert np.allclose(model.adjust(codes[:4], odd)[3], model.adjust(codes[:4], table[:4])[3])

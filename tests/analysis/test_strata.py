@@ -5,7 +5,10 @@ from sklearn.metrics import adjusted_rand_score
 
 from bundle.analysis.cluster_choice import ChoiceSettings, choose, family_subsamples
 from bundle.analysis.strata import StrataSettings, find_strata
-from bundle.analysis.strata_test import null_test
+from bundle.analysis.strata_null import null_test
+from bundle.analysis.stratifier import Stratifier
+from bundle.data.embedding_table import EmbeddingTable
+from bundle.stages.cluster import stratifier_of
 
 QUICK = StrataSettings(
     n_references=19, n_stability=10, choice=ChoiceSettings(n_preferences=20, n_subsamples=5, max_strata=6)
@@ -139,3 +142,41 @@ def test_clouds_without_strata_are_rarely_called_strata():
         )
         found += test.p_value <= 0.05
     assert found <= 4  # of 24 at a rate of 5 %: exceeded in 0.7 % of all seeds
+
+
+@pytest.mark.parametrize("shape", ["flat", "bent"])
+def test_a_continuum_is_not_called_strata(shape):
+    """Clouds that are not Gaussian, and may be told from one, but have no gap."""
+    for seed in range(3):
+        rng = np.random.default_rng([seed, 8])
+        along = rng.random(150)
+        axes = np.zeros((150, 6))
+        axes[:, 0] = 6 * along
+        axes[:, 1] = 3 * (2 * along - 1) ** 2 if shape == "bent" else 4 * rng.random(150)
+        codes = (axes + 0.5 * rng.standard_normal(axes.shape)) @ rng.standard_normal((6, 40))
+        found = find_strata(codes, np.arange(150), settings=QUICK)
+        assert found.n_strata == 1
+        assert found.test.p_value > 0.05 or "a continuum" in found.headline
+
+
+def test_most_new_people_are_like_those_of_before_though_codes_have_1536_values():
+    """In-sample distances are too small, the more so the more values a code has."""
+    rng = np.random.default_rng(0)
+    axes, effects = rng.standard_normal((8, 1536)), rng.standard_normal((3, 1536))
+
+    def draw(count):
+        table = pd.DataFrame(rng.standard_normal((count, 3)), columns=["a", "b", "c"]).clip(-2, 2)
+        codes = 3 * rng.standard_normal((count, 8)) @ axes + rng.standard_normal((count, 1536))
+        return codes + table.to_numpy() @ effects, table
+
+    codes, table = draw(150)
+    found = find_strata(codes, np.arange(150), table, settings=QUICK)
+    embedded = EmbeddingTable(np.arange(150).astype(str), codes, np.full(150, 0.3), "x", ("FA",))
+    model = stratifier_of(found, embedded)
+    new, new_table = draw(100)
+    assigned = model.assign(new, new_table, np.full(100, 0.3))
+    # the largest and least of 150 lie in 100 new ones now and then
+    assert (assigned["reason"] == "").mean() > 0.9
+    assert not model.assign(codes, table, np.full(150, 0.3))["reason"].any()
+    again = Stratifier.from_arrays(model.to_arrays())
+    pd.testing.assert_frame_equal(again.assign(new, new_table, np.full(100, 0.3)), assigned)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from bundle.analysis.consensus import align, co_assignment, consensus_partition
-from bundle.analysis.strata_quality import best_jaccard, hubness, mixture_by_bic, other_partitions, pairwise_ami
+from bundle.analysis.strata_quality import best_jaccard, gaps, hubness, mixture_by_bic, other_partitions, pairwise_ami
 
 
 def blobs(seed=0, n=120, n_groups=3, separation=8.0):
@@ -51,3 +51,13 @@ def test_alignment_undoes_rotation_mirror_scale_and_shift():
     angle = 0.7
     turned = 3 * picture @ np.array([[np.cos(angle), np.sin(angle)], [np.sin(angle), -np.cos(angle)]]) + 5
     assert np.allclose(align(turned, picture), picture)
+
+
+def test_groups_have_a_gap_and_parts_of_one_cloud_have_none():
+    points, truth = blobs()
+    table = gaps(points, truth)
+    assert (table["gap_p"] < 0.001).all() and (table["middle"] <= table["flank"]).all()
+    rng = np.random.default_rng(0)
+    for cloud in (rng.standard_normal((400, 3)), rng.random((400, 3)), rng.gamma(2, size=(400, 3))):
+        halves = (cloud[:, 0] > np.median(cloud[:, 0])).astype(int)
+        assert (gaps(cloud, halves)["gap_p"] > 0.05).all()

@@ -23,7 +23,7 @@ def test_blend_keeps_the_variance_of_residuals_and_their_relation_between_maps(n
     assert blended[:, 0].var().item() == pytest.approx(1, abs=0.01)
 
 
-def test_every_voxel_lies_between_two_people_and_weights_are_smooth(network):
+def test_weights_are_those_of_an_angle_and_vary_smoothly(network):
     mean = network.scaling.mean_image
     images = torch.stack([mean + 1, mean - 1, mean + 1])
     blended = PrepareMixedBatch(network, share=1.0).mix(images) - mean
@@ -44,5 +44,10 @@ def test_share_says_how_many_batches_are_blended_and_input_is_target(network):
 
 
 def test_share_out_of_range_is_refused(network):
-    with pytest.raises(ValueError, match="share of mixed batches"):
+    with pytest.raises(ValueError, match="share of batches"):
         PrepareMixedBatch(network, share=2)
+
+
+def test_a_person_alone_stays_as_they_are(network):
+    image = torch.rand(1, 2, 32, 32, 24)
+    assert torch.equal(PrepareMixedBatch(network, share=1.0).mix(image), image)

@@ -210,7 +210,7 @@ def test_values_that_are_not_finite_and_ids_twice_are_refused(tmp_path):
     options = write(tmp_path, codes, twice)
     participants.to_csv(options["participants"], sep="\t", index=False)
     text = refused("clustering", **options)
-    assert "sub-007: the code has values that are not finite" in text and "sub-001: stands 2 times" in text
+    assert "sub-007: the code or the reconstruction error is not finite" in text and "sub-001: stands 2 times" in text
 
 
 def test_missing_families_are_refused_or_said(tmp_path, capfd):
@@ -251,20 +251,33 @@ def test_stratifier_of_another_encoder_and_other_files_are_refused(clustered, tm
     assert "is not a stratifier" in refused("assigning", **options, stratifier=other)
 
 
-def test_covariates_that_cannot_be_used_are_refused(clustered, tmp_path):
-    folder, _, _ = clustered
+def test_covariates_that_cannot_be_used_are_refused(tmp_path):
     codes, participants, _ = cohort(n=40)
     options = write(tmp_path, codes, participants)
     assert "No column 'age'" in refused("clustering", **options, covariates=["age"])
+    participants["age"] = ["30"] * 39 + ["thirty"]
+    text = refused("clustering", **write(tmp_path, codes, participants))
+    assert "age: most values are numbers, but not sub-039 'thirty'" in text
+    participants = participants.drop(columns="age")
+    options = write(tmp_path, codes, participants)
     assert "--covariates usual or a list" in refused("clustering", **options, covariates="sex")
     participants.loc[3, "sex"] = None
     options = write(tmp_path, codes, participants)
     assert "sub-003: no sex" in refused("clustering", **options, covariates=["sex"])
+
+
+def test_new_people_whom_the_covariate_model_does_not_fit_are_not_assigned(clustered, tmp_path):
+    folder, _, _ = clustered
     stratifier = str(folder / "5_clusters" / "stratifier.npz")
-    assert "sub-003: no sex" in refused("assigning", **options, stratifier=stratifier)
-    participants["sex"] = "X"
-    text = refused("assigning", **write(tmp_path, codes, participants), stratifier=stratifier)
-    assert "have X" in text and "knows F, M only" in text
+    codes, participants, _ = cohort(seed=1, n=24, first=500)
+    participants.loc[0, "sex"], participants.loc[1, "sex"], participants.loc[2, "head_size_ml"] = None, "X", 4000
+    run_stage("assigning", **write(tmp_path, codes, participants), stratifier=stratifier)
+    assigned = read(tmp_path / "5_assigned", "assignments")
+    assert (assigned["stratum"][:3] == "not assigned").all()
+    assert "sex X is none of F, M" in assigned["reason"][1]
+    assert "head_size_ml 4000 is outside" in assigned["reason"][2]
+    text = refused("assigning", **write(tmp_path, codes, participants.drop(columns="sex")), stratifier=stratifier)
+    assert "the participants table has no sex" in text
 
 
 def test_settings_that_make_no_sense_are_refused(tmp_path):

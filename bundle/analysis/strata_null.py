@@ -44,6 +44,7 @@ def null_test(
     n_references: int,
     seed: int,
     n_jobs: int = 1,
+    design: np.ndarray | None = None,
     after_each: Callable[[NullTest], bool] | None = None,
 ) -> NullTest:
     """Test a choice against references.
@@ -57,9 +58,10 @@ def null_test(
         n_references: how many.
         seed: of references and their subsamples.
         n_jobs: processes.
+        design: `(N, P)` covariate terms that were taken out of the points.
         after_each: called with the test so far; True stops, for those who need only know whether p is small.
     """
-    model = UnimodalReference(points, families, reference)
+    model = UnimodalReference(points, families, reference, design)
     results = Parallel(n_jobs=n_jobs, return_as="generator")(
         delayed(choose_on_reference)(model, families, settings, [seed, number]) for number in range(n_references)
     )
@@ -85,8 +87,7 @@ def choose_on_reference(
     torch.set_num_threads(1)  # the matrices are small, and processes run side by side
     try:
         rng = np.random.default_rng(seed)
-        points = model.draw(rng)
-        choice = choose(points - points.mean(axis=0), families, settings, int(rng.integers(2**31)))
+        choice = choose(model.draw(rng), families, settings, int(rng.integers(2**31)))
     finally:
         torch.set_num_threads(threads)
     return choice.silhouette, choice.stability, choice.chosen.n_clusters if choice.chosen else 1
