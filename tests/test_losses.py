@@ -55,7 +55,7 @@ def test_cross_entropy_is_least_at_the_image(images):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"kind": "ssim"}, "Expected loss"),
+        ({"kind": "ssim"}, "Expected --loss"),
         ({"kind": "bce"}, "min_max"),
         ({"modality_weights": {"T1w": 1}}, "weight of 0 or more for FA"),
     ],

@@ -219,7 +219,7 @@ def test_missing_families_are_refused_or_said(tmp_path, capfd):
     participants[:-2].to_csv(options["participants"], sep="\t", index=False)
     text = refused("clustering", **options)
     assert "sub-158: has an embedding but no row" in text
-    assert "families are not known" in refused("clustering", output_dir=options["output_dir"])
+    assert "families and covariates are not known" in refused("clustering", output_dir=options["output_dir"])
     participants = participants.drop(columns="family_id")
     write(tmp_path, codes, participants)
     run_stage("clustering", **options, **QUICK)
