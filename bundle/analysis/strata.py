@@ -25,7 +25,7 @@ from bundle.analysis.code_space import CodeSpace, effective_rank, principal_axes
 from bundle.analysis.covariates import CovariateModel
 from bundle.analysis.references import KINDS
 from bundle.analysis.strata_null import NullTest, null_test
-from bundle.analysis.strata_quality import best_jaccard, gaps, hubness, other_partitions
+from bundle.analysis.strata_quality import best_jaccard, gap_p_value, gaps, hubness, other_partitions, without_gap
 from bundle.analysis.stratifier import by_size, held_out_distances, match_to_strata, nearest_exemplar
 from bundle.data.problems import InputProblems
 
@@ -156,13 +156,9 @@ class Strata:
         if self.choice.chosen is None:
             return f"no discrete strata found (p = {p_value:.3g}; no partition was even a candidate)"
         if p_value <= self.settings.significance:
-            without = self.gaps["gap_p"].to_numpy() > self.settings.significance
-            pairs = sorted({tuple(sorted((k, self.gaps["nearest_stratum"][k]))) for k in np.flatnonzero(without)})
-            words = ", ".join(f"{one + 1} and {other + 1}" for one, other in pairs)
-            return (
-                f"no discrete strata found (unlike one Gaussian cloud, p = {p_value:.3g}, but no gap between clusters "
-                f"{words}: a continuum)"
-            )
+            pairs = ", ".join(f"{one + 1} and {other + 1}" for one, other in without_gap(self.gaps))
+            where = f"no gap between clusters {pairs}" if pairs else f"no clear gaps, p = {gap_p_value(self.gaps):.3g}"
+            return f"no discrete strata found (unlike one Gaussian cloud, p = {p_value:.3g}, but {where}: a continuum)"
         tried = self.choice.chosen.n_clusters
         return f"no discrete strata found (p = {p_value:.3g}; the chosen partition had {tried} clusters)"
 
@@ -231,7 +227,7 @@ def find_strata(
     notes: list[str] = []
     if not settings.reduce:
         notes.append("Codes are not reduced, so the stratifier holds whole codes of real people: keep it to yourself.")
-    between = pd.DataFrame(columns=["nearest_stratum", "middle", "flank", "gap_p"])
+    between = pd.DataFrame(columns=["nearest_stratum", "middle", "flank"])
     if choice.chosen is None:
         labels, exemplars = one_stratum(points)
         candidate_labels = labels
@@ -244,7 +240,8 @@ def find_strata(
                 points, few, choice.chosen, settings, show_progress, notes
             )
         between = gaps(points, candidate_labels)
-        if is_clear and (between["gap_p"] <= settings.significance).all():
+        has_gaps = gap_p_value(between) <= settings.significance and not without_gap(between)
+        if is_clear and has_gaps:
             labels, exemplars = candidate_labels, candidate_exemplars
             ballots = _ballots(points, labels, family_of, few, choice.chosen, settings)
         else:

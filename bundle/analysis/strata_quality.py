@@ -42,8 +42,7 @@ def gaps(points: np.ndarray, labels: np.ndarray) -> pd.DataFrame:
         labels: `(N,)` strata 0 .. K-1, two or more.
 
     Returns:
-        Per stratum: `nearest_stratum` 0 .. K-1, people in the `middle` and in the emptier outer third (`flank`), and
-        `gap_p`, one-sided binomial.
+        Per stratum: `nearest_stratum` 0 .. K-1, people in the `middle` and in the emptier outer third (`flank`).
     """
     centres = np.stack([points[labels == label].mean(axis=0) for label in range(labels.max() + 1)])
     rows = []
@@ -55,9 +54,22 @@ def gaps(points: np.ndarray, labels: np.ndarray) -> pd.DataFrame:
         along = (points[np.isin(labels, [label, nearest])] - centre) @ line
         left, middle, right = np.histogram(along, bins=[0, 1 / 3, 2 / 3, 1])[0].tolist()
         flank = min(left, right)
-        p_value = binomtest(middle, middle + flank, 0.5, "less").pvalue if middle + flank else 1.0
-        rows.append({"nearest_stratum": nearest, "middle": middle, "flank": flank, "gap_p": float(p_value)})
+        rows.append({"nearest_stratum": nearest, "middle": middle, "flank": flank})
     return pd.DataFrame(rows)
+
+
+def without_gap(table: pd.DataFrame) -> list[tuple[int, int]]:
+    """Pairs of strata of `gaps` whose middle third is no emptier than the emptier outer one."""
+    rows = table.index[table["middle"] >= table["flank"]]
+    return sorted({(min(k, near), max(k, near)) for k, near in table.loc[rows, "nearest_stratum"].items()})
+
+
+def gap_p_value(table: pd.DataFrame) -> float:
+    """One-sided binomial p of all middle thirds of `gaps` together against the emptier outer ones, each pair once."""
+    pairs = [(min(k, near), max(k, near)) for k, near in table["nearest_stratum"].items()]
+    once = table[~pd.Series(pairs, index=table.index).duplicated()]
+    middle, flank = int(once["middle"].sum()), int(once["flank"].sum())
+    return float(binomtest(middle, middle + flank, 0.5, "less").pvalue) if middle + flank else 1.0
 
 
 def hubness(points: np.ndarray, n_neighbours: int = 10) -> float:

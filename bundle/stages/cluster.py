@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 from bundle.analysis.cluster_choice import ChoiceSettings
 from bundle.analysis.consensus import consensus_partition
 from bundle.analysis.strata import Strata, StrataSettings, find_strata
-from bundle.analysis.strata_quality import pairwise_ami
+from bundle.analysis.strata_quality import gap_p_value, pairwise_ami
 from bundle.analysis.stratifier import Stratifier, by_size, mahalanobis, within_strata
 from bundle.data.atomic import atomic_path
 from bundle.data.embedding_table import EmbeddingTable, read_embedding_table
@@ -280,7 +280,7 @@ def _per_stratum(found: Strata, people: pd.DataFrame) -> pd.DataFrame:
 
 def _gaps(found: Strata) -> pd.DataFrame:
     table = found.gaps.assign(nearest_cluster=found.gaps["nearest_stratum"] + 1, cluster=found.gaps.index + 1)
-    return table[["cluster", "nearest_cluster", "middle", "flank", "gap_p"]]
+    return table[["cluster", "nearest_cluster", "middle", "flank"]]
 
 
 def _scan_table(found: Strata) -> pd.DataFrame:
@@ -327,6 +327,7 @@ def _facts(tables: Sequence[EmbeddingTable], results: Sequence[Strata]) -> dict[
         "effective_rank": first.effective_rank,
         "hubness": first.hubness,
         "not_converged": not_converged(first),
+        "gap_p_value": gap_p_value(first.gaps) if len(first.gaps) else None,
         "notes": first.notes,
         "settings": asdict(first.settings),
         "encoders": [
