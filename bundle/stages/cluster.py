@@ -63,6 +63,7 @@ def cluster(
 
     Raises:
         InputProblems: with all that is wrong with the input.
+        SystemExit: with status 130 after Ctrl-C.
     """
     tables = read_encoders(output_dir, embeddings)
     try:
@@ -81,7 +82,11 @@ def cluster(
         logger.info("%d people, encoder %s (%s).", len(table), table.encoder_hash, ", ".join(table.modalities))
         with Progress(progress) as bar:
             families = people["family_id"].tolist()
-            found = find_strata(table.codes, families, taken_out, chosen_settings, num_workers, bar.show, progress)
+            try:
+                found = find_strata(table.codes, families, taken_out, chosen_settings, num_workers, bar.show, progress)
+            except KeyboardInterrupt:
+                logger.warning("Interrupted; nothing was written, the same command starts again.")
+                raise SystemExit(130) from None
         results.append(found)
         logger.info("%s", found.headline)
     folder = stage_folder(output_dir, CLUSTERS)
