@@ -26,7 +26,9 @@ from custom_nets import FusionAutoencoder, size_table
 logger = logging.getLogger(__name__)
 
 
-def start_run(output_dir: str, seed: int, resume: bool, deterministic: bool) -> None:
+def start_run(
+    output_dir: str, seed: int, resume: bool, deterministic: bool, positive: Mapping[str, float], mixing: float
+) -> None:
     """Check the results folder and set up the process, before anything is built.
 
     Args:
@@ -34,11 +36,22 @@ def start_run(output_dir: str, seed: int, resume: bool, deterministic: bool) -> 
         seed: of weights and everything random.
         resume: go on with the run that is there; otherwise there must be none.
         deterministic: only deterministic algorithms (slower on GPUs).
+        positive: settings by name that must be above 0.
+        mixing: share of batches, in [0, 1].
 
     Raises:
-        InputProblems: if a run is there and was not to be resumed, or the other way round.
+        InputProblems: if a run is there and was not to be resumed, or the other way round, or a setting is out of range.
     """
     start_process(seed, deterministic)
+    problems = [
+        f"--{name}: expected a number above 0, got {value!r}."
+        for name, value in positive.items()
+        if isinstance(value, str) or not 0 < value < float("inf")
+    ]
+    if isinstance(mixing, str) or not 0 <= mixing <= 1:
+        problems.append(f"--mixing: expected a share of batches in [0, 1], got {mixing!r}.")
+    if problems:
+        raise InputProblems("Settings", problems)
     checkpoint = stage_folder(output_dir, TRAINING) / CHECKPOINT
     if checkpoint.is_file() and not resume:
         raise InputProblems(

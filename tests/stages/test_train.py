@@ -199,3 +199,15 @@ def test_paper_presets_train_through_the_config(tiny_cohort, tmp_path, preset):
         batch_size=1,
     )
     assert torch.isfinite(torch.tensor(log(tmp_path)["loss"].iloc[-1]))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("learning_rate", 0), ("max_epochs", -1), ("gradient_norm", float("nan")), ("mixing", 2)]
+)
+def test_settings_out_of_range_are_refused_before_anything_is_drawn(tmp_path, name, value):
+    with pytest.raises(InputProblems, match=f"--{name}: expected"):
+        try:
+            train(tmp_path / "nowhere", tmp_path, **{name: value})
+        except RuntimeError as error:
+            raise root_cause(error) from None
+    assert not (tmp_path / "1_prepared").exists()
