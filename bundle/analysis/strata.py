@@ -10,13 +10,13 @@ import pandas as pd
 from sklearn.metrics import silhouette_samples
 
 from bundle.analysis.affinity_propagation import Clustering
+from bundle.analysis.ballots import Ballots, cast_ballots, no_ballots
 from bundle.analysis.cluster_choice import (
     Candidate,
     Choice,
     ChoiceSettings,
     Scanned,
     choose,
-    cluster_subsample,
     cluster_until_converged,
     family_subsamples,
     scan_preferences,
@@ -25,8 +25,8 @@ from bundle.analysis.code_space import CodeSpace, effective_rank, principal_axes
 from bundle.analysis.covariates import CovariateModel
 from bundle.analysis.references import KINDS
 from bundle.analysis.strata_null import NullTest, null_test
-from bundle.analysis.strata_quality import best_jaccard, gap_p_value, gaps, hubness, other_partitions, without_gap
-from bundle.analysis.stratifier import by_size, held_out_distances, match_to_strata, nearest_exemplar
+from bundle.analysis.strata_quality import gap_p_value, gaps, hubness, other_partitions, without_gap
+from bundle.analysis.stratifier import by_size, held_out_distances, nearest_exemplar
 from bundle.data.problems import InputProblems
 
 MIN_PEOPLE = 20
@@ -77,23 +77,6 @@ class StrataSettings:
             problems.append(f"expected choice_size of {MIN_PEOPLE} or more and n_stability of 1 or more.")
         if problems:
             raise InputProblems("Clustering settings", problems)
-
-
-@dataclass(frozen=True)
-class Ballots:
-    """Clusterings of half the families: votes of their exemplars, and how well each stratum came back.
-
-    Attributes:
-        votes: `(V, D)` exemplars.
-        strata: `(V,)` the stratum 0 .. K-1 that each stands for.
-        numbers: `(V,)` which clustering each is of.
-        jaccard: `(B, K)` best Jaccard index of each stratum in each clustering; NaN if there are no strata.
-    """
-
-    votes: np.ndarray
-    strata: np.ndarray
-    numbers: np.ndarray
-    jaccard: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -243,7 +226,17 @@ def find_strata(
         has_gaps = gap_p_value(between) <= settings.significance and not without_gap(between)
         if is_clear and has_gaps:
             labels, exemplars = candidate_labels, candidate_exemplars
-            ballots = _ballots(points, labels, family_of, few, choice.chosen, settings)
+            # other half-samples than those of the choice
+            ballots = cast_ballots(
+                points,
+                labels,
+                family_of,
+                few,
+                choice.chosen.scanned,
+                settings.choice,
+                settings.n_stability,
+                settings.seed + 1,
+            )
         else:
             labels, exemplars = one_stratum(points)
             ballots = no_ballots(points[exemplars])
@@ -301,11 +294,6 @@ def one_stratum(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.zeros(len(points), dtype=int), np.array([middle])
 
 
-def no_ballots(middle: np.ndarray) -> Ballots:
-    """When there are no strata: one vote `(1, D)` for everybody, and no stability to speak of."""
-    return Ballots(middle, np.zeros(1, dtype=int), np.zeros(1, dtype=int), np.full((1, 1), np.nan))
-
-
 def join_nearest(points: np.ndarray, few: np.ndarray, clustering: Clustering) -> tuple[np.ndarray, np.ndarray]:
     """Everybody to the nearest exemplar of a clustering of few: labels and exemplars, largest cluster first."""
     exemplars = few[clustering.exemplars]
@@ -332,34 +320,3 @@ def _cluster_everybody(
         f"{chosen.n_clusters} exemplars that were chosen on {len(few)} people."
     )
     return join_nearest(points, few, chosen.scanned.clustering)
-
-
-def _ballots(
-    points: np.ndarray,
-    labels: np.ndarray,
-    family_of: np.ndarray,
-    few: np.ndarray,
-    chosen: Candidate,
-    settings: StrataSettings,
-) -> Ballots:
-    n_strata = labels.max() + 1
-    votes, strata, numbers, jaccard = [], [], [], []
-    own_families = pd.factorize(family_of[few])[0]
-    # other half-samples than those of the choice
-    draws = family_subsamples(own_families, settings.n_stability, settings.choice.subsample_share, settings.seed + 1)
-    for number, rows in enumerate(draws):
-        found = cluster_subsample(points[few], rows, chosen.scanned, settings.choice)
-        people = few[rows]
-        if not found.converged:
-            jaccard.append(np.zeros(n_strata))
-            continue
-        votes.append(points[people[found.exemplars]])
-        strata.append(match_to_strata(labels[people], found.labels, found.n_clusters, n_strata))
-        numbers.append(np.full(found.n_clusters, number))
-        jaccard.append(best_jaccard(labels[people], found.labels, n_strata))
-    if not votes:
-        raise InputProblems(
-            "Clustering",
-            ["No clustering of half the families converged: raise max_iterations, or add dampings near 1."],
-        )
-    return Ballots(np.concatenate(votes), np.concatenate(strata), np.concatenate(numbers), np.stack(jaccard))

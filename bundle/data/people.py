@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 
-from bundle.analysis.covariates import is_number
 from bundle.data.datalist import SECTIONS, read_json, read_participants
 from bundle.data.problems import InputProblems
 from bundle.paths import DATALIST, PREPARED, stage_folder
@@ -123,6 +123,6 @@ def covariate_columns(table: pd.DataFrame, wanted: str | Sequence[str] | None) -
     if problems:
         raise InputProblems("Covariates", problems)
     if columns:
-        words = [f"{name} ({'number' if is_number(table[name]) else 'categories'})" for name in columns]
+        words = [f"{name} ({'number' if is_numeric_dtype(table[name]) else 'categories'})" for name in columns]
         logger.info("Taken out of the codes: %s.", ", ".join(words))
     return table[columns]

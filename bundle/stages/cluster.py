@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,8 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from bundle.analysis.cluster_choice import ChoiceSettings
-from bundle.analysis.consensus import consensus_partition
 from bundle.analysis.strata import Strata, StrataSettings, find_strata
-from bundle.analysis.strata_quality import gap_p_value, pairwise_ami
-from bundle.analysis.stratifier import Stratifier, by_size, mahalanobis, within_strata
+from bundle.analysis.stratifier import Stratifier, mahalanobis, within_strata
 from bundle.data.atomic import atomic_path
 from bundle.data.embedding_table import EmbeddingTable, read_embedding_table
 from bundle.data.people import covariate_columns, people_table
@@ -25,11 +22,19 @@ from bundle.data.problems import InputProblems
 from bundle.paths import CLUSTERS, EMBEDDINGS, STRATIFIER, stage_folder
 from bundle.pictures import save_figure
 from bundle.strata_pictures import choice_picture, people_picture
+from bundle.strata_tables import (
+    agreement,
+    candidate_rows,
+    facts,
+    gap_rows,
+    not_converged,
+    people_rows,
+    preference_rows,
+    stratum_rows,
+)
 
 logger = logging.getLogger(__name__)
 AGREEMENT = "encoder_agreement"
-MOST_FOR_CONSENSUS = 10_000
-"""People; the consensus needs a few matrices of all pairs in float64."""
 
 
 def cluster(
@@ -199,10 +204,10 @@ class Progress:
 def _write(folder: Path, tables: Sequence[EmbeddingTable], results: Sequence[Strata], people: pd.DataFrame) -> None:
     first = results[0]
     written = {
-        "strata": _people(tables, results, people),
-        "strata_summary": _per_stratum(first, people),
-        "preferences": _scan_table(first),
-        "candidates": _candidates(first),
+        "strata": people_rows(tables, results, people),
+        "strata_summary": stratum_rows(first, people),
+        "preferences": preference_rows(first),
+        "candidates": candidate_rows(first),
         "null": pd.DataFrame(
             {
                 "silhouette": first.test.references,
@@ -211,7 +216,7 @@ def _write(folder: Path, tables: Sequence[EmbeddingTable], results: Sequence[Str
             }
         ),
         "other_methods": first.others,
-        "gaps": _gaps(first),
+        "gaps": gap_rows(first),
     }
     (folder / f"{AGREEMENT}.tsv").unlink(missing_ok=True)  # of an earlier run with more encoders
     if len(results) > 1:
@@ -220,132 +225,12 @@ def _write(folder: Path, tables: Sequence[EmbeddingTable], results: Sequence[Str
         with atomic_path(folder / f"{name}.tsv") as temporary:
             table.to_csv(temporary, sep="\t", index=False, float_format="%.6g", na_rep="n/a")
     with atomic_path(folder / "summary.json") as temporary:
-        temporary.write_text(json.dumps(_facts(tables, results), indent=1))
+        temporary.write_text(json.dumps(facts(tables, results), indent=1))
     save_figure(choice_picture(first), folder / "choice.png")
     save_figure(people_picture(results, [table.encoder_hash for table in tables]), folder / "people.png")
     with atomic_path(folder / STRATIFIER) as temporary, temporary.open("wb") as stream:
         arrays: dict[str, Any] = dict(stratifier_of(first, tables[0]).to_arrays())
         np.savez_compressed(stream, **arrays)
-
-
-def agreement(tables: Sequence[EmbeddingTable], results: Sequence[Strata]) -> pd.DataFrame:
-    """Adjusted mutual information of every two encoders' strata: a row and a column per encoder."""
-    hashes = [table.encoder_hash for table in tables]
-    return pd.DataFrame(pairwise_ami([found.labels for found in results]), columns=hashes).assign(encoder_hash=hashes)
-
-
-def _people(tables: Sequence[EmbeddingTable], results: Sequence[Strata], people: pd.DataFrame) -> pd.DataFrame:
-    first = results[0]
-    table = pd.DataFrame(
-        {
-            "participant_id": people.index,
-            "family_id": people["family_id"].to_numpy(),
-            "stratum": first.labels + 1,
-            "is_exemplar": np.isin(np.arange(len(people)), first.exemplars),
-            "silhouette": first.silhouettes,
-            "candidate_cluster": first.candidate_labels + 1,
-        }
-    )
-    for encoder, found in zip(tables[1:], results[1:], strict=True):
-        table[f"stratum_of_{encoder.encoder_hash}"] = found.labels + 1
-    if len(results) > 1 and len(people) <= MOST_FOR_CONSENSUS:
-        table["consensus_stratum"] = consensus(results) + 1
-    return table
-
-
-def consensus(results: Sequence[Strata]) -> np.ndarray:
-    """One partition from those of several encoders: `(N,)` labels.
-
-    If most encoders find strata, those are put together, with the median of their numbers; otherwise there are none.
-    """
-    finding = [found for found in results if found.n_strata > 1]
-    if 2 * len(finding) <= len(results):
-        return np.zeros(len(results[0].labels), dtype=int)
-    n_strata = int(np.median([found.n_strata for found in finding]))
-    labels = consensus_partition([found.labels for found in finding], n_strata)
-    return by_size(labels, np.arange(labels.max() + 1))[0]
-
-
-def _per_stratum(found: Strata, people: pd.DataFrame) -> pd.DataFrame:
-    sizes = np.bincount(found.labels)
-    jaccard = pd.DataFrame(found.ballots.jaccard)  # its statistics leave NaN out
-    return pd.DataFrame(
-        {
-            "stratum": np.arange(1, found.n_strata + 1),
-            "size": sizes,
-            "share": sizes / sizes.sum(),
-            "exemplar": people.index[found.exemplars],
-            "jaccard": jaccard.mean().to_numpy(),
-            "jaccard_low": jaccard.quantile(0.025).to_numpy(),
-            "jaccard_high": jaccard.quantile(0.975).to_numpy(),
-            "silhouette": [found.silhouettes[found.labels == label].mean() for label in range(found.n_strata)],
-        }
-    )
-
-
-def _gaps(found: Strata) -> pd.DataFrame:
-    table = found.gaps.assign(nearest_cluster=found.gaps["nearest_stratum"] + 1, cluster=found.gaps.index + 1)
-    return table[["cluster", "nearest_cluster", "middle", "flank"]]
-
-
-def _scan_table(found: Strata) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "preference": [row.preference for row in found.scan],
-            "damping": [row.damping for row in found.scan],
-            "n_clusters": [row.clustering.n_clusters for row in found.scan],
-            "converged": [row.clustering.converged for row in found.scan],
-            "n_iterations": [row.clustering.n_iterations for row in found.scan],
-            "smallest_cluster": [np.bincount(row.clustering.labels).min() for row in found.scan],
-        }
-    )
-
-
-def _candidates(found: Strata) -> pd.DataFrame:
-    candidates = found.choice.candidates
-    return pd.DataFrame(
-        {
-            "n_clusters": [candidate.n_clusters for candidate in candidates],
-            "plateau": [candidate.plateau for candidate in candidates],
-            "preference": [candidate.scanned.preference for candidate in candidates],
-            "stability": [candidate.stability.mean() for candidate in candidates],
-            "stability_low": [candidate.stability.min() for candidate in candidates],
-            "stability_high": [candidate.stability.max() for candidate in candidates],
-            "silhouette": [candidate.silhouette for candidate in candidates],
-            "chosen": [candidate is found.choice.chosen for candidate in candidates],
-        }
-    )
-
-
-def _facts(tables: Sequence[EmbeddingTable], results: Sequence[Strata]) -> dict[str, Any]:
-    first = results[0]
-    facts: dict[str, Any] = {
-        "headline": first.headline,
-        "n_strata": first.n_strata,
-        "p_value": first.test.p_value,
-        "silhouette": first.test.observed,
-        "stability": first.choice.stability,
-        "n_people": len(first.labels),
-        "covariates": first.covariates.columns if first.covariates else [],
-        "n_dimensions": first.space.n_dimensions,
-        "explained": first.space.explained,
-        "effective_rank": first.effective_rank,
-        "hubness": first.hubness,
-        "not_converged": not_converged(first),
-        "gap_p_value": gap_p_value(first.gaps) if len(first.gaps) else None,
-        "notes": first.notes,
-        "settings": asdict(first.settings),
-        "encoders": [
-            {"encoder_hash": table.encoder_hash, "headline": found.headline, "n_strata": found.n_strata}
-            for table, found in zip(tables, results, strict=True)
-        ],
-    }
-    return facts
-
-
-def not_converged(found: Strata) -> int:
-    """At how many preferences affinity propagation did not settle."""
-    return sum(not row.clustering.converged for row in found.scan)
 
 
 def _words(folder: Path, tables: Sequence[EmbeddingTable], results: Sequence[Strata]) -> str:

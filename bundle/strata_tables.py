@@ -1,0 +1,145 @@
+"""What was found about strata, as tables and facts to be written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bundle.analysis.consensus import consensus_partition
+from bundle.analysis.strata import Strata
+from bundle.analysis.strata_quality import gap_p_value, pairwise_ami
+from bundle.analysis.stratifier import by_size
+from bundle.data.embedding_table import EmbeddingTable
+
+MOST_FOR_CONSENSUS = 10_000
+"""People; the consensus needs a few matrices of all pairs in float64."""
+
+
+def agreement(tables: Sequence[EmbeddingTable], results: Sequence[Strata]) -> pd.DataFrame:
+    """Adjusted mutual information of every two encoders' strata: a row and a column per encoder."""
+    hashes = [table.encoder_hash for table in tables]
+    return pd.DataFrame(pairwise_ami([found.labels for found in results]), columns=hashes).assign(encoder_hash=hashes)
+
+
+def people_rows(tables: Sequence[EmbeddingTable], results: Sequence[Strata], people: pd.DataFrame) -> pd.DataFrame:
+    """A row per person: stratum (1 is the largest), silhouette, and the chosen partition even if it is no better."""
+    first = results[0]
+    table = pd.DataFrame(
+        {
+            "participant_id": people.index,
+            "family_id": people["family_id"].to_numpy(),
+            "stratum": first.labels + 1,
+            "is_exemplar": np.isin(np.arange(len(people)), first.exemplars),
+            "silhouette": first.silhouettes,
+            "candidate_cluster": first.candidate_labels + 1,
+        }
+    )
+    for encoder, found in zip(tables[1:], results[1:], strict=True):
+        table[f"stratum_of_{encoder.encoder_hash}"] = found.labels + 1
+    if len(results) > 1 and len(people) <= MOST_FOR_CONSENSUS:
+        table["consensus_stratum"] = consensus(results) + 1
+    return table
+
+
+def consensus(results: Sequence[Strata]) -> np.ndarray:
+    """One partition from those of several encoders: `(N,)` labels.
+
+    If most encoders find strata, those are put together, with the median of their numbers; otherwise there are none.
+    """
+    finding = [found for found in results if found.n_strata > 1]
+    if 2 * len(finding) <= len(results):
+        return np.zeros(len(results[0].labels), dtype=int)
+    n_strata = int(np.median([found.n_strata for found in finding]))
+    labels = consensus_partition([found.labels for found in finding], n_strata)
+    return by_size(labels, np.arange(labels.max() + 1))[0]
+
+
+def stratum_rows(found: Strata, people: pd.DataFrame) -> pd.DataFrame:
+    """A row per stratum: size, exemplar, Jaccard index with its 95 % range over half-samples, silhouette."""
+    sizes = np.bincount(found.labels)
+    jaccard = pd.DataFrame(found.ballots.jaccard)  # its statistics leave NaN out
+    return pd.DataFrame(
+        {
+            "stratum": np.arange(1, found.n_strata + 1),
+            "size": sizes,
+            "share": sizes / sizes.sum(),
+            "exemplar": people.index[found.exemplars],
+            "jaccard": jaccard.mean().to_numpy(),
+            "jaccard_low": jaccard.quantile(0.025).to_numpy(),
+            "jaccard_high": jaccard.quantile(0.975).to_numpy(),
+            "silhouette": [found.silhouettes[found.labels == label].mean() for label in range(found.n_strata)],
+        }
+    )
+
+
+def gap_rows(found: Strata) -> pd.DataFrame:
+    """A row per cluster of the chosen partition, see `strata_quality.gaps`; numbers from 1."""
+    table = found.gaps.assign(nearest_cluster=found.gaps["nearest_stratum"] + 1, cluster=found.gaps.index + 1)
+    return table[["cluster", "nearest_cluster", "middle", "flank"]]
+
+
+def preference_rows(found: Strata) -> pd.DataFrame:
+    """A row per preference that was scanned."""
+    return pd.DataFrame(
+        {
+            "preference": [row.preference for row in found.scan],
+            "damping": [row.damping for row in found.scan],
+            "n_clusters": [row.clustering.n_clusters for row in found.scan],
+            "converged": [row.clustering.converged for row in found.scan],
+            "n_iterations": [row.clustering.n_iterations for row in found.scan],
+            "smallest_cluster": [np.bincount(row.clustering.labels).min() for row in found.scan],
+        }
+    )
+
+
+def candidate_rows(found: Strata) -> pd.DataFrame:
+    """A row per number of clusters that was considered."""
+    candidates = found.choice.candidates
+    return pd.DataFrame(
+        {
+            "n_clusters": [candidate.n_clusters for candidate in candidates],
+            "plateau": [candidate.plateau for candidate in candidates],
+            "preference": [candidate.scanned.preference for candidate in candidates],
+            "stability": [candidate.stability.mean() for candidate in candidates],
+            "stability_low": [candidate.stability.min() for candidate in candidates],
+            "stability_high": [candidate.stability.max() for candidate in candidates],
+            "silhouette": [candidate.silhouette for candidate in candidates],
+            "chosen": [candidate is found.choice.chosen for candidate in candidates],
+        }
+    )
+
+
+def facts(tables: Sequence[EmbeddingTable], results: Sequence[Strata]) -> dict[str, Any]:
+    """The headline, the figures behind it and the settings, as plain values for JSON."""
+    first = results[0]
+    values: dict[str, Any] = {
+        "headline": first.headline,
+        "n_strata": first.n_strata,
+        "p_value": first.test.p_value,
+        "silhouette": first.test.observed,
+        "stability": first.choice.stability,
+        "n_people": len(first.labels),
+        "covariates": first.covariates.columns if first.covariates else [],
+        "n_dimensions": first.space.n_dimensions,
+        "explained": first.space.explained,
+        "effective_rank": first.effective_rank,
+        "hubness": first.hubness,
+        "not_converged": not_converged(first),
+        "gap_p_value": gap_p_value(first.gaps) if len(first.gaps) else None,
+        "notes": first.notes,
+        "settings": asdict(first.settings),
+        "encoders": [
+            {"encoder_hash": table.encoder_hash, "headline": found.headline, "n_strata": found.n_strata}
+            for table, found in zip(tables, results, strict=True)
+        ],
+    }
+    return values
+
+
+def not_converged(found: Strata) -> int:
+    """At how many preferences affinity propagation did not settle."""
+    return sum(not row.clustering.converged for row in found.scan)
