@@ -36,11 +36,10 @@ def _draw_scan(panel: Any, found: Strata) -> None:
     if chosen:
         panel.plot(-chosen.scanned.preference, chosen.n_clusters, "o", markersize=12, fillstyle="none", color="#0072B2")
         panel.annotate(
-            f"most stable: {chosen.n_clusters}",
+            f"chosen: {chosen.n_clusters}",
             (-chosen.scanned.preference, chosen.n_clusters),
-            xytext=(0, 14),
+            xytext=(10, -16),
             textcoords="offset points",
-            ha="center",
             color="#0072B2",
         )
     panel.set(xscale="log", yscale="log", xlabel="- preference", ylabel="clusters", title="Affinity propagation")
@@ -75,29 +74,40 @@ def _draw_null(panel: Any, found: Strata) -> None:
         ylabel=f"of {len(found.test.references)} cohorts",
         title=f"The whole choice, repeated: p = {found.test.p_value:.3g}",
     )
-    panel.legend(loc="upper right")
+    panel.margins(y=0.25)
+    panel.legend(loc="upper center")
 
 
 def people_picture(results: Sequence[Strata], encoder_hashes: Sequence[str]) -> Figure:
-    """People in the two directions of most variance, coloured by stratum; a panel per encoder.
+    """People along the directions of most variance, coloured by the first encoder's strata; a column per encoder.
 
-    Panels after the first are turned onto it, and coloured by the first encoder's strata.
+    The first row shows the first two axes, the second row the first and the third. Columns after the first are turned
+    onto it.
     """
-    figure = Figure(figsize=(6 * len(results), 5.6), layout="constrained")
-    panels = figure.subplots(1, len(results), squeeze=False)[0]
     first = results[0]
-    reference = first.points[:, :2]
-    for panel, found, name in zip(panels, results, encoder_hashes, strict=True):
-        points = reference if found is first else align(found.points[:, :2], reference)
-        for label in range(first.n_strata):
-            members = first.labels == label
-            word = f"stratum {label + 1} ({members.sum()})" if first.n_strata > 1 else f"everybody ({members.sum()})"
-            panel.scatter(*points[members].T, s=14, alpha=0.75, color=COLOURS[label % len(COLOURS)], label=word)
-        panel.scatter(
-            *points[first.exemplars].T, s=150, marker="*", color="white", edgecolor="black", label="exemplar", zorder=3
-        )
-        panel.set(xlabel="first axis", ylabel="second axis", title=f"encoder {name}", xticks=[], yticks=[])
-        panel.set_aspect("equal", adjustable="datalim")
-    panels[0].legend(loc="best", fontsize=8)
-    figure.suptitle(f"{first.headline}\nTwo of {first.space.n_dimensions} dimensions: a picture is no evidence")
+    planes = [(0, 1), (0, 2)] if first.space.n_dimensions > 2 else [(0, 1)]
+    figure = Figure(figsize=(6 * len(results), 5 * len(planes) + 0.6), layout="constrained")
+    panels = figure.subplots(len(planes), len(results), squeeze=False)
+    n_axes = 1 + planes[-1][1]
+    reference = first.points[:, :n_axes]
+    for column, (found, name) in enumerate(zip(results, encoder_hashes, strict=True)):
+        own = found.points[:, :n_axes]
+        own = np.pad(own, ((0, 0), (0, n_axes - own.shape[1])))  # an encoder of fewer axes than the first one
+        points = reference if found is first else align(own, reference)
+        for row, plane in enumerate(planes):
+            panel = panels[row, column]
+            for label in range(first.n_strata):
+                members = first.labels == label
+                word = (
+                    f"stratum {label + 1} ({members.sum()})" if first.n_strata > 1 else f"everybody ({members.sum()})"
+                )
+                colour = COLOURS[label % len(COLOURS)]
+                panel.scatter(*points[members][:, plane].T, s=14, alpha=0.75, color=colour, label=word)
+            stars = points[first.exemplars][:, plane]
+            panel.scatter(*stars.T, s=150, marker="*", color="white", edgecolor="black", label="exemplar", zorder=3)
+            panel.set(xlabel=f"axis {plane[0] + 1}", ylabel=f"axis {plane[1] + 1}", xticks=[], yticks=[])
+            panel.set_aspect("equal", adjustable="datalim")
+        panels[0, column].set_title(f"encoder {name}")
+    panels[0, 0].legend(loc="best", fontsize=8)
+    figure.suptitle(f"{first.headline}\n{n_axes} of {first.space.n_dimensions} dimensions: a picture is no evidence")
     return figure
