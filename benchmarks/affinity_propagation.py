@@ -34,7 +34,7 @@ def one_run(who: str, count: int, iterations: int) -> dict:
     """Cluster in this process; seconds, bytes, labels and whether it converged."""
     from sklearn.cluster import AffinityPropagation
 
-    from bundle.analysis.affinity_propagation import affinity_propagation
+    from bundle.analysis.affinity_propagation import affinity_propagation, sweeps_to_settle
     from bundle.analysis.cluster_choice import median_similarity
 
     points = people(count)
@@ -46,7 +46,13 @@ def one_run(who: str, count: int, iterations: int) -> dict:
         found = affinity_propagation(points, preference, DAMPING, iterations, progress=sys.stderr.isatty())
         labels, n_iterations, converged = found.labels, found.n_iterations, found.converged
     else:
-        model = AffinityPropagation(damping=DAMPING, preference=preference, max_iter=iterations, random_state=0)
+        model = AffinityPropagation(
+            damping=DAMPING,
+            preference=preference,
+            max_iter=iterations,
+            convergence_iter=sweeps_to_settle(DAMPING),
+            random_state=0,
+        )
         labels = model.fit(points).labels_
         n_iterations, converged = model.n_iter_, model.n_iter_ < iterations
     seconds = time.perf_counter() - started
@@ -69,7 +75,7 @@ def in_a_process(who: str, count: int, iterations: int) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--people", type=int, nargs="+", default=[1000, 5000, 10000])
-    parser.add_argument("--iterations", type=int, default=200)
+    parser.add_argument("--iterations", type=int, default=400)
     parser.add_argument("--ours_only", action="store_true")
     parser.add_argument("--run", choices=["ours", "scikit-learn"], help=argparse.SUPPRESS)
     arguments = parser.parse_args()

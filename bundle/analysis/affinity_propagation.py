@@ -110,49 +110,66 @@ class _Messages:
         self.points = torch.as_tensor(points, dtype=torch.float32, device=self.device)
         self.preference, self.keep = preference, damping
         self.n_points = n_points = len(points)
-        self.availability = torch.zeros(n_points, n_points, device=self.device)
-        self.responsibility = torch.zeros(n_points, n_points, device=self.device)
+        self.availability = _zeros(n_points, n_points, self.device)
+        self.responsibility = _zeros(n_points, n_points, self.device)
         self.self_availability = torch.zeros(n_points, device=self.device)
         self.self_responsibility = torch.zeros(n_points, device=self.device)
         self.support = torch.zeros(n_points, device=self.device)
         """Sum of positive responsibilities that others send to each point."""
-        rows = max(1, int(BLOCK_BYTES / 4 / n_points))
+        self._squares = self.points.square().sum(dim=1)
+        rows = min(n_points, max(1, int(BLOCK_BYTES / 4 / n_points)))
         self.blocks = [(start, min(start + rows, n_points)) for start in range(0, n_points, rows)]
-        self._cached = [self._similarity(block) for block in self.blocks] if 4 * n_points**2 < CACHED_BYTES else []
+        self._work = _zeros(rows, n_points, self.device)
+        self._similarity = _zeros(n_points if 4 * n_points**2 < CACHED_BYTES else rows, n_points, self.device)
+        if self._is_cached:
+            for start, stop in self.blocks:
+                self._fill_similarity(start, stop)
         self._is_first = True
 
-    def _similarity(self, block: tuple[int, int]) -> Tensor:
-        start, stop = block
-        similarity = negative_squared_distances(self.points[start:stop], self.points)
-        similarity.diagonal(start).fill_(self.preference)
-        return similarity
+    @property
+    def _is_cached(self) -> bool:
+        return len(self._similarity) == self.n_points
+
+    def _fill_similarity(self, start: int, stop: int) -> Tensor:
+        """Similarities of some rows up to a constant in each row, which leaves all messages as they are."""
+        block = self._similarity[start:stop] if self._is_cached else self._similarity[: stop - start]
+        torch.addmm(-self._squares, self.points[start:stop], self.points.T, alpha=2, out=block)
+        block.diagonal(start).copy_(self._squares[start:stop] + self.preference)
+        return block
 
     def sweep(self) -> None:
         """One iteration of both messages."""
         support = torch.zeros_like(self.support)
         # availability to i of k: min(0, own responsibility of k + support of k by others than i)
         total = self.self_responsibility + self.support
-        for number, block in enumerate(self.blocks):
-            start, stop = block
-            similarity = self._cached[number] if self._cached else self._similarity(block)
+        step = 1 - self.keep
+        for start, stop in self.blocks:
+            similarity = self._similarity[start:stop] if self._is_cached else self._fill_similarity(start, stop)
             availability, responsibility = self.availability[start:stop], self.responsibility[start:stop]
+            work = self._work[: stop - start]
             if not self._is_first:
-                update = responsibility.clamp_min(0).neg_().add_(total).clamp_max_(0)
-                update.diagonal(start).copy_(self.support[start:stop])
-                availability.lerp_(update, 1 - self.keep)
-            evidence = availability + similarity
-            where = _row_argmax(evidence)
-            best = evidence.gather(1, where)
-            second = evidence.scatter_(1, where, -torch.inf).amax(dim=1, keepdim=True)
-            responsibility.lerp_(similarity, 1 - self.keep).sub_(best * (1 - self.keep))
-            responsibility.scatter_add_(1, where, (best - second) * (1 - self.keep))
-            own = responsibility.diagonal(start)
-            self.self_responsibility[start:stop] = own
-            support += responsibility.clamp_min(0).sum(dim=0)
-            support[start:stop] -= own.clamp_min(0)
-        self.support = support
-        self.self_availability.lerp_(support, 1 - self.keep)
+                torch.clamp_min(responsibility, 0, out=work)
+                torch.sub(total, work, out=work).clamp_max_(0)
+                work.diagonal(start).copy_(self.support[start:stop])
+                availability.lerp_(work, step)
+            torch.add(availability, similarity, out=work)
+            where = _row_argmax(work)
+            best = work.gather(1, where)
+            second = work.scatter_(1, where, -torch.inf).amax(dim=1, keepdim=True)
+            responsibility.lerp_(similarity, step).sub_(best * step)
+            responsibility.scatter_add_(1, where, (best - second) * step)
+            self.self_responsibility[start:stop] = responsibility.diagonal(start)
+            support += torch.clamp_min(responsibility, 0, out=work).sum(dim=0)
+        self.support = support.sub_(self.self_responsibility.clamp_min(0))
+        self.self_availability.lerp_(self.support, step)
         self._is_first = False
+
+
+def _zeros(rows: int, columns: int, device: torch.device) -> Tensor:
+    """Zeros that lie in huge pages on a CPU: numpy asks for them, torch does not, and small pages halve the speed."""
+    if device.type == "cpu":
+        return torch.from_numpy(np.zeros((rows, columns), dtype=np.float32))
+    return torch.zeros(rows, columns, device=device)
 
 
 def _row_argmax(matrix: Tensor) -> Tensor:
