@@ -202,7 +202,9 @@ def _assign(points: Tensor, exemplars: Tensor) -> tuple[Tensor, Tensor]:
 def _nearest(points: Tensor, exemplars: Tensor) -> Tensor:
     if not len(exemplars):
         return torch.zeros(len(points), dtype=torch.long, device=points.device)
-    labels = negative_squared_distances(points, points[exemplars]).argmax(dim=1)
+    rows = max(1, int(50e6 / 4 / len(exemplars)))
+    parts = points.split(rows)
+    labels = torch.cat([negative_squared_distances(part, points[exemplars]).argmax(dim=1) for part in parts])
     labels[exemplars] = torch.arange(len(exemplars), device=points.device)
     return labels
 
