@@ -23,3 +23,8 @@ def test_files_and_options_that_pages_name_exist(page):
     known += "".join(file.read_text() for file in (ROOT / "benchmarks").glob("*.py"))
     options = set(re.findall(r"--(\w+)", text)) - {"config_file", "no", "check"}
     assert [name for name in options if not re.search(rf"\b{name}\b", known)] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_no_figure_was_left_to_be_filled_in(page):
+    assert "@@" not in page.read_text().replace("`%` or `@::`", "")

@@ -74,7 +74,7 @@ def _read(output_dir: str, participants: str | None) -> pd.DataFrame:
             "Participants",
             [
                 f"No {file}, so families and covariates are not known: give --participants, a table with participant_id, "
-                "family_id and covariates."
+                "covariates and, for clustering, family_id."
             ],
         )
     datalist = read_json(file)

@@ -98,4 +98,12 @@ def _words(model: Stratifier, assigned: pd.DataFrame, target: Path) -> str:
     if model.n_strata == 1:
         lines.append("It found no discrete strata, so everybody who is like its people is in stratum 1.")
     lines += [f"  {'stratum ' if label != NOT_ASSIGNED else ''}{label}: {count}" for label, count in counts.items()]
+    kinds = assigned.loc[assigned["reason"] != "", "reason"].value_counts()
+    lines += [f"    {count} because: {reason}" for reason, count in kinds.head(5).items()]
+    if (assigned["stratum"] == NOT_ASSIGNED).all():
+        lines.append(
+            "Nobody was assigned: do covariates have the units and words of the people the strata were found on?"
+        )
+    on_border = int((assigned["most_probable_stratum"] != assigned["nearest_stratum"]).sum())
+    lines.append(f"On a border (another stratum is more probable): {on_border}.")
     return "\n".join([*lines, f"Written: {target}"])

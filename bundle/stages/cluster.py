@@ -264,6 +264,6 @@ def _words(folder: Path, tables: Sequence[EmbeddingTable], results: Sequence[Str
     lines.append(f"Written: {folder}: strata.tsv, summary.json, choice.png, people.png and more (docs/strata.md)")
     lines.append(
         "Next, for new people: python -m monai.bundle run assigning --config_file configs/assign.yaml "
-        f"--stratifier {folder / STRATIFIER} --output_dir NEW"
+        f"--stratifier {folder / STRATIFIER} --output_dir NEW --participants TABLE"
     )
     return "\n".join(lines)

@@ -266,7 +266,7 @@ def test_covariates_that_cannot_be_used_are_refused(tmp_path):
     assert "sub-003: no sex" in refused("clustering", **options, covariates=["sex"])
 
 
-def test_new_people_whom_the_covariate_model_does_not_fit_are_not_assigned(clustered, tmp_path):
+def test_new_people_whom_the_covariate_model_does_not_fit_are_not_assigned(clustered, tmp_path, capfd):
     folder, _, _ = clustered
     stratifier = str(folder / "5_clusters" / "stratifier.npz")
     codes, participants, _ = cohort(seed=1, n=24, first=500)
@@ -276,6 +276,7 @@ def test_new_people_whom_the_covariate_model_does_not_fit_are_not_assigned(clust
     assert (assigned["stratum"][:3] == "not assigned").all()
     assert "sex X is none of F, M" in assigned["reason"][1]
     assert "head_size_ml 4000 is outside" in assigned["reason"][2]
+    assert "1 because: sex X is none of F, M" in capfd.readouterr().out
     text = refused("assigning", **write(tmp_path, codes, participants.drop(columns="sex")), stratifier=stratifier)
     assert "the participants table has no sex" in text
 
