@@ -1,6 +1,7 @@
 """Autoencoders that fuse several volumes of a person into one code of 1536 values."""
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import prod
 from typing import Any
@@ -19,7 +20,7 @@ STEM_STRIDE = 4
 """By how much the default network folds images before anything else."""
 
 
-class FusionAutoencoder(nn.Module):
+class FusionAutoencoder(nn.Module, ABC):
     """What every fusion network here does: scale, encode, fuse, decode, scale back.
 
     Images go in and come out in their own units; scaling, mean image and brain mask are buffers, hence in the
@@ -94,13 +95,13 @@ class FusionAutoencoder(nn.Module):
         code_map = codes.reshape(-1, *self.code_shape)
         return self.scaling.inverse(self.decode_scaled(code_map, []))
 
+    @abstractmethod
     def encode_scaled(self, scaled: Tensor) -> tuple[Tensor, list[list[Tensor]]]:
         """Scaled images to the code map and, if there are any, the skips of each modality."""
-        raise NotImplementedError
 
+    @abstractmethod
     def decode_scaled(self, code_map: Tensor, skips: list[list[Tensor]]) -> Tensor:
         """The code map and skips to scaled images."""
-        raise NotImplementedError
 
     def fit_to_images(self, images: Callable[[], Iterable[Tensor]]) -> None:
         """Fit scaling, mean image and brain mask on training images; see `ImageScaling.fit`."""

@@ -19,5 +19,10 @@ class PrepareReconstructionBatch(PrepareBatch):
         non_blocking: bool = False,
         **kwargs: Any,
     ) -> tuple[Tensor, Tensor]:
-        image = torch.as_tensor(batchdata["image"]).to(device=device, non_blocking=non_blocking)
-        return image, image
+        images = torch.as_tensor(batchdata["image"]).to(device=device, non_blocking=non_blocking)
+        images = self.augment(images)
+        return images, images
+
+    def augment(self, images: Tensor) -> Tensor:
+        """What training may do to a batch `(B, M, D, H, W)`; here nothing."""
+        return images

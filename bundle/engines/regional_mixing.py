@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -37,18 +36,9 @@ class PrepareMixedBatch(PrepareReconstructionBatch):
             raise InputProblems("Training", [f"--mixing: expected a share of batches in [0, 1], got {share}."])
         self.network, self.share, self.cells = network, share, cells
 
-    def __call__(
-        self,
-        batchdata: dict[str, Tensor],
-        device: str | torch.device | None = None,
-        non_blocking: bool = False,
-        **kwargs: Any,
-    ) -> tuple[Tensor, Tensor]:
-        """Blended images as input and target."""
-        images, _ = super().__call__(batchdata, device, non_blocking, **kwargs)
-        if torch.rand(()) < self.share:
-            images = self.mix(images)
-        return images, images
+    def augment(self, images: Tensor) -> Tensor:
+        """Blend some of the batches."""
+        return self.mix(images) if torch.rand(()) < self.share else images
 
     def mix(self, images: Tensor) -> Tensor:
         """`(B, M, D, H, W)` to the same; a person alone in a batch stays as they are."""
