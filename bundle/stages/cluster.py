@@ -110,11 +110,17 @@ def read_encoders(output_dir: str, embeddings: str | Sequence[str] | None) -> li
         files = [str(stage_folder(output_dir, EMBEDDINGS))]
     else:
         files = [embeddings] if isinstance(embeddings, str) else list(embeddings)
-    tables = [read_embedding_table(file) for file in files]
-    if not tables:
-        raise InputProblems("Embeddings", ["--embeddings is an empty list: name an embeddings.npz."])
+    tables, problems = [], []
+    for file in files:
+        try:
+            tables.append(read_embedding_table(file))
+        except InputProblems as error:
+            problems += error.problems if len(files) == 1 else [f"{file}: {sentence}" for sentence in error.problems]
+    if not files:
+        problems.append("--embeddings is an empty list: name an embeddings.npz.")
+    if problems:
+        raise InputProblems("Embeddings", problems)
     first = tables[0]
-    problems = []
     for file, table in zip(files[1:], tables[1:], strict=True):
         if any(table.encoder_hash == other.encoder_hash for other in tables if other is not table):
             problems.append(f"{file}: of encoder {table.encoder_hash}, as another file is: give each encoder once.")

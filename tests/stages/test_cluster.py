@@ -234,6 +234,8 @@ def test_codes_of_two_encoders_are_not_pooled(tmp_path):
     text = refused("clustering", **options, embeddings=files)
     assert "different encoders live in different spaces" in text
     assert "give each encoder once" in refused("clustering", **options, embeddings=[files[0], files[0]])
+    text = refused("clustering", **options, embeddings=["nowhere", files[0], "elsewhere"])
+    assert "No nowhere" in text and "No elsewhere" in text
 
 
 def test_stratifier_of_another_encoder_and_other_files_are_refused(clustered, tmp_path):
