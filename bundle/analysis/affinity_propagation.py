@@ -12,8 +12,10 @@ from tqdm import tqdm
 
 CACHED_BYTES = 400e6
 """Similarities are kept if they are smaller than this; otherwise each block is computed again in every sweep."""
-BLOCK_BYTES = 2e6
+BLOCK_BYTES = 4e6
 """What a block of rows may take, so that all passes over it stay in the cache."""
+FIRST_SLOTS = 8
+"""Pairs of each row that there is room for at first."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,6 @@ class Clustering:
         return len(self.exemplars)
 
 
-@torch.inference_mode()
 def affinity_propagation(
     points: np.ndarray,
     preference: float,
@@ -51,9 +52,9 @@ def affinity_propagation(
     """Cluster points around exemplars by passing messages; similarity is minus the squared Euclidean distance.
 
     The labels are those of scikit-learn's `AffinityPropagation` (ties aside: nothing random is added to break them).
-    One sweep over the rows updates availabilities from the column sums of the previous sweep, then responsibilities,
-    and adds up the next column sums, so two float32 matrices are all that is kept: 8 bytes per pair of people, against
-    scikit-learn's 32.
+    One sweep over blocks of rows updates availabilities from the column sums of the previous sweep and adds up the next
+    ones. Responsibilities follow from a formula (see `_Messages`), so one float32 matrix is all that is kept: 4 bytes
+    per pair of people, against scikit-learn's 32.
 
     Args:
         points: `(N, D)`; centre them, so that float32 distances are exact to 1e-6 of their spread.
@@ -99,70 +100,124 @@ def sweeps_to_settle(damping: float) -> int:
 
 
 class _Messages:
-    """Availabilities and responsibilities of all pairs, updated block by block of rows."""
+    """Availabilities of all pairs; responsibilities as a formula.
+
+    Only the best column of a row gets `similarity - second best`, every other one `similarity - best`. So the damped
+    responsibility of a pair is `weight * similarity - row`, a number for all and one for each row, plus a `gain` for
+    the pairs that were the best of their row at some time, a few for each row. The diagonals are vectors.
+    """
 
     def __init__(self, points: np.ndarray, preference: float, damping: float, device: str | torch.device) -> None:
         if points.ndim != 2 or len(points) < 2:
             raise ValueError(f"Expected two or more points as rows, got an array of shape {points.shape}.")
         if not np.isfinite(points).all():
             raise ValueError("Points must be finite.")
-        self.device = torch.device(device)
-        self.points = torch.as_tensor(points, dtype=torch.float32, device=self.device)
-        self.preference, self.keep = preference, damping
+        self.points = torch.as_tensor(points, dtype=torch.float32, device=device)
+        self.keep = damping
         self.n_points = n_points = len(points)
         self.availability = _zeros(n_points, n_points, self.device)
-        self.responsibility = _zeros(n_points, n_points, self.device)
-        self.self_availability = torch.zeros(n_points, device=self.device)
-        self.self_responsibility = torch.zeros(n_points, device=self.device)
-        self.support = torch.zeros(n_points, device=self.device)
-        """Sum of positive responsibilities that others send to each point."""
+        self.self_availability, self.self_responsibility, self._total, self._row = (
+            torch.zeros(n_points, device=self.device) for _ in range(4)
+        )
+        self._weight = 0.0
+        # similarities up to a constant in each row, which leaves all messages as they are
         self._squares = self.points.square().sum(dim=1)
-        rows = min(n_points, max(1, int(BLOCK_BYTES / 4 / n_points)))
-        self.blocks = [(start, min(start + rows, n_points)) for start in range(0, n_points, rows)]
-        self._work = _zeros(rows, n_points, self.device)
-        self._similarity = _zeros(n_points if 4 * n_points**2 < CACHED_BYTES else rows, n_points, self.device)
+        self._self_similarity = self._squares + preference
+        self._gains = _Gains(n_points, self.device)
+        height = min(n_points, max(1, int(BLOCK_BYTES / 4 / n_points)))
+        self.blocks = [slice(start, min(start + height, n_points)) for start in range(0, n_points, height)]
+        self._work = _zeros(height, n_points, self.device)
+        self._is_cached = 4 * n_points**2 < CACHED_BYTES
+        self._similarity = _zeros(n_points if self._is_cached else height, n_points, self.device)
         if self._is_cached:
-            for start, stop in self.blocks:
-                self._fill_similarity(start, stop)
-        self._is_first = True
+            for rows in self.blocks:
+                self._fill_similarity(rows)
 
     @property
-    def _is_cached(self) -> bool:
-        return len(self._similarity) == self.n_points
+    def device(self) -> torch.device:
+        return self.points.device
 
-    def _fill_similarity(self, start: int, stop: int) -> Tensor:
-        """Similarities of some rows up to a constant in each row, which leaves all messages as they are."""
-        block = self._similarity[start:stop] if self._is_cached else self._similarity[: stop - start]
-        torch.addmm(-self._squares, self.points[start:stop], self.points.T, alpha=2, out=block)
-        block.diagonal(start).copy_(self._squares[start:stop] + self.preference)
+    def _fill_similarity(self, rows: slice) -> Tensor:
+        block = self._similarity[rows] if self._is_cached else self._similarity[: rows.stop - rows.start]
+        torch.addmm(-self._squares, self.points[rows], self.points.T, alpha=2, out=block)
+        block.diagonal(rows.start).copy_(self._self_similarity[rows])
         return block
 
     def sweep(self) -> None:
         """One iteration of both messages."""
-        support = torch.zeros_like(self.support)
-        # availability to i of k: min(0, own responsibility of k + support of k by others than i)
-        total = self.self_responsibility + self.support
-        step = 1 - self.keep
-        for start, stop in self.blocks:
-            similarity = self._similarity[start:stop] if self._is_cached else self._fill_similarity(start, stop)
-            availability, responsibility = self.availability[start:stop], self.responsibility[start:stop]
-            work = self._work[: stop - start]
-            if not self._is_first:
-                torch.clamp_min(responsibility, 0, out=work)
-                torch.sub(total, work, out=work).clamp_max_(0)
-                work.diagonal(start).copy_(self.support[start:stop])
-                availability.lerp_(work, step)
-            torch.add(availability, similarity, out=work)
-            where = _row_argmax(work)
-            best = work.gather(1, where)
-            second = work.scatter_(1, where, -torch.inf).amax(dim=1, keepdim=True)
-            responsibility.lerp_(similarity, step).sub_(best * step)
-            responsibility.scatter_add_(1, where, (best - second) * step)
-            self.self_responsibility[start:stop] = responsibility.diagonal(start)
-            support += torch.clamp_min(responsibility, 0, out=work).sum(dim=0)
-        self.support = support.sub_(self.self_responsibility.clamp_min(0))
-        self.self_availability.lerp_(self.support, step)
-        self._is_first = False
+        support = torch.zeros_like(self._total)
+        own_value = self.self_availability + self._self_similarity
+        rivals = []
+        for rows in self.blocks:
+            similarity = self._similarity[rows] if self._is_cached else self._fill_similarity(rows)
+            if self._weight:
+                self._update_availability(rows, similarity)
+            where, best, second = self._best_and_second(rows, similarity)
+            rivals.append(torch.where(best == own_value[rows], second, best))
+            self._row[rows].lerp_(best, 1 - self.keep)
+            self._gains.add(rows, self.keep, where, (1 - self.keep) * (best - second))
+            responsibility = self._positive_responsibility(rows, similarity, self._next_weight)
+            responsibility.diagonal(rows.start).zero_()
+            support += responsibility.sum(dim=0)
+        self._weight = self._next_weight
+        self.self_responsibility.lerp_(self._self_similarity - torch.cat(rivals), 1 - self.keep)
+        self._total = self.self_responsibility + support
+        self.self_availability.lerp_(support, 1 - self.keep)
+
+    @property
+    def _next_weight(self) -> float:
+        return self.keep * self._weight + 1 - self.keep
+
+    def _positive_responsibility(self, rows: slice, similarity: Tensor, weight: float) -> Tensor:
+        """Responsibilities of some rows or zero if they are less, in the scratch matrix; meaningless on the diagonal."""
+        work = self._work[: len(similarity)]
+        torch.add(-self._row[rows, None], similarity, alpha=weight, out=work)
+        return self._gains.add_to(rows, work).clamp_min_(0)
+
+    def _update_availability(self, rows: slice, similarity: Tensor) -> None:
+        """To i of k: min(0, own responsibility of k + support of k by others than i)."""
+        work = self._positive_responsibility(rows, similarity, self._weight)
+        torch.sub(self._total, work, out=work).clamp_max_(0)
+        availability = self.availability[rows].lerp_(work, 1 - self.keep)
+        availability.diagonal(rows.start).copy_(self.self_availability[rows])
+
+    def _best_and_second(self, rows: slice, similarity: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Where each row of availability + similarity has its largest value, that value, and the next one."""
+        work = torch.add(self.availability[rows], similarity, out=self._work[: len(similarity)])
+        where = _row_argmax(work)
+        best = work.gather(1, where)
+        second = work.scatter_(1, where, -torch.inf).amax(dim=1)
+        return where[:, 0], best[:, 0], second
+
+
+class _Gains:
+    """What the responsibilities of a few pairs of each row have on top of the formula."""
+
+    def __init__(self, n_points: int, device: torch.device) -> None:
+        self._everyone = torch.arange(n_points, device=device)
+        # columns of the pairs, (N, slots); a free slot names the row itself and has no gain
+        self._partners = self._everyone[:, None].repeat(1, FIRST_SLOTS)
+        self._gains = torch.zeros(self._partners.shape, device=device)
+        self._used = torch.zeros_like(self._everyone)
+
+    def add_to(self, rows: slice, matrix: Tensor) -> Tensor:
+        """Add the gains of some rows to their `(rows, N)` matrix, in place."""
+        return matrix.scatter_add_(1, self._partners[rows], self._gains[rows])
+
+    def add(self, rows: slice, keep: float, partners: Tensor, gains: Tensor) -> None:
+        """Let the gains of some rows fade and add one to a pair in each of them, but to nobody's pair with himself."""
+        is_partner = self._partners[rows] == partners[:, None]
+        new = torch.nonzero(~is_partner.any(dim=1))[:, 0]
+        if len(new):
+            where = new + rows.start
+            if int(self._used[where].max()) == self._partners.shape[1]:
+                self._partners = torch.cat([self._partners, self._everyone[:, None].expand_as(self._partners)], dim=1)
+                self._gains = torch.cat([self._gains, torch.zeros_like(self._gains)], dim=1)
+            self._partners[where, self._used[where]] = partners[new]
+            self._used[where] += 1
+            is_partner = self._partners[rows] == partners[:, None]
+        gains = gains * (partners != self._everyone[rows])
+        self._gains[rows].mul_(keep).addcmul_(is_partner, gains[:, None])
 
 
 def _zeros(rows: int, columns: int, device: torch.device) -> Tensor:
