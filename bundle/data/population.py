@@ -21,6 +21,10 @@ SIBLING_CORRELATION = 0.4
 FAMILY_SIZES = {1: 0.25, 2: 0.35, 3: 0.25, 4: 0.15}
 MONOZYGOTIC_RATE, DIZYGOTIC_RATE = 0.25, 0.20
 AGE_EFFECT, SEX_EFFECT = 0.3, 0.4
+MEN = 0.47
+"""Share of men in the whole cohort."""
+MEN_RANGE = 0.54
+"""How far apart the strata's shares of men are, first to last: phenotypes that follow sex alone differ between strata."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,7 @@ PHENOTYPE_FACTORS: dict[str, PhenotypeFactor] = {
             "Flanker_Unadj": (0.55, 112.0, 10.0, 1),
         },
         brain_factor=3,
-        correlation=0.25,
+        correlation=0.6,
     ),
     "strength": PhenotypeFactor(
         {
@@ -133,7 +137,7 @@ def draw_population(
     family = _draw_families(rng, n_subjects)
     stratum, offsets = _draw_strata(rng, len(set(family["family_id"])), n_strata, stratum_separation)
     member_of = pd.factorize(family["family_id"])[0]
-    is_male = rng.random(n_subjects) < 0.47
+    is_male = rng.random(n_subjects) < _share_of_men(stratum, n_strata)[member_of]
     age_years = rng.uniform(22, 36, n_subjects).round(1)
     second = np.flatnonzero(family["twin_of"] >= 0)
     age_years[second] = age_years[family["twin_of"][second]]
@@ -142,8 +146,8 @@ def draw_population(
 
     factors = offsets[member_of] + _heritable(rng, family, N_FACTORS)
     factors[:, 0] += AGE_EFFECT * (age_years - 29) / 4
-    factors[:, 1] += SEX_EFFECT * (is_male - 0.47) / 0.5
-    head_size = 0.7 * (is_male - 0.47) / 0.5 + 0.7 * _heritable(rng, family, 1)[:, 0]
+    factors[:, 1] += SEX_EFFECT * (is_male - MEN) / 0.5
+    head_size = 0.7 * (is_male - MEN) / 0.5 + 0.7 * _heritable(rng, family, 1)[:, 0]
 
     index = pd.Index([f"sub-{number + 1:04d}" for number in range(n_subjects)], name="participant_id")
     participants = pd.DataFrame(
@@ -208,6 +212,13 @@ def _draw_strata(
     return stratum, centres[stratum]
 
 
+def _share_of_men(stratum: np.ndarray, n_strata: int) -> np.ndarray:
+    """Chance of being a man per entry of `stratum`; `MEN` if there is one stratum only."""
+    if n_strata == 1:
+        return np.full(len(stratum), MEN)
+    return MEN + MEN_RANGE * (stratum / (n_strata - 1) - 0.5)
+
+
 def _heritable(rng: np.random.Generator, family: dict[str, np.ndarray], count: int) -> np.ndarray:
     """`(N, count)` unit-variance values: siblings share `SIBLING_CORRELATION`, identical twins twice as much."""
     member_of = pd.factorize(family["family_id"])[0]
@@ -238,7 +249,7 @@ def _draw_phenotypes(
         if factor.brain_factor is not None:
             r = factor.correlation
             score = r * standardised[:, factor.brain_factor] + np.sqrt(1 - r**2) * score
-        scores[name] = score + factor.sex_effect * (is_male - 0.47)
+        scores[name] = score + factor.sex_effect * (is_male - MEN)
         for item, (loading, mean, deviation, decimals) in factor.items.items():
             noise = np.sqrt(1 - loading**2) * rng.standard_normal(len(factors))
             values = mean + deviation * (loading * scores[name] + noise)

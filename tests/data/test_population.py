@@ -58,6 +58,15 @@ def test_twins_share_age_and_identical_twins_share_sex(people):
     assert (twins[twins["zygosity"] == "MZ"].groupby("family_id")["sex"].nunique() == 1).all()
 
 
+def test_strata_differ_in_their_share_of_men_and_the_null_cohort_has_the_usual_one():
+    def men(cohort):
+        is_male = cohort.participants["sex"] == "M"
+        return is_male.groupby(cohort.truth["stratum"]).mean().to_numpy()
+
+    assert np.allclose(men(draw(6000)), [0.20, 0.38, 0.56, 0.74], atol=0.05)
+    assert men(draw(6000, n_strata=1)) == pytest.approx([0.47], abs=0.03)
+
+
 def test_null_cohort_has_one_stratum_and_the_same_covariance():
     null, strata = draw(4000, n_strata=1), draw(4000, n_strata=4)
     assert null.truth["stratum"].nunique() == 1
