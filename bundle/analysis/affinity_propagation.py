@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-CACHED_BYTES = 400e6
-"""Similarities are kept if they are smaller than this; otherwise each block is computed again in every sweep."""
+SMALL_BYTES = 40e6
+"""Similarities and responsibilities are kept if each is smaller than this (3000 people), and otherwise computed again."""
 BLOCK_BYTES = 4e6
 """What a block of rows may take, so that all passes over it stay in the cache."""
 FIRST_SLOTS = 8
@@ -53,8 +53,8 @@ def affinity_propagation(
 
     The labels are those of scikit-learn's `AffinityPropagation` (ties aside: nothing random is added to break them).
     One sweep over blocks of rows updates availabilities from the column sums of the previous sweep and adds up the next
-    ones. Responsibilities follow from a formula (see `_Messages`), so one float32 matrix is all that is kept: 4 bytes
-    per pair of people, against scikit-learn's 32.
+    ones. In large cohorts availabilities are the only matrix that is kept: 4 bytes per pair of people, against
+    scikit-learn's 32.
 
     Args:
         points: `(N, D)`; centre them, so that float32 distances are exact to 1e-6 of their spread.
@@ -100,12 +100,7 @@ def sweeps_to_settle(damping: float) -> int:
 
 
 class _Messages:
-    """Availabilities of all pairs; responsibilities as a formula.
-
-    Only the best column of a row gets `similarity - second best`, every other one `similarity - best`. So the damped
-    responsibility of a pair is `weight * similarity - row`, a number for all and one for each row, plus a `gain` for
-    the pairs that were the best of their row at some time, a few for each row. The diagonals are vectors.
-    """
+    """Availabilities of all pairs and, in small cohorts, their responsibilities; in large ones these follow a formula."""
 
     def __init__(self, points: np.ndarray, preference: float, damping: float, device: str | torch.device) -> None:
         if points.ndim != 2 or len(points) < 2:
@@ -115,21 +110,22 @@ class _Messages:
         self.points = torch.as_tensor(points, dtype=torch.float32, device=device)
         self.keep = damping
         self.n_points = n_points = len(points)
+        self.n_sweeps = 0
         self.availability = _zeros(n_points, n_points, self.device)
-        self.self_availability, self.self_responsibility, self._total, self._row = (
-            torch.zeros(n_points, device=self.device) for _ in range(4)
+        self.self_availability, self.self_responsibility, self._total = (
+            torch.zeros(n_points, device=self.device) for _ in range(3)
         )
-        self._weight = 0.0
         # similarities up to a constant in each row, which leaves all messages as they are
         self._squares = self.points.square().sum(dim=1)
         self._self_similarity = self._squares + preference
-        self._gains = _Gains(n_points, self.device)
         height = min(n_points, max(1, int(BLOCK_BYTES / 4 / n_points)))
         self.blocks = [slice(start, min(start + height, n_points)) for start in range(0, n_points, height)]
         self._work = _zeros(height, n_points, self.device)
-        self._is_cached = 4 * n_points**2 < CACHED_BYTES
-        self._similarity = _zeros(n_points if self._is_cached else height, n_points, self.device)
-        if self._is_cached:
+        self._is_small = 4 * n_points**2 < SMALL_BYTES
+        kind = _StoredResponsibilities if self._is_small else _ComputedResponsibilities
+        self._responsibilities = kind(n_points, damping, self.device)
+        self._similarity = _zeros(n_points if self._is_small else height, n_points, self.device)
+        if self._is_small:
             for rows in self.blocks:
                 self._fill_similarity(rows)
 
@@ -138,86 +134,98 @@ class _Messages:
         return self.points.device
 
     def _fill_similarity(self, rows: slice) -> Tensor:
-        block = self._similarity[rows] if self._is_cached else self._similarity[: rows.stop - rows.start]
+        block = self._similarity[rows] if self._is_small else self._similarity[: rows.stop - rows.start]
         torch.addmm(-self._squares, self.points[rows], self.points.T, alpha=2, out=block)
         block.diagonal(rows.start).copy_(self._self_similarity[rows])
         return block
 
     def sweep(self) -> None:
         """One iteration of both messages."""
+        step = 1 - self.keep
         support = torch.zeros_like(self._total)
         own_value = self.self_availability + self._self_similarity
         rivals = []
         for rows in self.blocks:
-            similarity = self._similarity[rows] if self._is_cached else self._fill_similarity(rows)
-            if self._weight:
-                self._update_availability(rows, similarity)
-            where, best, second = self._best_and_second(rows, similarity)
-            rivals.append(torch.where(best == own_value[rows], second, best))
-            self._row[rows].lerp_(best, 1 - self.keep)
-            self._gains.add(rows, self.keep, where, (1 - self.keep) * (best - second))
-            responsibility = self._positive_responsibility(rows, similarity, self._next_weight)
-            responsibility.diagonal(rows.start).zero_()
-            support += responsibility.sum(dim=0)
-        self._weight = self._next_weight
-        self.self_responsibility.lerp_(self._self_similarity - torch.cat(rivals), 1 - self.keep)
+            similarity = self._similarity[rows] if self._is_small else self._fill_similarity(rows)
+            work = self._work[: len(similarity)]
+            availability = self.availability[rows]
+            if self.n_sweeps:
+                # to i of k: min(0, own responsibility of k + support of k by others than i)
+                self._responsibilities.positive(rows, similarity, self.n_sweeps, work)
+                availability.lerp_(torch.sub(self._total, work, out=work).clamp_max_(0), step)
+                availability.diagonal(rows.start).copy_(self.self_availability[rows])
+            torch.add(availability, similarity, out=work)
+            where = _row_argmax(work)
+            best = work.gather(1, where)
+            second = work.scatter_(1, where, -torch.inf).amax(dim=1, keepdim=True)
+            rivals.append(torch.where(best[:, 0] == own_value[rows], second[:, 0], best[:, 0]))
+            self._responsibilities.update(rows, similarity, where, best, second)
+            self._responsibilities.positive(rows, similarity, self.n_sweeps + 1, work)
+            work.diagonal(rows.start).zero_()
+            support += work.sum(dim=0)
+        self.n_sweeps += 1
+        self.self_responsibility.lerp_(self._self_similarity - torch.cat(rivals), step)
         self._total = self.self_responsibility + support
-        self.self_availability.lerp_(support, 1 - self.keep)
-
-    @property
-    def _next_weight(self) -> float:
-        return self.keep * self._weight + 1 - self.keep
-
-    def _positive_responsibility(self, rows: slice, similarity: Tensor, weight: float) -> Tensor:
-        """Responsibilities of some rows or zero if they are less, in the scratch matrix; meaningless on the diagonal."""
-        work = self._work[: len(similarity)]
-        torch.add(-self._row[rows, None], similarity, alpha=weight, out=work)
-        return self._gains.add_to(rows, work).clamp_min_(0)
-
-    def _update_availability(self, rows: slice, similarity: Tensor) -> None:
-        """To i of k: min(0, own responsibility of k + support of k by others than i)."""
-        work = self._positive_responsibility(rows, similarity, self._weight)
-        torch.sub(self._total, work, out=work).clamp_max_(0)
-        availability = self.availability[rows].lerp_(work, 1 - self.keep)
-        availability.diagonal(rows.start).copy_(self.self_availability[rows])
-
-    def _best_and_second(self, rows: slice, similarity: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Where each row of availability + similarity has its largest value, that value, and the next one."""
-        work = torch.add(self.availability[rows], similarity, out=self._work[: len(similarity)])
-        where = _row_argmax(work)
-        best = work.gather(1, where)
-        second = work.scatter_(1, where, -torch.inf).amax(dim=1)
-        return where[:, 0], best[:, 0], second
+        self.self_availability.lerp_(support, step)
 
 
-class _Gains:
-    """What the responsibilities of a few pairs of each row have on top of the formula."""
+class _StoredResponsibilities:
+    """A matrix of all pairs: the fewest operations."""
 
-    def __init__(self, n_points: int, device: torch.device) -> None:
+    def __init__(self, n_points: int, keep: float, device: torch.device) -> None:
+        self._step = 1 - keep
+        self._values = _zeros(n_points, n_points, device)
+
+    def positive(self, rows: slice, similarity: Tensor, n_updates: int, out: Tensor) -> None:
+        """Responsibilities of some rows, or zero if they are less, after so many updates; meaningless on the diagonal."""
+        torch.clamp_min(self._values[rows], 0, out=out)
+
+    def update(self, rows: slice, similarity: Tensor, where: Tensor, best: Tensor, second: Tensor) -> None:
+        """The best column of a row gets `similarity - second best`, every other one `similarity - best`."""
+        values = self._values[rows].lerp_(similarity, self._step).sub_(best * self._step)
+        values.scatter_add_(1, where, (best - second) * self._step)
+
+
+class _ComputedResponsibilities:
+    """The same values without the matrix, for half the memory and fewer passes over it.
+
+    The damped responsibility of a pair is `(1 - keep^n) * similarity - row` after n updates, plus a gain for the pairs
+    that were the best of their row at some time, a few for each row.
+    """
+
+    def __init__(self, n_points: int, keep: float, device: torch.device) -> None:
+        self._keep = keep
+        self._row = torch.zeros(n_points, 1, device=device)
         self._everyone = torch.arange(n_points, device=device)
-        # columns of the pairs, (N, slots); a free slot names the row itself and has no gain
+        # columns of the pairs with a gain, (N, slots); a free slot names the row itself and has none
         self._partners = self._everyone[:, None].repeat(1, FIRST_SLOTS)
         self._gains = torch.zeros(self._partners.shape, device=device)
         self._used = torch.zeros_like(self._everyone)
 
-    def add_to(self, rows: slice, matrix: Tensor) -> Tensor:
-        """Add the gains of some rows to their `(rows, N)` matrix, in place."""
-        return matrix.scatter_add_(1, self._partners[rows], self._gains[rows])
+    def positive(self, rows: slice, similarity: Tensor, n_updates: int, out: Tensor) -> None:
+        """As `_StoredResponsibilities.positive`."""
+        torch.add(-self._row[rows], similarity, alpha=1 - self._keep**n_updates, out=out)
+        out.scatter_add_(1, self._partners[rows], self._gains[rows]).clamp_min_(0)
 
-    def add(self, rows: slice, keep: float, partners: Tensor, gains: Tensor) -> None:
-        """Let the gains of some rows fade and add one to a pair in each of them, but to nobody's pair with himself."""
-        is_partner = self._partners[rows] == partners[:, None]
+    def update(self, rows: slice, similarity: Tensor, where: Tensor, best: Tensor, second: Tensor) -> None:
+        """As `_StoredResponsibilities.update`."""
+        step = 1 - self._keep
+        self._row[rows].lerp_(best, step)
+        is_partner = self._partners[rows] == where
         new = torch.nonzero(~is_partner.any(dim=1))[:, 0]
         if len(new):
-            where = new + rows.start
-            if int(self._used[where].max()) == self._partners.shape[1]:
-                self._partners = torch.cat([self._partners, self._everyone[:, None].expand_as(self._partners)], dim=1)
-                self._gains = torch.cat([self._gains, torch.zeros_like(self._gains)], dim=1)
-            self._partners[where, self._used[where]] = partners[new]
-            self._used[where] += 1
-            is_partner = self._partners[rows] == partners[:, None]
-        gains = gains * (partners != self._everyone[rows])
-        self._gains[rows].mul_(keep).addcmul_(is_partner, gains[:, None])
+            self._give_slots(new + rows.start, where[new, 0])
+            is_partner = self._partners[rows] == where
+        # a person's gain with himself has no use: the diagonal is kept apart
+        gains = step * (best - second) * (where != self._everyone[rows, None])
+        self._gains[rows].mul_(self._keep).addcmul_(is_partner, gains)
+
+    def _give_slots(self, rows: Tensor, partners: Tensor) -> None:
+        if int(self._used[rows].max()) == self._partners.shape[1]:
+            self._partners = torch.cat([self._partners, self._everyone[:, None].expand_as(self._partners)], dim=1)
+            self._gains = torch.cat([self._gains, torch.zeros_like(self._gains)], dim=1)
+        self._partners[rows, self._used[rows]] = partners
+        self._used[rows] += 1
 
 
 def _zeros(rows: int, columns: int, device: torch.device) -> Tensor:

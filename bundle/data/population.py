@@ -23,7 +23,7 @@ MONOZYGOTIC_RATE, DIZYGOTIC_RATE = 0.25, 0.20
 AGE_EFFECT, SEX_EFFECT = 0.3, 0.4
 MEN = 0.47
 """Share of men in the whole cohort."""
-MEN_RANGE = 0.54
+MEN_RANGE = 0.3
 """How far apart the strata's shares of men are, first to last: phenotypes that follow sex alone differ between strata."""
 
 
@@ -35,7 +35,7 @@ class PhenotypeFactor:
         items: item name -> (loading, mean, standard deviation, decimals).
         brain_factor: index of the latent brain factor, or None for a negative control.
         correlation: with that brain factor.
-        sex_effect: mean difference of men from women in standard deviations.
+        sex_effect: mean difference of men from women in standard deviations within a sex.
     """
 
     items: dict[str, tuple[float, float, float, int]]
@@ -85,7 +85,7 @@ PHENOTYPE_FACTORS: dict[str, PhenotypeFactor] = {
             "Endurance_Unadj": (0.70, 110.0, 12.0, 1),
             "Height": (0.80, 67.0, 4.0, 0),
         },
-        sex_effect=1.5,
+        sex_effect=2.5,
     ),
     "well_being": PhenotypeFactor(
         {
@@ -249,7 +249,8 @@ def _draw_phenotypes(
         if factor.brain_factor is not None:
             r = factor.correlation
             score = r * standardised[:, factor.brain_factor] + np.sqrt(1 - r**2) * score
-        scores[name] = score + factor.sex_effect * (is_male - MEN)
+        by_sex = factor.sex_effect * (is_male - MEN)
+        scores[name] = (score + by_sex) / np.sqrt(1 + (factor.sex_effect / 2) ** 2)
         for item, (loading, mean, deviation, decimals) in factor.items.items():
             noise = np.sqrt(1 - loading**2) * rng.standard_normal(len(factors))
             values = mean + deviation * (loading * scores[name] + noise)

@@ -38,13 +38,15 @@ def test_labels_and_exemplars_are_those_of_scikit_learn(seed, damping):
         assert np.array_equal(ours.exemplars, theirs.cluster_centers_indices_)
 
 
-def test_small_blocks_and_similarities_made_anew_change_nothing(monkeypatch):
+@pytest.mark.parametrize("damping", [0.5, 0.7, 0.95])
+def test_what_large_cohorts_compute_anew_changes_nothing(monkeypatch, damping):
     points = blobs(0, n=130)
     preference = float(np.median(similarities(points)))
-    whole = affinity_propagation(points, preference)
+    whole = affinity_propagation(points, preference, damping)
     monkeypatch.setattr(module, "BLOCK_BYTES", 4 * 130 * 7)
-    monkeypatch.setattr(module, "CACHED_BYTES", 0)
-    blocked = affinity_propagation(points, preference)
+    monkeypatch.setattr(module, "SMALL_BYTES", 0)
+    monkeypatch.setattr(module, "FIRST_SLOTS", 1)
+    blocked = affinity_propagation(points, preference, damping)
     assert np.array_equal(whole.labels, blocked.labels) and whole.n_iterations == blocked.n_iterations
 
 

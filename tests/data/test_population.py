@@ -63,7 +63,7 @@ def test_strata_differ_in_their_share_of_men_and_the_null_cohort_has_the_usual_o
         is_male = cohort.participants["sex"] == "M"
         return is_male.groupby(cohort.truth["stratum"]).mean().to_numpy()
 
-    assert np.allclose(men(draw(6000)), [0.20, 0.38, 0.56, 0.74], atol=0.05)
+    assert np.allclose(men(draw(6000)), [0.32, 0.42, 0.52, 0.62], atol=0.05)
     assert men(draw(6000, n_strata=1)) == pytest.approx([0.47], abs=0.03)
 
 
