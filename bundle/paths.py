@@ -10,6 +10,8 @@ EVALUATION = "3_evaluation"
 EMBEDDINGS = "4_embeddings"
 CLUSTERS = "5_clusters"
 ASSIGNED = "5_assigned"
+PHENOTYPING = "6_phenotypes"
+REPORT = "7_report"
 
 COHORT = "cohort"
 DATALIST = "datalist.json"

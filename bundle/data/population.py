@@ -137,7 +137,7 @@ def draw_population(
     family = _draw_families(rng, n_subjects)
     stratum, offsets = _draw_strata(rng, len(set(family["family_id"])), n_strata, stratum_separation)
     member_of = pd.factorize(family["family_id"])[0]
-    is_male = rng.random(n_subjects) < _share_of_men(stratum, n_strata)[member_of]
+    is_male = _draw_men(rng, stratum[member_of], n_strata)
     age_years = rng.uniform(22, 36, n_subjects).round(1)
     second = np.flatnonzero(family["twin_of"] >= 0)
     age_years[second] = age_years[family["twin_of"][second]]
@@ -212,11 +212,15 @@ def _draw_strata(
     return stratum, centres[stratum]
 
 
-def _share_of_men(stratum: np.ndarray, n_strata: int) -> np.ndarray:
-    """Chance of being a man per entry of `stratum`; `MEN` if there is one stratum only."""
-    if n_strata == 1:
-        return np.full(len(stratum), MEN)
-    return MEN + MEN_RANGE * (stratum / (n_strata - 1) - 0.5)
+def _draw_men(rng: np.random.Generator, stratum: np.ndarray, n_strata: int) -> np.ndarray:
+    """Who is a man, `(N,)`: in each stratum its share as nearly as it goes, `MEN` if there is one stratum only."""
+    chance = rng.random(len(stratum))
+    is_male = np.zeros(len(stratum), dtype=bool)
+    for number in range(n_strata):
+        share = MEN + (MEN_RANGE * (number / (n_strata - 1) - 0.5) if n_strata > 1 else 0)
+        own = np.flatnonzero(stratum == number)
+        is_male[own[np.argsort(chance[own])[: round(share * len(own))]]] = True
+    return is_male
 
 
 def _heritable(rng: np.random.Generator, family: dict[str, np.ndarray], count: int) -> np.ndarray:
