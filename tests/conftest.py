@@ -55,6 +55,8 @@ CONFIGS = {
     "embedding": "inference",
     "clustering": "cluster",
     "assigning": "assign",
+    "phenotyping": "phenotypes",
+    "reporting": "report",
 }
 
 
@@ -65,9 +67,9 @@ def run_stage(run_id: str, output_dir: Path, overlay: dict[str, Any] | None = No
     """
     config = CONFIGS[run_id]
     options: dict[str, Any] = {"output_dir": str(output_dir)}
-    if run_id in ("training", "evaluating", "embedding"):
+    if run_id in ("training", "evaluating", "embedding", "phenotyping"):
         options |= {"spatial_size": [32, 32, 24], "network_def": TINY_NETWORK}
-    if run_id in ("training", "evaluating"):
+    if run_id in ("training", "evaluating", "phenotyping"):
         options["progress"] = False
     files = [f"configs/{config}.yaml"]
     if overlay:

@@ -119,7 +119,9 @@ def _statistics(
     return h, z.transpose(0, 2, 1)
 
 
-def exchangeable_families(families: Sequence[object], kinds: Sequence[object] | None = None) -> list[np.ndarray]:
+def exchangeable_families(
+    families: Sequence[object] | np.ndarray, kinds: Sequence[object] | np.ndarray | None = None
+) -> list[np.ndarray]:
     """Families that may take each other's place: those of one size and one make-up.
 
     Args:
@@ -195,7 +197,7 @@ def least_detectable(by_chance: np.ndarray, n_groups: int, n_people: int, power:
 
 
 def epsilon_squared_intervals(
-    scores: np.ndarray, labels: np.ndarray, families: Sequence[object], n_draws: int, seed: int
+    scores: np.ndarray, labels: np.ndarray, families: Sequence[object] | np.ndarray, n_draws: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """95 % intervals of epsilon squared, `(F,)` low and high; whole families are drawn with replacement.
 
@@ -220,7 +222,7 @@ def epsilon_squared_intervals(
     return np.array(lows), np.array(highs)
 
 
-def family_draws(families: Sequence[object], n_draws: int, seed: int) -> np.ndarray:
+def family_draws(families: Sequence[object] | np.ndarray, n_draws: int, seed: int) -> np.ndarray:
     """How often each person is in each bootstrap cohort, `(n_draws, N)`: as often as the family is drawn."""
     family_of = np.unique(np.asarray(families, dtype=str), return_inverse=True)[1]
     n_families = family_of.max() + 1
@@ -246,7 +248,7 @@ def weighted_epsilon_squared(scores: np.ndarray, labels: np.ndarray, weights: np
 
 
 def group_means(
-    scores: np.ndarray, labels: np.ndarray, families: Sequence[object], n_draws: int, seed: int
+    scores: np.ndarray, labels: np.ndarray, families: Sequence[object] | np.ndarray, n_draws: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean score of each group with its 95 % interval over families drawn with replacement, each `(K, F)`."""
     weights = family_draws(families, n_draws, seed)

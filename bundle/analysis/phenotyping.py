@@ -1,0 +1,196 @@
+"""Strata against phenotype factors: what differs, by how much, and what a cohort of this size could show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from bundle.analysis.group_tests import (
+    epsilon_squared_intervals,
+    exchangeable_families,
+    group_means,
+    group_tests,
+)
+
+RAW, PHENOTYPE_ADJUSTED, BOTH_ADJUSTED = "raw", "phenotype adjusted", "code and phenotype adjusted"
+VALIDATION = "validation"
+PRIMARY = BOTH_ADJUSTED
+"""Declared before any test: the others show what covariates do."""
+
+TEST_COLUMNS = [
+    *("version", "factor", "name", "n_people", "n_strata", "h", "p_chi2", "p", "p_max_t", "q"),
+    *("epsilon_squared", "low", "high", "least_detectable", "found"),
+]
+PAIR_COLUMNS = ["version", "factor", "name", "stratum_a", "stratum_b", "z", "p", "p_holm"]
+PROFILE_COLUMNS = ["version", "factor", "name", "stratum", "n_people", "mean", "low", "high"]
+
+
+@dataclass(frozen=True)
+class TestSettings:
+    """How factors are tested over strata.
+
+    Args:
+        n_permutations: of families; the least p is 1 / (n_permutations + 1).
+        n_bootstrap: draws of families for intervals.
+        significance: a factor differs if its q is at most this.
+        least_members: strata of fewer people are left out of the tests.
+        seed: of permutations and draws.
+    """
+
+    __test__ = False  # pytest takes a name that starts with Test for tests
+
+    n_permutations: int = 9999
+    n_bootstrap: int = 2000
+    significance: float = 0.05
+    least_members: int = 5
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One version's tables, see the columns above; empty if there are no two strata to compare."""
+
+    tests: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=TEST_COLUMNS))
+    pairs: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=PAIR_COLUMNS))
+    profile: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=PROFILE_COLUMNS))
+    notes: tuple[str, ...] = ()
+
+
+def compare(
+    version: str,
+    scores: np.ndarray,
+    strata: np.ndarray,
+    families: np.ndarray,
+    kinds: np.ndarray | None,
+    factors: Mapping[str, str],
+    settings: TestSettings,
+) -> Comparison:
+    """Test every factor over strata.
+
+    Args:
+        version: what was adjusted, for the tables.
+        scores: `(N, F)`.
+        strata: `(N,)` numbers from 1.
+        families: N labels.
+        kinds: see `exchangeable_families`.
+        factors: F ids -> names.
+        settings: see there.
+    """
+    numbers, counts = np.unique(strata, return_counts=True)
+    small = numbers[counts < settings.least_members]
+    notes = tuple(
+        f"{version}: stratum {number} has {count} people and is left out of the tests ({settings.least_members} are needed)."
+        for number, count in zip(numbers, counts, strict=True)
+        if count < settings.least_members
+    )
+    kept = ~np.isin(strata, small)
+    numbers = np.setdiff1d(numbers, small)
+    if len(numbers) < 2:
+        return Comparison(notes=(*notes, f"{version}: no two strata to compare."))
+    scores, families = scores[kept], families[kept]
+    labels = np.searchsorted(numbers, strata[kept])
+    blocks = exchangeable_families(families, None if kinds is None else kinds[kept])
+    found = group_tests(scores, labels, blocks, settings.n_permutations, settings.seed)
+    low, high = epsilon_squared_intervals(scores, labels, families, settings.n_bootstrap, settings.seed)
+    ids, names = list(factors), list(factors.values())
+    tests = pd.DataFrame(
+        {
+            "version": version,
+            "factor": ids,
+            "name": names,
+            "n_people": len(scores),
+            "n_strata": len(numbers),
+            "h": found.h,
+            "p_chi2": found.p_chi2,
+            "p": found.p_values,
+            "p_max_t": found.p_max_t,
+            "q": found.q_values,
+            "epsilon_squared": found.epsilon_squared,
+            "low": low,
+            "high": high,
+            "least_detectable": found.least_detectable,
+            "found": found.q_values <= settings.significance,
+        }
+    )
+    pairs = [
+        {
+            "version": version,
+            "factor": ids[number],
+            "name": names[number],
+            "stratum_a": numbers[first],
+            "stratum_b": numbers[second],
+            "z": found.z[number, pair],
+            "p": found.p_pairs[number, pair],
+            "p_holm": found.p_holm[number, pair],
+        }
+        for number in np.flatnonzero(tests["found"])
+        for pair, (first, second) in enumerate(found.pairs)
+    ]
+    centred = scores - scores.mean(axis=0)
+    means, low, high = group_means(centred, labels, families, settings.n_bootstrap, settings.seed)
+    profile = [
+        {
+            "version": version,
+            "factor": ids[number],
+            "name": names[number],
+            "stratum": stratum,
+            "n_people": int((labels == label).sum()),
+            "mean": means[label, number],
+            "low": low[label, number],
+            "high": high[label, number],
+        }
+        for number in range(len(ids))
+        for label, stratum in enumerate(numbers)
+    ]
+    return Comparison(
+        tests, pd.DataFrame(pairs, columns=PAIR_COLUMNS), pd.DataFrame(profile, columns=PROFILE_COLUMNS), notes
+    )
+
+
+def together(comparisons: Sequence[Comparison]) -> Comparison:
+    """Several versions' tables, one below the other."""
+
+    def stacked(tables: list[pd.DataFrame]) -> pd.DataFrame:
+        filled = [table for table in tables if len(table)]
+        return pd.concat(filled, ignore_index=True) if filled else tables[0]
+
+    return Comparison(
+        stacked([one.tests for one in comparisons]),
+        stacked([one.pairs for one in comparisons]),
+        stacked([one.profile for one in comparisons]),
+        tuple(note for one in comparisons for note in one.notes),
+    )
+
+
+def people_of_strata(people: pd.DataFrame, strata: np.ndarray) -> pd.DataFrame:
+    """Who is in each stratum: mean and spread of numbers, shares of words. Descriptive, no test.
+
+    Args:
+        people: N rows, a column per variable.
+        strata: `(N,)` numbers from 1.
+
+    Returns:
+        Columns `variable`, `level` (empty for numbers), `stratum`, `n_people` (with a value), `mean`, `sd`.
+    """
+    rows = []
+    for variable, values in people.items():
+        is_number = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
+        levels = [None] if is_number else sorted(values.dropna().astype(str).unique())
+        for level in levels:
+            for stratum in np.unique(strata):
+                own = values[strata == stratum].dropna()
+                numbers = own.astype(float) if level is None else (own.astype(str) == level).astype(float)
+                rows.append(
+                    {
+                        "variable": variable,
+                        "level": level,
+                        "stratum": stratum,
+                        "n_people": len(numbers),
+                        "mean": numbers.mean() if len(numbers) else np.nan,
+                        "sd": numbers.std() if level is None and len(numbers) > 1 else np.nan,
+                    }
+                )
+    return pd.DataFrame(rows, columns=["variable", "level", "stratum", "n_people", "mean", "sd"])

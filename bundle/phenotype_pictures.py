@@ -1,0 +1,137 @@
+"""Pictures of phenotype factors, strata profiles and what the code is compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from bundle.strata_pictures import COLOURS
+
+
+def loadings_picture(loadings: pd.DataFrame, factors: pd.DataFrame) -> Figure:
+    """Heat map, a row per item and a column per factor; numbers where a loading is 0.3 or more.
+
+    Args:
+        loadings: `item`, `label` and a column per factor.
+        factors: `factor`, `name`, `explained`.
+    """
+    names = factors["factor"].tolist()
+    values = loadings[names].to_numpy()
+    order = np.lexsort((-np.abs(values).max(axis=1), np.abs(values).argmax(axis=1)))
+    figure = Figure(figsize=(4.5 + 0.75 * len(names), 1.8 + 0.26 * len(values)), layout="constrained")
+    panel = figure.subplots()
+    image = panel.imshow(values[order], cmap="RdBu_r", vmin=-1, vmax=1, aspect="auto")
+    panel.set_yticks(range(len(order)), loadings["label"].iloc[order], fontsize=8)
+    ticks = [f"{row.factor}\n{row.explained:.0%}" for row in factors.itertuples()]
+    panel.set_xticks(range(len(names)), ticks, fontsize=8)
+    panel.tick_params(length=0)
+    for row, item in enumerate(order):
+        for column in range(len(names)):
+            if abs(values[item, column]) >= 0.3:
+                colour = "white" if abs(values[item, column]) > 0.6 else "black"
+                text = f"{values[item, column]:.2f}"
+                panel.text(column, row, text, ha="center", va="center", fontsize=7, color=colour)
+    figure.colorbar(image, ax=panel, shrink=0.6, label="loading")
+    panel.set_title("Loadings of items on factors, with each factor's share of variance", fontsize=10)
+    return figure
+
+
+def profile_picture(profile: pd.DataFrame, tests: pd.DataFrame) -> Figure:
+    """Mean factor scores of strata with 95 % intervals; factors that differ are in bold.
+
+    Args:
+        profile: rows of one version: `factor`, `name`, `stratum`, `mean`, `low`, `high`.
+        tests: rows of the same version: `factor`, `found`, `q`.
+    """
+    factors = tests["factor"].tolist()
+    strata = sorted(profile["stratum"].unique())
+    figure = Figure(figsize=(9, 1.4 + 0.55 * len(factors)), layout="constrained")
+    panel = figure.subplots()
+    offsets = np.linspace(-0.28, 0.28, len(strata))
+    for number, stratum in enumerate(strata):
+        rows = profile[profile["stratum"] == stratum].set_index("factor").loc[factors]
+        heights = np.arange(len(factors)) + offsets[number]
+        spans = [rows["mean"] - rows["low"], rows["high"] - rows["mean"]]
+        colour = COLOURS[(stratum - 1) % len(COLOURS)]
+        label = f"stratum {stratum} ({rows['n_people'].iloc[0]})"
+        panel.errorbar(rows["mean"], heights, xerr=spans, fmt="o", color=colour, capsize=2, markersize=5, label=label)
+    panel.axvline(0, color="0.6", linewidth=1)
+    for line in range(1, len(factors)):
+        panel.axhline(line - 0.5, color="0.92", linewidth=1)
+    names = profile.drop_duplicates("factor").set_index("factor")["name"]
+    found = tests.set_index("factor")["found"]
+    panel.set_yticks(range(len(factors)), [f"{factor}: {names[factor]}" for factor in factors], fontsize=9)
+    for tick, factor in zip(panel.get_yticklabels(), factors, strict=True):
+        tick.set_fontweight("bold" if found[factor] else "normal")
+    panel.set(
+        xlabel="mean score less that of all, in standard deviations; 95 % interval (families resampled)",
+        ylim=(len(factors) - 0.5, -0.5),
+    )
+    panel.set_title("Factors in bold differ between strata (q at most 0.05)", fontsize=10)
+    figure.legend(loc="outside lower center", ncols=min(5, len(strata)), fontsize=9)
+    return figure
+
+
+def continuum_picture(continuum: pd.DataFrame) -> Figure:
+    """Cross-validated R squared of each factor by strata, by as many code components, by ridge and by linear fusion.
+
+    Args:
+        continuum: rows of one version: `factor`, `name`, `predictor`, `r2`, `low`, `high`.
+    """
+    factors = continuum["factor"].unique().tolist()
+    predictors = continuum["predictor"].unique().tolist()
+    figure = Figure(figsize=(9, 1.4 + 0.6 * len(factors)), layout="constrained")
+    panel = figure.subplots()
+    offsets = np.linspace(-0.28, 0.28, len(predictors))
+    for number, predictor in enumerate(predictors):
+        rows = continuum[continuum["predictor"] == predictor].set_index("factor").loc[factors]
+        heights = np.arange(len(factors)) + offsets[number]
+        spans = [rows["r2"] - rows["low"], rows["high"] - rows["r2"]]
+        panel.errorbar(
+            rows["r2"], heights, xerr=spans, fmt="o", color=COLOURS[number], capsize=2, markersize=5, label=predictor
+        )
+    panel.axvline(0, color="0.6", linewidth=1)
+    names = continuum.drop_duplicates("factor").set_index("factor")["name"]
+    panel.set_yticks(range(len(factors)), [f"{factor}: {names[factor]}" for factor in factors], fontsize=9)
+    panel.set(xlabel="cross-validated share of variance explained, 95 % interval", ylim=(len(factors) - 0.5, -0.5))
+    panel.set_xlim(left=max(-0.3, continuum["low"].min() - 0.02))
+    panel.set_title("Clusters or a continuum: what predicts each factor in people of other families", fontsize=10)
+    figure.legend(loc="outside lower center", ncols=len(predictors), fontsize=9)
+    return figure
+
+
+def maps_picture(
+    differences: np.ndarray, mean_image: np.ndarray, brain: np.ndarray, modalities: Sequence[str]
+) -> Figure:
+    """An axial plane of each decoded exemplar less the decoded mean code, a row per stratum and a column per modality.
+
+    Args:
+        differences: `(K, M, D, H, W)` in RAS orientation.
+        mean_image: `(M, D, H, W)`.
+        brain: `(D, H, W)` mask.
+        modalities: M names.
+    """
+    n_strata, n_modalities = differences.shape[:2]
+    figure = Figure(figsize=(2.3 * n_modalities + 0.6, 2.7 * n_strata + 0.7), layout="constrained")
+    panels = figure.subplots(n_strata, n_modalities, squeeze=False)
+    plane = int(np.median(np.nonzero(brain)[2])) + 2
+    inside = brain[:, :, plane].T > 0
+    for column, modality in enumerate(modalities):
+        limit = np.percentile(np.abs(differences[:, column][:, brain > 0]), 99.5)
+        for row in range(n_strata):
+            panel = panels[row, column]
+            behind = np.ma.masked_where(~inside, mean_image[column, :, :, plane].T)
+            panel.imshow(behind, cmap="gray", origin="lower")
+            shown = np.ma.masked_where(~inside, differences[row, column, :, :, plane].T)
+            drawn = panel.imshow(shown, cmap="RdBu_r", vmin=-limit, vmax=limit, origin="lower", alpha=0.85)
+            panel.set(xticks=[], yticks=[])
+            if column == 0:
+                panel.set_ylabel(f"stratum {row + 1}")
+            if row == 0:
+                panel.set_title(modality)
+        figure.colorbar(drawn, ax=panels[:, column], orientation="horizontal", shrink=0.8, pad=0.02)
+    figure.suptitle("Decoded exemplar less decoded mean code, own units (descriptive)", fontsize=10)
+    return figure
