@@ -12,6 +12,7 @@ CLUSTERS = "5_clusters"
 ASSIGNED = "5_assigned"
 PHENOTYPING = "6_phenotypes"
 REPORT = "7_report"
+CALIBRATION = "calibration"
 
 COHORT = "cohort"
 DATALIST = "datalist.json"

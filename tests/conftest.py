@@ -57,6 +57,7 @@ CONFIGS = {
     "assigning": "assign",
     "phenotyping": "phenotypes",
     "reporting": "report",
+    "calibrating": "calibrate",
 }
 
 

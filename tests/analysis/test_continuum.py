@@ -67,7 +67,8 @@ def test_shares_of_covariates_are_those_planted_and_none_for_noise():
     codes = rng.standard_normal((400, 20))
     codes[:, 0] += 4 * table["age"] + 4 * (table["sex"] == "M")
     found = covariate_shares(codes, table).set_index("covariate")
-    assert found.loc["age", "share"] == pytest.approx(16 / (20 + 16 + 4), abs=0.05)
-    assert found.loc["sex", "share"] == pytest.approx(4 / (20 + 16 + 4), abs=0.04)
+    total = codes.var(axis=0).sum()
+    assert found.loc["age", "share"] == pytest.approx(16 * table["age"].var() / total, abs=0.05)
+    assert found.loc["sex", "share"] == pytest.approx(16 * (table["sex"] == "M").var() / total, abs=0.04)
     assert abs(found.loc["noise", "share"]) < 0.01 and abs(found.loc["noise", "share_last"]) < 0.01
     assert covariate_shares(codes, table[[]]).empty

@@ -1,0 +1,294 @@
+"""What the stages before the report left in a results folder, read and checked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bundle.data.datalist import MISSING, read_json
+from bundle.data.embedding_table import EmbeddingTable, read_embedding_table
+from bundle.data.problems import InputProblems
+from bundle.handlers.training_checkpoint import read_weights
+from bundle.paths import (
+    BEST_MODEL,
+    CHECKPOINT,
+    CLUSTERS,
+    DATALIST,
+    EMBEDDINGS,
+    EVALUATION,
+    PHENOTYPING,
+    PREPARED,
+    TRAINING,
+    stage_folder,
+)
+
+MADE_BY = {
+    TRAINING: "training --config_file configs/train.yaml",
+    EVALUATION: "evaluating --config_file configs/evaluate.yaml",
+    EMBEDDINGS: "embedding --config_file configs/inference.yaml --dataset_dir FOLDER",
+    CLUSTERS: "clustering --config_file configs/cluster.yaml",
+    PHENOTYPING: "phenotyping --config_file configs/phenotypes.yaml",
+}
+"""Stage folder -> run id and options of the command that makes it."""
+
+LAST_WRITTEN = {
+    TRAINING: "log.tsv",
+    EVALUATION: "summary.tsv",
+    EMBEDDINGS: "embeddings.npz",
+    CLUSTERS: "summary.json",
+    PHENOTYPING: "summary.json",
+}
+"""Stage folder -> the file whose presence says that the stage has run."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """What a table must have: columns of words and of numbers, and one line on what it holds."""
+
+    holds: str
+    words: tuple[str, ...] = ()
+    numbers: tuple[str, ...] = ()
+
+
+FORMS: dict[tuple[str, str], Form] = {
+    (TRAINING, "log"): Form("loss and validation skill of every epoch", (), ("epoch", "loss", "skill", "seconds")),
+    (EVALUATION, "summary"): Form(
+        "how well each map is reconstructed",
+        ("modality",),
+        ("skill", "pca_skill", "skill_code_swapped", "ssim", "identifiability", "above_pca_low", "above_pca_high"),
+    ),
+    (EVALUATION, "people"): Form(
+        "the same for each held-out person", ("participant_id", "modality"), ("skill", "ssim")
+    ),
+    (CLUSTERS, "strata"): Form("stratum of each person", ("participant_id",), ("stratum",)),
+    (CLUSTERS, "strata_summary"): Form(
+        "size and stability of each stratum",
+        (),
+        ("stratum", "size", "share", "jaccard", "jaccard_low", "jaccard_high", "silhouette"),
+    ),
+    (CLUSTERS, "candidates"): Form(
+        "stability of each number of clusters",
+        ("chosen",),
+        ("n_clusters", "plateau", "stability", "stability_low", "stability_high", "silhouette"),
+    ),
+    (CLUSTERS, "preferences"): Form(
+        "clusters at every preference", ("converged",), ("preference", "damping", "n_clusters")
+    ),
+    (CLUSTERS, "null"): Form(
+        "the same choice on cohorts without strata", (), ("silhouette", "stability", "n_clusters")
+    ),
+    (CLUSTERS, "gaps"): Form(
+        "people between neighbouring clusters", (), ("cluster", "nearest_cluster", "middle", "flank")
+    ),
+    (CLUSTERS, "other_methods"): Form(
+        "what other methods make of the same people", ("method",), ("n_clusters", "share_noise", "ami")
+    ),
+    (CLUSTERS, "encoder_agreement"): Form("agreement between encoders", ("encoder_hash",)),
+    (PHENOTYPING, "flow"): Form("how many people were left at each step", ("step", "reason"), ("people",)),
+    (PHENOTYPING, "left_out"): Form("who was left out and why", ("participant_id", "reason")),
+    (PHENOTYPING, "items"): Form(
+        "what became of each column of phenotypes", ("item", "label", "state", "reason"), ("missing",)
+    ),
+    (PHENOTYPING, "factors"): Form(
+        "phenotype factors", ("factor", "name", "top_items"), ("explained", "congruence", "congruence_low")
+    ),
+    (PHENOTYPING, "loadings"): Form("how much each item belongs to each factor", ("item", "label"), ("communality",)),
+    (PHENOTYPING, "scores"): Form("factor scores of each person", ("participant_id",)),
+    (PHENOTYPING, "code_covariates"): Form(
+        "how much of the codes covariates explain", ("covariate",), ("share", "share_last")
+    ),
+    (PHENOTYPING, "tests"): Form(
+        "strata against factors",
+        ("version", "factor", "name", "found"),
+        ("n_people", "n_strata", "h", "p", "q", "epsilon_squared", "low", "high", "least_detectable"),
+    ),
+    (PHENOTYPING, "pairs"): Form(
+        "which strata differ in a factor",
+        ("version", "factor", "name", "stratum_a", "stratum_b"),
+        ("z", "p", "p_holm"),
+    ),
+    (PHENOTYPING, "profile"): Form(
+        "mean of each stratum in each factor",
+        ("version", "factor", "name", "stratum"),
+        ("n_people", "mean", "low", "high"),
+    ),
+    (PHENOTYPING, "strata_people"): Form(
+        "who is in each stratum", ("variable", "level", "stratum"), ("n_people", "mean", "sd")
+    ),
+    (PHENOTYPING, "continuum"): Form(
+        "factors predicted from strata and from codes",
+        ("version", "factor", "name", "predictor"),
+        ("n_predictors", "r2", "low", "high"),
+    ),
+    (PHENOTYPING, "modality_share"): Form("maps that each stratum shows in", ("stratum", "modality"), ("share",)),
+    (PHENOTYPING, "dimension_share"): Form(
+        "maps that each axis of the clustered space shows in", ("dimension", "modality"), ("share",)
+    ),
+}  # fmt: skip
+"""(stage folder, table) -> its form."""
+
+FACTS = {
+    CLUSTERS: ("headline", "n_strata", "p_value", "n_people", "encoders"),
+    PHENOTYPING: ("headline", "notes", "n_people", "n_strata", "strata_headlines", "primary", "n_permutations"),
+}
+"""Stage folder -> what its summary.json must say."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """Everything in a results folder that the report draws on.
+
+    Attributes:
+        output_dir: as the user wrote it.
+        stages: folders of the stages that have run.
+        tables: (stage folder, name) -> table, those that are there.
+        facts: stage folder -> content of its summary.json.
+        datalist: of `1_prepared`, or empty.
+        checkpoint: of training, or empty; `settings`, `epoch`, `best` and `signature` of the network.
+        embeddings: or None.
+    """
+
+    output_dir: str
+    stages: list[str]
+    tables: Mapping[tuple[str, str], pd.DataFrame] = field(default_factory=dict)
+    facts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    datalist: Mapping[str, Any] = field(default_factory=dict)
+    checkpoint: Mapping[str, Any] = field(default_factory=dict)
+    embeddings: EmbeddingTable | None = None
+
+    def table(self, stage: str, name: str) -> pd.DataFrame | None:
+        """A table, or None if it is not there or has no rows."""
+        table = self.tables.get((stage, name))
+        return None if table is None or table.empty else table
+
+    def file(self, stage: str, name: str) -> Path:
+        """Where a stage's file lies, or would lie."""
+        return stage_folder(self.output_dir, stage) / name
+
+    def command(self, stage: str) -> str:
+        """The command that makes a stage's folder."""
+        return f"python -m monai.bundle run {MADE_BY[stage]} --output_dir {self.output_dir}"
+
+    @property
+    def has_clusters(self) -> bool:
+        """Whether clustering found discrete strata in the codes as it was told to treat them."""
+        return CLUSTERS in self.facts and int(self.facts[CLUSTERS]["n_strata"]) > 1
+
+    @property
+    def has_strata(self) -> bool | None:
+        """Whether there are strata beyond covariates, as far as that was looked at; None if nobody looked for any."""
+        if PHENOTYPING in self.facts:
+            return int(self.facts[PHENOTYPING]["n_strata"]["adjusted"]) > 1
+        return self.has_clusters if CLUSTERS in self.facts else None
+
+
+def read_results(output_dir: str) -> Results:
+    """Read and check what is there.
+
+    Raises:
+        InputProblems: if no stage has run, or a file is broken, lacks a column, holds words for numbers, or is of
+            another encoder than the rest.
+    """
+    stages = [stage for stage, file in LAST_WRITTEN.items() if (stage_folder(output_dir, stage) / file).is_file()]
+    if not stages:
+        raise InputProblems(
+            "Results folder",
+            [
+                f"Nothing to report in {stage_folder(output_dir, '')}: expected at least one of "
+                f"{', '.join(LAST_WRITTEN)}. "
+                "Run training first, or give --output_dir."
+            ],
+        )
+    tables, problems = {}, []
+    for (stage, name), form in FORMS.items():
+        file = stage_folder(output_dir, stage) / f"{name}.tsv"
+        if stage in stages and file.is_file():
+            tables[stage, name], wrong = _read_table(file, form)
+            problems += wrong
+    facts = {}
+    for stage in (CLUSTERS, PHENOTYPING):
+        if stage in stages:
+            file = stage_folder(output_dir, stage) / "summary.json"
+            facts[stage] = read_json(file)
+            problems += [
+                f"{file}: has no {key!r}: another version of the stage wrote it; run it again."
+                for key in FACTS[stage]
+                if key not in facts[stage]
+            ]
+    if problems:
+        raise InputProblems("Results folder", problems)
+    datalist = stage_folder(output_dir, PREPARED) / DATALIST
+    results = Results(
+        output_dir,
+        stages,
+        tables,
+        facts,
+        read_json(datalist) if datalist.is_file() else {},
+        _read_training(stage_folder(output_dir, TRAINING)),
+        read_embedding_table(stage_folder(output_dir, EMBEDDINGS)) if EMBEDDINGS in stages else None,
+    )
+    _check_encoders(results)
+    return results
+
+
+def _read_table(file: Path, form: Form) -> tuple[pd.DataFrame, list[str]]:
+    """A table with its numbers as numbers, and a sentence for each thing that is wrong with it."""
+    try:
+        table = pd.read_csv(file, sep="\t", dtype=str, keep_default_na=False, na_values=MISSING, encoding="utf-8")
+    except (ValueError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        return pd.DataFrame(), [f"{file}: is no tab-separated table ({error}): run its stage again."]
+    problems = [
+        f"{file}: expected a column {column!r}, got {', '.join(table.columns)}: run its stage again."
+        for column in (*form.words, *form.numbers)
+        if column not in table
+    ]
+    for column in table.columns.difference(form.words):
+        numbers = pd.to_numeric(table[column], errors="coerce")
+        odd = table.loc[numbers.isna() & table[column].notna(), column]
+        if odd.empty:
+            table[column] = numbers
+        elif column in form.numbers:
+            problems.append(f"{file}: expected numbers in column {column!r}, got {odd.iloc[0]!r}: run its stage again.")
+    return table, problems
+
+
+def _read_training(folder: Path) -> dict[str, Any]:
+    """What the checkpoint, or else the weights, say about training; empty without either."""
+    files = [file for file in (folder / CHECKPOINT, folder / BEST_MODEL) if file.is_file()]
+    if not files:
+        return {}
+    state = read_weights(files[0])
+    signature = state.get("network", state).get("signature")
+    facts = {name: state[name] for name in ("settings", "epoch", "best") if name in state}
+    if signature is not None:
+        facts["signature"] = json.loads(bytes(signature.tolist()).decode())
+    return facts
+
+
+def _check_encoders(results: Results) -> None:
+    """Refuse to put codes of one encoder beside strata of another."""
+    if CLUSTERS in results.facts:
+        known = [encoder["encoder_hash"] for encoder in results.facts[CLUSTERS]["encoders"]]
+        source = CLUSTERS
+    elif results.embeddings is not None:
+        known, source = [results.embeddings.encoder_hash], EMBEDDINGS
+    else:
+        return
+    others = {PHENOTYPING: results.facts.get(PHENOTYPING, {}).get("encoder_hash")}
+    if results.embeddings is not None:
+        others[EMBEDDINGS] = results.embeddings.encoder_hash
+    problems = [
+        f"{stage_folder(results.output_dir, stage)} is of encoder {encoder}, {source} of {', '.join(known)}: their "
+        "codes "
+        f"live in different spaces. Run {MADE_BY[max(stage, source)].split()[0]} again, or keep the two in folders "
+        "of their own."
+        for stage, encoder in others.items()
+        if encoder is not None and encoder not in known
+    ]
+    if problems:
+        raise InputProblems("Results folder", problems)

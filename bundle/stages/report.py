@@ -1,0 +1,109 @@
+"""Stage 7: one page that says what was found, how, and what it does not say."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from bundle.data.atomic import atomic_path
+from bundle.paths import PHENOTYPING, REPORT, stage_folder
+from bundle.report_blocks import Section, Text
+from bundle.report_methods import methods_section
+from bundle.report_phenotypes import (
+    comparison,
+    continuum_section,
+    contributions_section,
+    factors_section,
+    profile_section,
+)
+from bundle.report_results import Results, read_results
+from bundle.report_sections import (
+    embedding_section,
+    files_section,
+    headline,
+    key_figures,
+    limits_section,
+    missing_stages,
+    people_section,
+    reconstruction_section,
+    strata_section,
+    training_section,
+)
+
+logger = logging.getLogger(__name__)
+TEMPLATES = Path(__file__).parent.parent / "templates"
+PAGE = "report.html"
+
+
+def report(output_dir: str) -> Path:
+    """Write `7_report/report.html` from what the stages before left.
+
+    Args:
+        output_dir: results folder.
+
+    Returns:
+        The page.
+
+    Raises:
+        InputProblems: if no stage has run, or a file is broken or lacks a column.
+    """
+    results = read_results(output_dir)
+    page = render(results)
+    file = stage_folder(output_dir, REPORT) / PAGE
+    with atomic_path(file) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+    lines = [*headline(results), *[f"{note.words}: {note.command}" for note in missing_stages(results)]]
+    lines.append(f"Written: {file} ({len(page) / 1e6:.1f} MB; it needs no network and no other file)")
+    logger.info("%s", "\n".join(lines))
+    return file
+
+
+def render(results: Results) -> str:
+    """The page as text."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(PAGE).render(
+        headline=headline(results),
+        key_figures=key_figures(results),
+        sections=sections(results),
+    )
+
+
+def sections(results: Results) -> list[Section]:
+    """In the order of reading; the continuum stands where the strata's profile would be if there are no strata."""
+    parts = [
+        people_section(results),
+        training_section(results),
+        reconstruction_section(results),
+        embedding_section(results),
+        strata_section(results),
+        factors_section(results),
+    ]
+    if PHENOTYPING in results.facts:
+        if results.has_strata:
+            parts += [profile_section(results), continuum_section(results), contributions_section(results)]
+        else:
+            parts = [continuum_section(results), *parts, *_unadjusted(results), contributions_section(results)]
+    return [*parts, limits_section(results), methods_section(results), files_section(results)]
+
+
+def _unadjusted(results: Results) -> list[Section]:
+    """Strata that only codes with their covariates have, hence perhaps the covariates' and not the brains'."""
+    tests = results.table(PHENOTYPING, "tests")
+    if tests is None:
+        return []
+    words = str(results.facts[PHENOTYPING]["strata_headlines"].get("raw", ""))
+    meaning = (
+        f"Codes with their covariates: {words}. Once covariates are taken out, no strata are left; what follows "
+        "may be theirs."
+    )
+    return [
+        Section("unadjusted", "Before covariates are taken out", [Text(meaning, "note"), *comparison(results, tests)])
+    ]

@@ -1,0 +1,39 @@
+import pandas as pd
+import pytest
+
+from bundle.data.problems import InputProblems
+from tests.conftest import root_cause, run_stage
+
+QUICK = {"n_permutations": 199, "num_workers": 2, "progress": False}
+
+
+def calibrated(folder, **options):
+    run_stage("calibrating", folder, **(QUICK | options))
+    return pd.read_csv(folder / "calibration" / "calibration.tsv", sep="\t").set_index(["scenario", "way"])
+
+
+def test_safeguards_hold_where_naive_tests_do_not(tmp_path):
+    table = calibrated(tmp_path, only="factors: ", n_cohorts=100, n_cohorts_with_effect=30)
+    assert table["holds"].dropna().astype(bool).all()
+    assert table.loc[("factors: kinship only", "chi-square, Benjamini-Hochberg"), "low"] > 0.05
+    assert table.loc[("factors: sex confound only", "families exchanged, max-T"), "rate"] > 0.9
+    assert table.loc[("factors: sex confound only", "code and phenotype adjusted"), "high"] < 0.15
+    assert table.loc[("factors: 15% of one", "families exchanged, max-T"), "rate"] > 0.8
+    assert (tmp_path / "calibration" / "calibration.png").stat().st_size > 5000
+
+
+def test_strata_are_found_where_they_are_and_not_where_they_are_not(tmp_path):
+    options = {"n_cohorts": 12, "n_cohorts_with_effect": 4}
+    table = calibrated(tmp_path, only=["strata: none, Gaussian", "strata: four, 6"], **options)
+    way = "clustering with null and gaps"
+    assert table.loc[("strata: none, Gaussian codes", way), "n_found"] <= 2
+    assert table.loc[("strata: four, 6 apart", way), "n_found"] >= 3
+    assert table.loc[("strata: none, Gaussian codes", "clustering alone"), "rate"] > 0.5
+
+
+def test_an_unknown_scenario_is_refused(tmp_path):
+    with pytest.raises(InputProblems, match="factors: kinship only"):
+        try:
+            run_stage("calibrating", tmp_path, only="weather", **QUICK)
+        except RuntimeError as error:
+            raise root_cause(error) from None
