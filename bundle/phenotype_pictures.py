@@ -67,7 +67,7 @@ def profile_picture(profile: pd.DataFrame, tests: pd.DataFrame) -> Figure:
     for tick, factor in zip(panel.get_yticklabels(), factors, strict=True):
         tick.set_fontweight("bold" if found[factor] else "normal")
     panel.set(
-        xlabel="mean score less that of all, in standard deviations; 95 % interval (families resampled)",
+        xlabel="mean score less that of all, standard deviations; 95 % interval",
         ylim=(len(factors) - 0.5, -0.5),
     )
     panel.set_title("Factors in bold differ between strata (q at most 0.05)", fontsize=10)

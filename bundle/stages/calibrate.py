@@ -22,11 +22,12 @@ from bundle.pictures import save_figure
 logger = logging.getLogger(__name__)
 SAFEGUARDS = (
     "clustering with null and gaps",
+    "clustering with null",
     "families exchanged, Benjamini-Hochberg",
     "families exchanged, max-T",
     "code and phenotype adjusted",
 )
-UNADJUSTED = SAFEGUARDS[1:3]
+UNADJUSTED = ("families exchanged, Benjamini-Hochberg", "families exchanged, max-T")
 """Ways of looking that say nothing against a confounder."""
 SEX_ONLY = "factors: sex confound only"
 
@@ -49,6 +50,10 @@ def scenarios(n_permutations: int) -> list[Scenario]:
         *(
             Scenario(f"factors: {effect:.0%} of one", partial(tested, kinship=True, effect=effect), is_effect=True)
             for effect in (0.05, 0.1, 0.15)
+        ),
+        *(
+            Scenario(f"null alone: {name}", partial(strata_found, shape=shapes[name], null_alone=True))
+            for name in ("Gaussian codes", "heavy tails")
         ),
     ]
 
