@@ -11,7 +11,7 @@ from typing import Any
 from bundle.data.datalist import SECTIONS
 from bundle.paths import CLUSTERS, EMBEDDINGS, EVALUATION, PHENOTYPING, TRAINING
 from bundle.report_blocks import Section, Table, Text
-from bundle.report_numbers import count, counted, digits, listed, p_value, setting, share
+from bundle.report_numbers import count, counted, digits, listed, p_is, setting, share
 from bundle.report_results import Results
 
 HASHED = ((EMBEDDINGS, "embeddings.npz"), (CLUSTERS, "summary.json"), (PHENOTYPING, "summary.json"))
@@ -110,7 +110,7 @@ def _strata(results: Results) -> str:
         sentences.append(
             f"The whole choice was repeated on {settings['n_references']} cohorts that are {kind} with the data's "
             "covariance and "
-            f"alikeness of relatives; p = {p_value(facts['p_value'])} is how often their silhouette was as large. "
+            f"alikeness of relatives; {p_is(facts['p_value'])} is how often their silhouette was as large. "
             "Strata were "
             "reported only if p, and that of a test for gaps between them, were at most "
             f"{setting(settings.get('significance'))}."

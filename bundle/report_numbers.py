@@ -66,6 +66,12 @@ def p_value(value: Any) -> str:
     return f"{p:.4f}" if p >= 0.00005 else "< 0.0001"
 
 
+def p_is(value: Any) -> str:
+    """p = 0.031, or p < 0.0001."""
+    text = p_value(value)
+    return f"p {text}" if text.startswith("<") else f"p = {text}"
+
+
 def least_p(n_permutations: int) -> str:
     """What the least p means."""
     return f"{p_value(1 / (n_permutations + 1))} is the least that {n_permutations:,} permutations can give."

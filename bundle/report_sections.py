@@ -12,7 +12,7 @@ from bundle.data.datalist import SECTIONS
 from bundle.data.embedding_table import EmbeddingTable
 from bundle.paths import CLUSTERS, EMBEDDINGS, EVALUATION, PHENOTYPING, TRAINING
 from bundle.report_blocks import Bullets, Column, Figure, Figures, Section, Steps, Table, Text, make_table
-from bundle.report_numbers import count, counted, digits, listed, p_value, share, words
+from bundle.report_numbers import count, counted, digits, listed, p_is, p_value, share, words
 from bundle.report_pictures import MOST_PEOPLE, SCREEN_DPI, drawn, embedded, maps_of_people, skill_picture
 from bundle.report_results import FORMS, LAST_WRITTEN, Results
 from bundle.stages.evaluate import pca_verdict
@@ -47,7 +47,7 @@ def headline(results: Results) -> list[str]:
         people = counted(int(found["n_people"]), "person", "people")
         if results.has_strata and results.has_clusters:
             sentences.append(
-                f"{people} fall into {found['n_strata']} strata (p = {p_value(found['p_value'])}): they are more "
+                f"{people} fall into {found['n_strata']} strata ({p_is(found['p_value'])}): they are more "
                 "clearly "
                 "apart than in cohorts without strata, and there are gaps between them."
             )
@@ -77,7 +77,7 @@ def key_figures(results: Results) -> list[tuple[str, str]]:
     found = results.facts.get(CLUSTERS)
     if found is not None:
         figures.append(
-            (str(found["n_strata"]) if results.has_clusters else "none", f"strata, p = {p_value(found['p_value'])}")
+            (str(found["n_strata"]) if results.has_clusters else "none", f"strata, {p_is(found['p_value'])}")
         )
     tests = results.table(PHENOTYPING, "tests")
     if tests is not None:
@@ -366,7 +366,7 @@ def _evidence(results: Results, found: Mapping[str, Any]) -> str:
             )
     if found.get("gap_p_value") is not None:
         sentences.append(
-            f"Over all neighbouring clusters, the test for gaps between them gives p = {p_value(found['gap_p_value'])}."
+            f"Over all neighbouring clusters, the test for gaps between them gives {p_is(found['gap_p_value'])}."
         )
     return " ".join(sentences)
 

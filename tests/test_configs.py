@@ -14,6 +14,9 @@ STAGES = {
     "inference": "embedding",
     "cluster": "clustering",
     "assign": "assigning",
+    "phenotypes": "phenotyping",
+    "report": "reporting",
+    "calibrate": "calibrating",
 }
 
 

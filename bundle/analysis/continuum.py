@@ -22,6 +22,7 @@ def explained_by(
     penalised: Sequence[str],
     families: Sequence[object],
     covariates: pd.DataFrame | None,
+    splines: bool = False,
     n_folds: int = 10,
     n_draws: int = 2000,
     seed: int = 0,
@@ -36,6 +37,7 @@ def explained_by(
         penalised: names whose weights are shrunk by ridge regression; the penalty is chosen inside the training people.
         families: N labels; folds are of whole families.
         covariates: N rows or None.
+        splines: see `CovariateModel.fit`.
         n_folds: at most one per family.
         n_draws: bootstrap draws of families for the intervals.
         seed: of folds and draws.
@@ -53,7 +55,9 @@ def explained_by(
         for seen, held_out in folds:
             target = scores
             if covariates is not None:
-                target = CovariateModel.fit_unchecked(scores[seen], covariates.iloc[seen]).adjust(scores, covariates)
+                target = CovariateModel.fit_unchecked(scores[seen], covariates.iloc[seen], splines).adjust(
+                    scores, covariates
+                )
             mean = target[seen].mean(axis=0)
             model = _ridge(values[seen]) if name in penalised else LinearRegression()
             model.fit(values[seen], target[seen] - mean)

@@ -64,7 +64,7 @@ def dimension_shares(changes: np.ndarray, modalities: Sequence[str]) -> pd.DataF
     )
 
 
-def covariate_shares(values: np.ndarray, covariates: pd.DataFrame) -> pd.DataFrame:
+def covariate_shares(values: np.ndarray, covariates: pd.DataFrame, splines: bool = False) -> pd.DataFrame:
     """Share of the codes' variance that each covariate explains: `covariate`, `share` alone, `share_last` beyond all others.
 
     Adjusted for the number of terms, so that a covariate of no use has about 0 (it may be a little below).
@@ -72,12 +72,13 @@ def covariate_shares(values: np.ndarray, covariates: pd.DataFrame) -> pd.DataFra
     Args:
         values: codes `(N, E)`.
         covariates: N rows, see `CovariateModel`.
+        splines: see `CovariateModel.fit`.
     """
 
     def explained(columns: list[str]) -> float:
         if not columns:
             return 0.0
-        model = CovariateModel.fit_unchecked(values, covariates[columns])
+        model = CovariateModel.fit_unchecked(values, covariates[columns], splines)
         left = model.adjust(values, covariates[columns])
         left = np.square(left - left.mean(axis=0)).sum()
         n_people, n_terms = len(values), len(model.coefficients)

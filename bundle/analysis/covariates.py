@@ -10,6 +10,8 @@ import pandas as pd
 
 from bundle.data.problems import InputProblems
 
+KNOTS = (0.05, 0.35, 0.65, 0.95)
+"""Quantiles at which a spline may bend."""
 MIN_LEVEL = 10
 """People of a category at least: fewer would be left with what tells them from each other only."""
 
@@ -18,21 +20,22 @@ MIN_LEVEL = 10
 class CovariateModel:
     """Linear regression of each value on covariates; `adjust` takes out what they explain.
 
-    Numbers enter standardised and squared, words as one indicator per level but the first.
+    Numbers enter standardised and squared, or as restricted cubic splines; words as one indicator per level but the first.
 
     Attributes:
-        numbers: column -> mean, standard deviation, least and largest value of the people it was fitted on.
+        numbers: column -> mean, standard deviation, least and largest value of the people it was fitted on; then, if it is
+            a spline, its knots in standard deviations.
         levels: column -> its words, sorted.
         coefficients: `(P, E)`, without the constant.
     """
 
-    numbers: Mapping[str, tuple[float, float, float, float]]
+    numbers: Mapping[str, tuple[float, ...]]
     levels: Mapping[str, tuple[str, ...]]
     coefficients: np.ndarray
 
     @classmethod
-    def fit(cls, codes: np.ndarray, table: pd.DataFrame) -> CovariateModel:
-        """Fit on people's codes `(N, E)` and covariates (N rows, one column each).
+    def fit(cls, codes: np.ndarray, table: pd.DataFrame, splines: bool = False) -> CovariateModel:
+        """Fit on people's codes `(N, E)` and covariates (N rows, one column each), numbers squared or as splines.
 
         Raises:
             InputProblems: for missing values, constant columns, or too few people.
@@ -51,7 +54,7 @@ class CovariateModel:
         ]
         if problems:
             raise InputProblems("Covariates", [f"{problem}." for problem in problems])
-        model = cls.fit_unchecked(codes, table)
+        model = cls.fit_unchecked(codes, table, splines)
         n_terms = len(model.coefficients)
         if len(table) < 5 * n_terms:
             raise InputProblems(
@@ -64,14 +67,18 @@ class CovariateModel:
         return model
 
     @classmethod
-    def fit_unchecked(cls, codes: np.ndarray, table: pd.DataFrame) -> CovariateModel:
+    def fit_unchecked(cls, codes: np.ndarray, table: pd.DataFrame, splines: bool = False) -> CovariateModel:
         """As `fit`, for a part of people whom `fit` has taken."""
-        numbers, levels = {}, {}
+        numbers: dict[str, tuple[float, ...]] = {}
+        levels = {}
         for column in table:
             values = table[column]
             if is_number(values):
-                ends = float(values.min()), float(values.max())
-                numbers[str(column)] = (float(values.mean()), float(values.std(ddof=0)), *ends)
+                mean, deviation = float(values.mean()), float(values.std(ddof=0))
+                numbers[str(column)] = (mean, deviation, float(values.min()), float(values.max()))
+                knots = np.quantile((values - mean) / deviation, KNOTS) if splines else []
+                if len(np.unique(knots)) == len(KNOTS):  # a number of few values stays a square
+                    numbers[str(column)] += tuple(map(float, knots))
             else:
                 levels[str(column)] = tuple(sorted(values.astype(str).unique()))
         design = _design(table, numbers, levels)
@@ -103,7 +110,7 @@ class CovariateModel:
                 "Covariates", [f"Expected columns {', '.join(self.columns)}, got none named {', '.join(absent)}."]
             )
         tame = pd.DataFrame(index=table.index)
-        for column, (mean, _, least, largest) in self.numbers.items():
+        for column, (mean, _, least, largest, *_) in self.numbers.items():
             tame[column] = pd.to_numeric(table[column], errors="coerce").fillna(mean).clip(least, largest)
         for column, known in self.levels.items():
             words = table[column].astype(str)
@@ -113,7 +120,7 @@ class CovariateModel:
     def reasons_against(self, table: pd.DataFrame) -> list[str]:
         """Per person, why the model does not hold for them; empty where it does."""
         reasons: list[list[str]] = [[] for _ in range(len(table))]
-        for column, (_, _, least, largest) in self.numbers.items():
+        for column, (_, _, least, largest, *_) in self.numbers.items():
             for person, value in zip(reasons, pd.to_numeric(table[column], errors="coerce"), strict=True):
                 if np.isnan(value):
                     person.append(f"no number for {column}")
@@ -135,12 +142,27 @@ def _design(
     table: pd.DataFrame, numbers: Mapping[str, tuple[float, ...]], levels: Mapping[str, Sequence[str]]
 ) -> np.ndarray:
     columns = []
-    for column, (mean, deviation, *_) in numbers.items():
+    for column, (mean, deviation, _, _, *knots) in numbers.items():
         standardised = (pd.to_numeric(table[column]).to_numpy(dtype=float) - mean) / deviation
-        columns += [standardised, standardised**2 - 1]
+        columns += [standardised, *(_bends(standardised, knots) if knots else [standardised**2 - 1])]
     for column, known in levels.items():
         columns += [(table[column].astype(str) == level).to_numpy(dtype=float) for level in known[1:]]
     return np.column_stack(columns) if columns else np.zeros((len(table), 0))
+
+
+def _bends(values: np.ndarray, knots: Sequence[float]) -> list[np.ndarray]:
+    """Restricted cubic spline: what bends beside the line, straight beyond the outer knots, zero at 0.
+
+    Source: Harrell (2015), Regression Modeling Strategies, section 2.4.5.
+    """
+
+    def bend(x: np.ndarray | float, knot: float) -> np.ndarray:
+        before, last = knots[-2:]
+        cubes = [np.maximum(x - place, 0) ** 3 for place in (knot, before, last)]
+        share = (last - knot) / (last - before)
+        return (cubes[0] - cubes[1] * share + cubes[2] * (share - 1)) / (last - knots[0]) ** 2
+
+    return [bend(values, knot) - bend(0.0, knot) for knot in knots[:-2]]
 
 
 def _few(names: pd.Index, shown: int = 5) -> str:

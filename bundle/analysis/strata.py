@@ -47,6 +47,7 @@ class StrataSettings:
         choice_size: the choice and its null are made on about so many people at most (whole families, at random);
             everybody is then clustered at the chosen preference.
         n_stability: half-samples of families for the stability of each stratum and for assignment's votes.
+        splines: covariates that are numbers enter as splines rather than with their squares.
         seed: of everything random.
     """
 
@@ -58,6 +59,7 @@ class StrataSettings:
     significance: float = 0.05
     choice_size: int = 1000
     n_stability: int = 50
+    splines: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -177,7 +179,7 @@ def find_strata(
     _check(codes, families)
     if covariates is not None and not covariates.shape[1]:
         covariates = None
-    model = None if covariates is None else CovariateModel.fit(codes, covariates)
+    model = None if covariates is None else CovariateModel.fit(codes, covariates, settings.splines)
     adjusted = codes.astype(float) if model is None else model.adjust(codes.astype(float), covariates)
     space = CodeSpace.fit(adjusted, settings.standardise, settings.reduce, settings.seed)
     points = space.transform(adjusted)
@@ -240,7 +242,9 @@ def find_strata(
         else:
             labels, exemplars = one_stratum(points)
             ballots = no_ballots(points[exemplars])
-    distances, outside = held_out_distances(codes.astype(float), covariates, families, labels, space, settings.reduce)
+    distances, outside = held_out_distances(
+        codes.astype(float), covariates, families, labels, space, settings.reduce, settings.splines
+    )
     return Strata(
         labels=labels,
         exemplars=exemplars,

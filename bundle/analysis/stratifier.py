@@ -197,6 +197,7 @@ def held_out_distances(
     labels: np.ndarray,
     space: CodeSpace,
     reduce: bool,
+    splines: bool,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Distances of people from their stratum and from the space, by models that did not see their family.
 
@@ -209,6 +210,7 @@ def held_out_distances(
         labels: `(N,)` strata.
         space: that was fitted on everybody; folds get its number of dimensions and its scaling.
         reduce: whether it is reduced.
+        splines: see `CovariateModel.fit`.
 
     Returns:
         Mahalanobis distance from the own stratum's mean `(N,)`, and length outside the space `(N,)`.
@@ -218,7 +220,7 @@ def held_out_distances(
     for seen, held_out in GroupKFold(5, shuffle=True, random_state=0).split(codes, groups=families):
         own, new = codes[seen], codes[held_out]
         if covariates is not None:
-            model = CovariateModel.fit_unchecked(own, covariates.iloc[seen])
+            model = CovariateModel.fit_unchecked(own, covariates.iloc[seen], splines)
             own = model.adjust(own, covariates.iloc[seen])
             new = model.adjust(new, covariates.iloc[held_out])
         part = CodeSpace.fit(own, standardise, reduce, seed=0, rank=space.n_dimensions)

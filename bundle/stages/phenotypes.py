@@ -96,6 +96,7 @@ class Cohort:
         items: phenotypes, of whoever has any.
         rows: of those who are analysed.
         kinds: `(N,)` what tells members of a family apart, or None.
+        splines: whether covariates that are numbers enter as splines.
     """
 
     table: EmbeddingTable
@@ -104,6 +105,7 @@ class Cohort:
     items: ItemTable
     rows: np.ndarray
     kinds: np.ndarray | None
+    splines: bool
 
     @property
     def families(self) -> np.ndarray:
@@ -122,7 +124,9 @@ class Cohort:
     def without_covariates(self, values: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Values of some people less what covariates explain of them."""
         covariates = self.taken_out.iloc[rows]
-        return CovariateModel.fit(values, covariates).adjust(values, covariates) if covariates.shape[1] else values
+        if not covariates.shape[1]:
+            return values
+        return CovariateModel.fit(values, covariates, self.splines).adjust(values, covariates)
 
 
 def phenotype(
@@ -193,7 +197,7 @@ def phenotype(
     items = read_items(_items_file(output_dir, phenotypes), dictionary, id_column)
     rows, flow, left_out = analysed_people(items, people, factor_settings)
     kinds = people[kinship].fillna("n/a").to_numpy(dtype=str) if kinship in people else None
-    cohort = Cohort(table, people, taken_out, items, rows, kinds)
+    cohort = Cohort(table, people, taken_out, items, rows, kinds, found["settings"]["splines"])
     fixed = share_fixed(exchangeable_families(cohort.families[rows], cohort.kinds_of(rows)))
     if fixed == 1:
         raise InputProblems(
@@ -239,7 +243,7 @@ def phenotype(
         "factors": factor_rows(made),
         "loadings": loading_rows(made),
         "scores": score_rows(people.index[rows], scores, adjusted, made),
-        "code_covariates": covariate_shares(cohort.codes, taken_out),
+        "code_covariates": covariate_shares(cohort.codes, taken_out, cohort.splines),
         "tests": result.tests,
         "pairs": result.pairs,
         "profile": result.profile,
@@ -464,7 +468,7 @@ def validate(
     used = made.items.loc[made.items["state"] == "used", "item"]
     scores = made.model.scores(cohort.items.values.loc[cohort.people.index[own], used].to_numpy(dtype=float))
     if covariates is not None:
-        model = CovariateModel.fit(made.model.scores(made.values), covariates.iloc[discovery])
+        model = CovariateModel.fit(made.model.scores(made.values), covariates.iloc[discovery], cohort.splines)
         scores = model.adjust(scores, covariates.iloc[own])
     compared = compare(
         VALIDATION,
@@ -512,6 +516,7 @@ def compare_with_continuum(
             ["ridge", "linear fusion"],
             cohort.families[cohort.rows].tolist(),
             cohort.taken_out.iloc[cohort.rows] if is_adjusted else None,
+            cohort.splines,
             n_folds,
             settings.n_bootstrap,
             settings.seed,

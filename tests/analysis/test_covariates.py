@@ -59,3 +59,24 @@ def test_people_outside_what_was_seen_are_named_and_still_get_a_code():
     assert "age 150 is outside" in reasons[0] and "sex" in reasons[1] and "site D is none of A, B, C" in reasons[2]
     assert reasons[3] == "" and np.isfinite(model.adjust(codes[:4], odd)).all()
     assert np.allclose(model.adjust(codes[:4], odd)[3], model.adjust(codes[:4], table[:4])[3])
+
+
+def test_splines_follow_what_a_square_does_not():
+    _, own, table = cohort(600)
+    steep = 8 / (1 + np.exp(-(table["age"].to_numpy() - 60) / 4))
+    codes = own + steep[:, None]
+    left = {splines: CovariateModel.fit(codes, table, splines).adjust(codes, table) - own for splines in (False, True)}
+    assert left[True].std(axis=0).mean() < 0.8 * left[False].std(axis=0).mean()
+
+
+def test_splines_are_straight_outside_and_new_people_are_adjusted_by_the_model_alone():
+    codes, _, table = cohort(400)
+    model = CovariateModel.fit(codes[:300], table[:300], splines=True)
+    alone = np.concatenate([model.adjust(codes[[row]], table.iloc[[row]]) for row in range(300, 320)])
+    assert np.allclose(model.adjust(codes[300:320], table[300:320]), alone)
+    high = model.numbers["age"][3]
+    ends = pd.DataFrame({"age": [high - 2, high - 1, high], "sex": "F", "site": "A"})
+    steps = np.diff(model.design(ends), axis=0)
+    assert np.allclose(steps[0], steps[1])
+    few = table.assign(age=np.where(table["age"] > 50, 1, 0))
+    assert len(CovariateModel.fit(codes, few, splines=True).numbers["age"]) == 4
