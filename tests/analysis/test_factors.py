@@ -11,6 +11,7 @@ from bundle.analysis.factors import (
     split_half_congruence,
     varimax,
 )
+from bundle.data.population import draw_population
 
 
 def items(seed=0, n=400, n_factors=3, per_factor=4, loading=0.8):
@@ -107,3 +108,12 @@ def test_names_are_those_of_the_largest_loadings():
     loadings = np.array([[0.9, 0.1], [0.5, 0.2], [0.0, -0.7], [0.1, 0.3]])
     assert factor_names(loadings, ["anger", "rules", "sleep", "pain"]) == ["anger, rules", "low sleep"]
     assert factor_names(0.1 * loadings, ["anger", "rules", "sleep", "pain"]) == ["anger", "low sleep"]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_factors_of_the_synthetic_cohort_are_found_again(seed):
+    people = draw_population(np.random.default_rng(seed), 300, 4, 6.0, 0.03)
+    model = FactorModel.fit(people.phenotypes.to_numpy())
+    truth = people.loadings.to_numpy()
+    assert model.n_factors == truth.shape[1]
+    assert np.diag(congruence(truth, matched(truth, model.loadings))).min() > 0.9
