@@ -39,12 +39,13 @@ def loadings_picture(loadings: pd.DataFrame, factors: pd.DataFrame) -> Figure:
     return figure
 
 
-def profile_picture(profile: pd.DataFrame, tests: pd.DataFrame) -> Figure:
+def profile_picture(profile: pd.DataFrame, tests: pd.DataFrame, significance: float) -> Figure:
     """Mean factor scores of strata with 95 % intervals; factors that differ are in bold.
 
     Args:
         profile: rows of one version: `factor`, `name`, `stratum`, `mean`, `low`, `high`.
-        tests: rows of the same version: `factor`, `found`, `q`.
+        tests: rows of the same version: `factor`, `found`.
+        significance: largest q of a factor that differs.
     """
     factors = tests["factor"].tolist()
     strata = sorted(profile["stratum"].unique())
@@ -70,7 +71,7 @@ def profile_picture(profile: pd.DataFrame, tests: pd.DataFrame) -> Figure:
         xlabel="mean score less that of all, standard deviations; 95 % interval",
         ylim=(len(factors) - 0.5, -0.5),
     )
-    panel.set_title("Factors in bold differ between strata (q at most 0.05)", fontsize=10)
+    panel.set_title(f"Factors in bold differ between strata (q at most {significance:g})", fontsize=10)
     figure.legend(loc="outside lower center", ncols=min(5, len(strata)), fontsize=9)
     return figure
 

@@ -2,77 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from bundle.analysis.factors import FactorModel
-from bundle.analysis.phenotyping import BOTH_ADJUSTED, PRIMARY
+from bundle.analysis.phenotype_cohort import Cohort, Factors, FactorSettings, Grouping
+from bundle.analysis.phenotyping import PRIMARY, RAW, VALIDATION, TestSettings
 from bundle.data.items import ItemTable
 
 
-@dataclass(frozen=True)
-class Factors:
-    """Factors of the people who are analysed.
-
-    Attributes:
-        model: from items to scores.
-        names: factor id (F1 ...) -> name.
-        items: what became of each item.
-        values: `(N, I)` used items, NaN if missing.
-        labels: of them.
-        congruence: `(splits, F)` between halves of the families.
-    """
-
-    model: FactorModel
-    names: dict[str, str]
-    items: pd.DataFrame
-    values: np.ndarray
-    labels: list[str]
-    congruence: np.ndarray
-
-
-@dataclass(frozen=True)
-class Grouping:
-    """A partition of everybody who is embedded.
-
-    Attributes:
-        labels: `(N,)` strata from 1, all 1 if there are none.
-        headline: of the search.
-        n_tried: clusters of the chosen partition, also where it is no better than chance.
-        codes: `(N, E)` that it was found in, covariates taken out or not.
-    """
-
-    labels: np.ndarray
-    headline: str
-    n_tried: int
-    codes: np.ndarray
-
-    @property
-    def n_strata(self) -> int:
-        """1 if no discrete strata were found."""
-        return int(self.labels.max())
-
-
 def headline(tests: pd.DataFrame, grouping: Grouping, continuum: pd.DataFrame, covariates: Sequence[str]) -> str:
-    """The finding in one sentence."""
+    """The finding in one sentence, of the version that counts."""
+    primary = PRIMARY if covariates else RAW
     after = f" after {', '.join(covariates)} were taken out of codes and phenotypes" if covariates else ""
+    own = tests[tests["version"] == primary]
     if grouping.n_strata < 2:
-        best = continuum[(continuum["version"] == BOTH_ADJUSTED) & (continuum["predictor"] == "ridge")]
+        best = continuum[(continuum["version"] == primary) & (continuum["predictor"] == "ridge")]
         best = best.loc[best["r2"].idxmax()]
-        much = (
-            f"predicts {best['factor']} {best['name']} best (R² {best['r2']:.2f})"
-            if best["low"] > 0
-            else "predicts none"
-        )
-        return f"No discrete strata were found{after}. As a continuum the code {much}."
-    own = tests[tests["version"] == PRIMARY]
+        much = "the code predicts no phenotype factor beyond chance"
+        if best["low"] > 0:
+            much = f"the code predicts {best['factor']} {best['name']} best (cross-validated R² {best['r2']:.2f})"
+        return f"No discrete strata were found{' after ' + ', '.join(covariates) + ' were taken out of the codes' if covariates else ''}. As a continuum, {much}."
+    if own.empty:
+        return f"{grouping.n_strata} strata were found{after}, but too few of their people have phenotypes to compare."
     found = own[own["found"]]
-    names = "; ".join(f"{row.factor} {row.name_}" for row in found.rename(columns={"name": "name_"}).itertuples())
+    names = "; ".join(f"{factor} {name}" for factor, name in zip(found["factor"], found["name"], strict=True))
     which = f": {names}" if len(found) else ""
-    return f"{len(found)} of {len(own)} phenotype factors differ between {grouping.n_strata} strata{after}{which}."
+    new = tests[tests["version"] == VALIDATION]
+    again = ""
+    if len(new):
+        again = f" In people whom neither strata nor factors were made of, {new['found'].sum()} of {len(new)} differ."
+    return (
+        f"{len(found)} of {len(own)} phenotype factors differ between {grouping.n_strata} strata{after}{which}.{again}"
+    )
+
+
+def facts(
+    cohort: Cohort,
+    raw: Grouping,
+    both: Grouping,
+    made: Factors,
+    tables: Mapping[str, pd.DataFrame],
+    factor_settings: FactorSettings,
+    test_settings: TestSettings,
+) -> dict[str, Any]:
+    """The headline, the figures behind it and the settings, as plain values for JSON."""
+    tests = tables["tests"]
+    own = tests.loc[tests["version"] == cohort.primary, "least_detectable"]
+    return {
+        "headline": headline(tests, both, tables["continuum"], list(cohort.taken_out)),
+        "n_people": len(cohort.rows),
+        "n_families": len(set(cohort.families[cohort.rows])),
+        "n_strata": {"raw": raw.n_strata, "adjusted": both.n_strata},
+        "strata_headlines": {"raw": raw.headline, "adjusted": both.headline},
+        "primary": cohort.primary,
+        "n_factors": made.model.n_factors,
+        "factor_rule": "parallel analysis" if factor_settings.n_factors is None else "fixed number",
+        "covariates": list(cohort.taken_out),
+        "splines": cohort.splines,
+        "least_detectable": float(own.iloc[0]) if len(own) else None,
+        "encoder_hash": cohort.table.encoder_hash,
+        **{name: value for name, value in asdict(factor_settings).items() if name != "n_factors"},
+        **asdict(test_settings),
+    }
 
 
 def item_rows(made: Factors, items: ItemTable) -> pd.DataFrame:

@@ -59,7 +59,7 @@ def show_error(kind: type[BaseException], error: BaseException, traceback: Trace
 def check_options(words: Sequence[str]) -> None:
     """Refuse options of `python -m monai.bundle run` that would pass silently and mean something else.
 
-    MONAI takes a misspelt option as a new setting, and reads `false` as text, which counts as true.
+    MONAI takes a misspelt option as a new setting, reads `false` as text, which counts as true, and drops `None`.
 
     Args:
         words: of the command line; anything but that command is left alone.
@@ -81,6 +81,8 @@ def check_options(words: Sequence[str]) -> None:
             problems.append(f"Unknown option --{root}" + (f": did you mean --{near[0]}?" if near else "."))
         elif isinstance(config.get(name), bool) and text not in ("True", "False", "true"):
             problems.append(f"--{name} {text}: write --{name} True or --{name} False, with a capital.")
+        elif text in ("None", "null"):
+            problems.append(f"--{name} {text}: MONAI reads this as no option at all: write --{name} '$None'.")
     if problems:
         raise InputProblems("Command line", problems)
 

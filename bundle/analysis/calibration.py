@@ -19,7 +19,7 @@ from bundle.analysis.code_space import CodeSpace
 from bundle.analysis.covariates import CovariateModel
 from bundle.analysis.group_tests import exchangeable_families, group_tests
 from bundle.analysis.strata_null import NullTest, null_test
-from bundle.analysis.strata_quality import gap_p_value, gaps, without_gap
+from bundle.analysis.strata_quality import are_apart, gaps
 
 SIGNIFICANCE = 0.05
 N_CODED, N_VALUES, N_REFERENCES = 150, 400, 39
@@ -79,14 +79,15 @@ def strata_found(
     if choice.chosen is None:
         return {"clustering alone": False, way: False}
     between = gaps(points, choice.chosen.scanned.clustering.labels)
-    has_gaps = gap_p_value(between) <= SIGNIFICANCE and not without_gap(between)
     allowed = int(SIGNIFICANCE * (N_REFERENCES + 1)) - 1
 
     def is_decided(so_far: NullTest) -> bool:
         return bool((so_far.references >= so_far.observed).sum() > allowed)
 
     is_clear = False
-    if has_gaps or null_alone:  # the null takes most of the time and cannot change the answer without gaps
+    if null_alone or are_apart(
+        between, SIGNIFICANCE
+    ):  # the null takes most of the time and cannot change the answer without gaps
         test = null_test(
             choice,
             points,

@@ -26,7 +26,8 @@ def modality_shares(
 
     Returns:
         Rows `stratum` ("everybody", then 1 .. K), `modality`, `share`; shares of a stratum sum to 1. "everybody" is
-        about how people differ, whatever their stratum. A modality that draws a stratum to the mean has 0.
+        about how people differ, whatever their stratum. A modality that draws a stratum to the mean has 0; if all do, so
+        have all.
     """
     spread = changes - changes.mean(axis=0)
     parts = {"everybody": np.square(spread).sum(axis=(0, 2))}

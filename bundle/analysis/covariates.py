@@ -52,6 +52,13 @@ class CovariateModel:
             if not is_number(table[column])
             and (rare := sorted(level for level, n in table[column].value_counts().items() if n < MIN_LEVEL))
         ]
+        problems += [
+            f"{column}: fewer than {MIN_LEVEL} people differ from {table[column].mode().iloc[0]:g}: do without {column}"
+            for column in table
+            if is_number(table[column])
+            and table[column].nunique() > 1
+            and (table[column] != table[column].mode().iloc[0]).sum() < MIN_LEVEL
+        ]
         if problems:
             raise InputProblems("Covariates", [f"{problem}." for problem in problems])
         model = cls.fit_unchecked(codes, table, splines)
@@ -74,7 +81,7 @@ class CovariateModel:
         for column in table:
             values = table[column]
             if is_number(values):
-                mean, deviation = float(values.mean()), float(values.std(ddof=0))
+                mean, deviation = float(values.mean()), float(values.std(ddof=0)) or 1.0
                 numbers[str(column)] = (mean, deviation, float(values.min()), float(values.max()))
                 knots = np.quantile((values - mean) / deviation, KNOTS) if splines else []
                 if len(np.unique(knots)) == len(KNOTS):  # a number of few values stays a square

@@ -21,13 +21,13 @@ class FactorModel:
 
     Attributes:
         scales: one per item, see `ItemScale`.
-        imputer: fills missing values of the scaled items from the others; None if nothing was missing.
+        imputer: fills missing values of the scaled items from the others.
         loadings: `(I, K)` correlation of each item with each factor; the largest of each factor is positive.
         explained: `(K,)` share of the items' variance, largest first.
     """
 
     scales: tuple[ItemScale, ...]
-    imputer: IterativeImputer | None
+    imputer: IterativeImputer
     loadings: np.ndarray
     explained: np.ndarray
 
@@ -44,20 +44,19 @@ class FactorModel:
             seed: of the permutations of parallel analysis.
 
         Raises:
-            ValueError: for more factors than items or than people less one.
+            ValueError: for more factors than the items have independent directions.
 
         Source: retention Horn (1965); rotation Kaiser (1958), with his normalisation.
         """
         n_people, n_items = items.shape
-        if n_factors is not None and not 1 <= n_factors <= min(n_items, n_people - 1):
-            raise ValueError(f"Expected 1 to {min(n_items, n_people - 1)} factors, got {n_factors}.")
         ranked = [False] * n_items if is_ranked is None else is_ranked
         scales = tuple(ItemScale.fit(column, rank) for column, rank in zip(items.T, ranked, strict=True))
         scaled = _scaled(items, scales)
-        imputer = None
-        if np.isnan(scaled).any():
-            imputer = IterativeImputer(random_state=seed, max_iter=20, tol=1e-2).fit(scaled)
-            scaled = imputer.transform(scaled)
+        imputer = IterativeImputer(random_state=seed, max_iter=20, tol=1e-2).fit(scaled)
+        scaled = imputer.transform(scaled)
+        rank = np.linalg.matrix_rank(scaled - scaled.mean(axis=0), tol=1e-6 * np.sqrt(n_people))
+        if n_factors is not None and not 1 <= n_factors <= rank:
+            raise ValueError(f"Expected 1 to {rank} factors, got {n_factors}.")
         loadings = rotated_loadings(scaled, n_factors, seed)
         return cls(scales, imputer, loadings, np.square(loadings).sum(axis=0) / n_items)
 
@@ -69,11 +68,11 @@ class FactorModel:
     def standardised(self, items: np.ndarray) -> np.ndarray:
         """Items `(N, I)` in standard deviations, without gaps."""
         scaled = _scaled(items, self.scales)
-        return scaled if self.imputer is None else self.imputer.transform(scaled)
+        return self.imputer.transform(scaled)
 
     def scores(self, items: np.ndarray) -> np.ndarray:
         """Factor scores `(N, K)`; of the people of `fit`, uncorrelated and with a standard deviation of about 1."""
-        return self.standardised(items) @ self.loadings @ np.linalg.inv(self.loadings.T @ self.loadings)
+        return self.standardised(items) @ self.loadings @ np.linalg.pinv(self.loadings.T @ self.loadings)
 
 
 @dataclass(frozen=True)
@@ -114,10 +113,14 @@ def _scaled(items: np.ndarray, scales: Sequence[ItemScale]) -> np.ndarray:
 def rotated_loadings(standardised: np.ndarray, n_factors: int | None, seed: int) -> np.ndarray:
     """Loadings `(I, K)` of standardised items `(N, I)`, largest share of variance first, signs fixed."""
     centred = standardised - standardised.mean(axis=0)
-    centred /= centred.std(axis=0)
+    deviations = centred.std(axis=0)
+    centred /= np.where(deviations > 0, deviations, 1)
     values, axes = principal_axes(centred)
     if n_factors is None:
         n_factors = max(1, parallel_analysis_rank(centred, values, np.random.default_rng(seed), n_permutations=100))
+    # directions that people do not differ in at all, such as that of an item that is the sum of others, are left empty
+    missing = max(0, n_factors - len(values))
+    axes, values = np.pad(axes, ((0, 0), (0, missing))), np.pad(values, (0, missing))
     loadings = varimax(axes[:, :n_factors] * np.sqrt(values[:n_factors]))
     loadings = loadings[:, np.argsort(-np.square(loadings).sum(axis=0), kind="stable")]
     largest = np.abs(loadings).argmax(axis=0)
@@ -147,7 +150,7 @@ def varimax(loadings: np.ndarray, max_iterations: int = 1000, tolerance: float =
 def congruence(loadings: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Tucker's congruence of every two factors: `(I, K)` and `(I, L)` to `(K, L)`, -1 to 1."""
     lengths = np.outer(np.linalg.norm(loadings, axis=0), np.linalg.norm(others, axis=0))
-    return loadings.T @ others / lengths
+    return loadings.T @ others / np.maximum(lengths, 1e-12)
 
 
 def matched(loadings: np.ndarray, others: np.ndarray) -> np.ndarray:
@@ -160,7 +163,7 @@ def matched(loadings: np.ndarray, others: np.ndarray) -> np.ndarray:
 def split_half_congruence(
     standardised: np.ndarray, model_loadings: np.ndarray, families: Sequence[object], n_splits: int, seed: int
 ) -> np.ndarray:
-    """Congruence of each factor between two halves of the families, `(n_splits, K)`.
+    """Congruence of each factor between two halves of the families, `(n_splits, K)`; NaN if a half is too small for K.
 
     Args:
         standardised: `(N, I)` without gaps.
@@ -173,9 +176,12 @@ def split_half_congruence(
     found = []
     for half in family_subsamples(family_of, n_splits, 0.5, seed):
         other = np.setdiff1d(np.arange(len(family_of)), half)
+        n_factors = model_loadings.shape[1]
+        if min(len(half), len(other)) <= n_factors:
+            found.append(np.full(n_factors, np.nan))
+            continue
         first, second = (
-            matched(model_loadings, rotated_loadings(standardised[rows], model_loadings.shape[1], seed))
-            for rows in (half, other)
+            matched(model_loadings, rotated_loadings(standardised[rows], n_factors, seed)) for rows in (half, other)
         )
         found.append(np.diag(congruence(first, second)))
     return np.array(found)

@@ -8,18 +8,22 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from bundle.analysis.covariates import is_number
 from bundle.analysis.group_tests import (
     epsilon_squared_intervals,
     exchangeable_families,
     group_means,
     group_tests,
 )
+from bundle.data.problems import InputProblems
 
 RAW, PHENOTYPE_ADJUSTED, BOTH_ADJUSTED = "raw", "phenotype adjusted", "code and phenotype adjusted"
 VALIDATION = "validation"
 PRIMARY = BOTH_ADJUSTED
 """Declared before any test: the others show what covariates do."""
 
+MOST_LEVELS = 20
+NOT_GIVEN = "not given"
 TEST_COLUMNS = [
     *("version", "factor", "name", "n_people", "n_strata", "h", "p_chi2", "p", "p_max_t", "q"),
     *("epsilon_squared", "low", "high", "least_detectable", "found"),
@@ -47,6 +51,18 @@ class TestSettings:
     significance: float = 0.05
     least_members: int = 5
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        least = {"n_permutations": 19, "n_bootstrap": 50, "least_members": 1}
+        problems = [
+            f"{name}: expected {value} or more, got {getattr(self, name)}."
+            for name, value in least.items()
+            if getattr(self, name) < value
+        ]
+        if not 0 < self.significance < 1:
+            problems.append(f"significance: expected a value between 0 and 1, got {self.significance}.")
+        if problems:
+            raise InputProblems("Phenotype settings", problems)
 
 
 @dataclass(frozen=True)
@@ -165,32 +181,32 @@ def together(comparisons: Sequence[Comparison]) -> Comparison:
     )
 
 
-def people_of_strata(people: pd.DataFrame, strata: np.ndarray) -> pd.DataFrame:
-    """Who is in each stratum: mean and spread of numbers, shares of words. Descriptive, no test.
+def people_of_strata(people: pd.DataFrame, strata: np.ndarray) -> tuple[pd.DataFrame, list[str]]:
+    """Who is in each stratum: mean and spread of numbers, shares of words ("not given" is one). Descriptive.
 
     Args:
         people: N rows, a column per variable.
         strata: `(N,)` numbers from 1.
 
     Returns:
-        Columns `variable`, `level` (empty for numbers), `stratum`, `n_people` (with a value), `mean`, `sd`.
+        Columns `variable`, `level` (empty for numbers), `stratum`, `n_people` (with a value), `mean`, `sd`; and the
+        variables of more than 20 words, such as names, which are left out.
     """
-    rows = []
+    parts, skipped = [], []
     for variable, values in people.items():
-        is_number = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
-        levels = [None] if is_number else sorted(values.dropna().astype(str).unique())
-        for level in levels:
-            for stratum in np.unique(strata):
-                own = values[strata == stratum].dropna()
-                numbers = own.astype(float) if level is None else (own.astype(str) == level).astype(float)
-                rows.append(
-                    {
-                        "variable": variable,
-                        "level": level,
-                        "stratum": stratum,
-                        "n_people": len(numbers),
-                        "mean": numbers.mean() if len(numbers) else np.nan,
-                        "sd": numbers.std() if level is None and len(numbers) > 1 else np.nan,
-                    }
-                )
-    return pd.DataFrame(rows, columns=["variable", "level", "stratum", "n_people", "mean", "sd"])
+        if not values.notna().any():
+            continue
+        if is_number(values):
+            described = values.groupby(strata).agg(n_people="count", mean="mean", sd="std")
+            parts.append(described.rename_axis("stratum").reset_index().assign(variable=variable, level=None))
+        elif values.nunique() > MOST_LEVELS:
+            skipped.append(str(variable))
+        else:
+            counts = pd.crosstab(strata, values.astype(str).where(values.notna(), NOT_GIVEN))
+            shares = counts.div(counts.sum(axis=1), axis=0).rename_axis("stratum").rename_axis("level", axis=1)
+            described = shares.stack().rename("mean").reset_index()
+            n_people = counts.sum(axis=1).reindex(described["stratum"]).to_numpy()
+            parts.append(described.assign(variable=variable, n_people=n_people, sd=np.nan))
+    columns = ["variable", "level", "stratum", "n_people", "mean", "sd"]
+    table = pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+    return table, skipped

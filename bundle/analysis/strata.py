@@ -25,8 +25,16 @@ from bundle.analysis.code_space import CodeSpace, effective_rank, principal_axes
 from bundle.analysis.covariates import CovariateModel
 from bundle.analysis.references import KINDS
 from bundle.analysis.strata_null import NullTest, null_test
-from bundle.analysis.strata_quality import gap_p_value, gaps, hubness, other_partitions, without_gap
-from bundle.analysis.stratifier import by_size, held_out_distances, nearest_exemplar
+from bundle.analysis.strata_quality import are_apart, gap_p_value, gaps, hubness, other_partitions, without_gap
+from bundle.analysis.stratifier import (
+    Stratifier,
+    by_size,
+    held_out_distances,
+    mahalanobis,
+    nearest_exemplar,
+    within_strata,
+)
+from bundle.data.embedding_table import EmbeddingTable
 from bundle.data.problems import InputProblems
 
 MIN_PEOPLE = 20
@@ -225,8 +233,7 @@ def find_strata(
                 points, few, choice.chosen, settings, show_progress, notes
             )
         between = gaps(points, candidate_labels)
-        has_gaps = gap_p_value(between) <= settings.significance and not without_gap(between)
-        if is_clear and has_gaps:
+        if is_clear and are_apart(between, settings.significance):
             labels, exemplars = candidate_labels, candidate_exemplars
             # other half-samples than those of the choice
             ballots = cast_ballots(
@@ -265,6 +272,31 @@ def find_strata(
         effective_rank=effective_rank(principal_axes(adjusted[few] - adjusted[few].mean(axis=0))[0]),
         notes=notes,
         settings=settings,
+    )
+
+
+def stratifier_of(found: Strata, table: EmbeddingTable) -> Stratifier:
+    """What assignment of new people needs, from what was found."""
+    centres, precision = within_strata(found.points, found.labels)
+    in_sample = mahalanobis(found.points, centres[found.labels], precision)
+    distances = np.percentile(found.distances, np.arange(101))
+    distances[-1] = max(distances[-1], in_sample.max())
+    return Stratifier(
+        encoder_hash=table.encoder_hash,
+        modalities=table.modalities,
+        headline=found.headline,
+        p_value=found.test.p_value,
+        covariates=found.covariates,
+        space=found.space,
+        exemplars=found.points[found.exemplars],
+        votes=found.ballots.votes,
+        vote_strata=found.ballots.strata,
+        vote_ballots=found.ballots.numbers,
+        centres=centres,
+        precision=precision,
+        distances=distances,
+        most_outside=float(found.outside.max()),
+        worst_reconstruction=float(table.reconstruction_errors.max()),
     )
 
 

@@ -58,6 +58,11 @@ def gaps(points: np.ndarray, labels: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def are_apart(between: pd.DataFrame, significance: float) -> bool:
+    """Whether there are gaps: over all pairs together beyond chance, and in every pair. `between` is from `gaps`."""
+    return gap_p_value(between) <= significance and not without_gap(between)
+
+
 def without_gap(table: pd.DataFrame) -> list[tuple[int, int]]:
     """Pairs of strata of `gaps` whose middle third is no emptier than the emptier outer one."""
     rows = table.index[table["middle"] >= table["flank"]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -48,16 +49,19 @@ def read_participants(source: str | Path) -> pd.DataFrame:
             [f"{path} is missing: expected a tab-separated table with a column participant_id, a row per person."],
         )
     try:
-        table = pd.read_csv(
-            path,
-            sep="\t",
-            dtype=str,
-            index_col=False,
-            keep_default_na=False,
-            na_values=MISSING,
-            encoding="utf-8-sig",
-        )
-    except (ValueError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        with warnings.catch_warnings():
+            # rows of more fields than the header has
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            table = pd.read_csv(
+                path,
+                sep="\t",
+                dtype=str,
+                index_col=False,
+                keep_default_na=False,
+                na_values=MISSING,
+                encoding="utf-8-sig",
+            )
+    except (ValueError, pd.errors.ParserError, pd.errors.EmptyDataError, pd.errors.ParserWarning) as error:
         raise InputProblems(str(path), [f"Not a tab-separated table in UTF-8 ({error}): save it as one."]) from error
     if "participant_id" not in table and "," in "".join(table.columns):
         raise InputProblems(str(path), ["This table is separated by commas: save it with tabs."])

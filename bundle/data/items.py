@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ from bundle.data.datalist import MISSING
 from bundle.data.problems import InputProblems
 
 SCALES = ("number", "ordinal")
+LEAST_OTHERS = 5
+"""People whose answer is not the most frequent one, at least: fewer would make a factor of their own."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ class ItemTable:
     Attributes:
         values: a row per participant_id, a column per item that may enter the factors; numbers, NaN if missing, turned
             to the dictionary's direction.
-        labels: of these columns.
+        labels: of these columns; one that was turned round and has no label of its own is "reversed".
         is_ordinal: of these columns.
         demographics: a column per demographic item; numbers, or words.
     """
@@ -72,7 +75,8 @@ def read_items(file: str | Path, dictionary: str | Path | Mapping[str, Any] | No
         for name in known
         if name not in table
     ]
-    values, demographics = pd.DataFrame(index=table.index), pd.DataFrame(index=table.index)
+    values: dict[str, pd.Series] = {}
+    demographics: dict[str, pd.Series] = {}
     labels, is_ordinal = [], []
     for name, item in known.items():
         if name not in table:
@@ -80,7 +84,7 @@ def read_items(file: str | Path, dictionary: str | Path | Mapping[str, Any] | No
         numbers = pd.to_numeric(table[name], errors="coerce").replace([np.inf, -np.inf], np.nan)
         odd = numbers.isna() & table[name].notna()
         if item.demographic:
-            demographics[name] = table[name] if odd.any() else numbers
+            demographics[item.label or name] = table[name] if odd.any() else numbers
             continue
         if odd.any():
             few = ", ".join(f"{person} {table[name][person]!r}" for person in table.index[odd][:3])
@@ -89,28 +93,38 @@ def read_items(file: str | Path, dictionary: str | Path | Mapping[str, Any] | No
                 "demographic in the dictionary, or leave it out of it."
             )
         values[name] = numbers * item.direction
-        labels.append(f"{item.label or name}{' (turned round)' if item.direction < 0 else ''}")
+        labels.append(item.label or (name if item.direction > 0 else f"{name} reversed"))
         is_ordinal.append(item.scale == "ordinal")
     if problems:
         raise InputProblems(f"Phenotypes {path}", problems)
-    return ItemTable(values, labels, is_ordinal, demographics)
+    return ItemTable(
+        pd.DataFrame(values, index=table.index), labels, is_ordinal, pd.DataFrame(demographics, index=table.index)
+    )
 
 
 def _read_table(path: Path, id_column: str) -> pd.DataFrame:
     if not path.is_file():
         raise InputProblems("Phenotypes", [f"No {path}: give --phenotypes, a table with a row per person."])
     try:
-        table = pd.read_csv(
-            path,
-            sep="," if path.suffix.lower() == ".csv" else "\t",
-            dtype=str,
-            index_col=False,
-            keep_default_na=False,
-            na_values=MISSING,
-            encoding="utf-8-sig",
-        )
-    except (ValueError, pd.errors.ParserError) as error:
-        raise InputProblems("Phenotypes", [f"{path} is not a table in UTF-8 ({error}): save it as one."]) from error
+        with warnings.catch_warnings():
+            # rows of more fields than the header has: decimal commas, or a tab too many
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            table = pd.read_csv(
+                path,
+                sep="," if path.suffix.lower() == ".csv" else "\t",
+                dtype=str,
+                index_col=False,
+                keep_default_na=False,
+                na_values=MISSING,
+                encoding="utf-8-sig",
+            )
+    except (ValueError, pd.errors.ParserError, pd.errors.ParserWarning) as error:
+        raise InputProblems(
+            "Phenotypes",
+            [
+                f"{path} is not a table in UTF-8 with as many fields in each row as in the header ({error}): save it as one."
+            ],
+        ) from error
     if id_column not in table:
         kind = "comma" if path.suffix.lower() == ".csv" else "tab"
         raise InputProblems(
@@ -136,7 +150,7 @@ def _read_dictionary(source: str | Path | Mapping[str, Any]) -> dict[str, ItemFa
     if isinstance(source, str | Path):
         path = Path(source).expanduser()
         if not path.is_file():
-            raise InputProblems("Data dictionary", [f"No {path}: give a YAML file, or --dictionary None."])
+            raise InputProblems("Data dictionary", [f"No {path}: give a YAML file, or --dictionary '$None'."])
         try:
             content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
         except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -163,7 +177,8 @@ def _read_dictionary(source: str | Path | Mapping[str, Any]) -> dict[str, ItemFa
 
 
 def usable_items(table: ItemTable, names: Sequence[str], most_missing: float) -> pd.DataFrame:
-    """What becomes of each item: columns `item`, `label`, `state` (used, left out), `reason`, `missing` (share).
+    """What becomes of each item: columns `item`, `label`, `state` (used, left out), `reason`, `missing` (share),
+    `least`, `largest`, and `farthest`, how many standard deviations from the mean the farthest value lies.
 
     Args:
         table: items.
@@ -179,6 +194,8 @@ def usable_items(table: ItemTable, names: Sequence[str], most_missing: float) ->
             reason = "nobody has a value"
         elif column.nunique() == 1:
             reason = "the same for everybody"
+        elif (others := int(column.notna().sum() - column.value_counts().iloc[0])) < LEAST_OTHERS:
+            reason = f"only {others} people differ from all others, {LEAST_OTHERS} are needed"
         elif missing > most_missing:
             reason = f"missing in {missing:.0%} of people, more than {most_missing:.0%}"
         rows.append(
@@ -188,6 +205,9 @@ def usable_items(table: ItemTable, names: Sequence[str], most_missing: float) ->
                 "state": "left out" if reason else "used",
                 "reason": reason,
                 "missing": missing,
+                "least": column.min(),
+                "largest": column.max(),
+                "farthest": float((column - column.mean()).abs().max() / column.std()) if column.nunique() > 1 else 0.0,
             }
         )
     return pd.DataFrame(rows)

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from scipy.stats import binomtest
 from tqdm.auto import tqdm
 
-from bundle.analysis.calibration import SIGNIFICANCE, Scenario, factors_found, strata_found
+from bundle.analysis.calibration import N_FACTORS, SIGNIFICANCE, Scenario, factors_found, strata_found
 from bundle.data.atomic import atomic_path
 from bundle.data.problems import InputProblems
 from bundle.paths import CALIBRATION, stage_folder
@@ -29,6 +29,7 @@ SAFEGUARDS = (
 )
 UNADJUSTED = ("families exchanged, Benjamini-Hochberg", "families exchanged, max-T")
 """Ways of looking that say nothing against a confounder."""
+ENOUGH = 30
 SEX_ONLY = "factors: sex confound only"
 
 
@@ -48,7 +49,11 @@ def scenarios(n_permutations: int) -> list[Scenario]:
         Scenario("factors: heavy tails", partial(tested, heavy=True)),
         Scenario("factors: kinship and heavy tails", partial(tested, kinship=True, heavy=True)),
         *(
-            Scenario(f"factors: {effect:.0%} of one", partial(tested, kinship=True, effect=effect), is_effect=True)
+            Scenario(
+                f"factors: one differs, {effect:.0%} of its variance",
+                partial(tested, kinship=True, effect=effect),
+                is_effect=True,
+            )
             for effect in (0.05, 0.1, 0.15)
         ),
         *(
@@ -68,7 +73,7 @@ def calibrate(
     num_workers: int = 2,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """Count what is found in simulated cohorts; write `calibration/`.
+    """Count what is found in simulated cohorts; write `calibration/`. Scenarios of earlier runs stay in the table.
 
     Args:
         output_dir: results folder.
@@ -82,33 +87,42 @@ def calibrate(
 
     Returns:
         A row per scenario and way of looking: `scenario`, `way`, `is_safeguard`, `n_cohorts`, `n_found`, `rate`, `low`,
-        `high` (95 % Clopper-Pearson), `expected`, `holds`.
+        `high` (95 % Clopper-Pearson), `expected`, `holds`, `seed`.
 
     Raises:
         InputProblems: for a name that no scenario has.
     """
-    wanted = [only] if isinstance(only, str) else only
     known = scenarios(n_permutations)
-    chosen = [one for one in known if wanted is None or any(one.name.startswith(word) for word in wanted)]
-    if not chosen or min(n_cohorts, n_cohorts_with_effect) < 1:
-        names = "; ".join(one.name for one in known)
-        raise InputProblems(
-            "Calibration", [f"Expected --only as the start of one of these, and a cohort or more: {names}."]
+    names = [one.name for one in known]
+    wanted = [only] if isinstance(only, str) else names if only is None else list(only)
+    unknown = [word for word in wanted if not any(name.startswith(word) for name in names)]
+    problems = [f"--only {word!r} is the start of none of these: {'; '.join(names)}." for word in unknown]
+    if n_permutations + 1 < N_FACTORS / SIGNIFICANCE:
+        problems.append(
+            f"{n_permutations} permutations cannot give q <= {SIGNIFICANCE}: set n_permutations to 259 or more."
         )
-    rows: list[dict] = []
-    folder = stage_folder(output_dir, CALIBRATION)
-    for scenario in chosen:
+    if min(n_cohorts, n_cohorts_with_effect) < 1:
+        problems.append(f"Expected a cohort or more, got {n_cohorts} and {n_cohorts_with_effect} with an effect.")
+    if problems:
+        raise InputProblems("Calibration", problems)
+    file = stage_folder(output_dir, CALIBRATION) / "calibration.tsv"
+    done = pd.read_csv(file, sep="\t", na_values="n/a").to_dict("records") if file.is_file() else []
+    for scenario in known:
+        if not any(scenario.name.startswith(word) for word in wanted):
+            continue
         count = n_cohorts_with_effect if scenario.is_effect else n_cohorts
         jobs = (delayed(_one_thread)(scenario, seed + number) for number in range(count))
         with Parallel(n_jobs=num_workers, return_as="generator") as parallel:
             found = list(tqdm(parallel(jobs), total=count, desc=scenario.name, disable=not progress))
         answers = pd.DataFrame(found)
-        rows += [_row(scenario, str(way), answers[way]) for way in answers]
-        table = pd.DataFrame(rows)  # after each scenario: what is done is not lost
-        with atomic_path(folder / "calibration.tsv") as temporary:
+        rows = [_row(scenario, str(way), answers[way]) | {"seed": seed} for way in answers]
+        done = [row for row in done if row["scenario"] != scenario.name] + rows
+        done.sort(key=lambda row: names.index(row["scenario"]) if row["scenario"] in names else len(names))
+        table = pd.DataFrame(done)
+        with atomic_path(file) as temporary:  # after each scenario: what is done is not lost
             table.to_csv(temporary, sep="\t", index=False, float_format="%.6g", na_rep="n/a")
-    save_figure(calibration_picture(table), folder / "calibration.png")
-    logger.info("%s\nWritten: %s: calibration.tsv, calibration.png", _words(table), folder)
+    save_figure(calibration_picture(table), file.with_suffix(".png"))
+    logger.info("%s\nWritten: %s: calibration.tsv, calibration.png", _words(table), file.parent)
     return table
 
 
@@ -132,7 +146,7 @@ def _row(scenario: Scenario, way: str, found: pd.Series) -> dict:
         "rate": float(found.mean()),
         "low": float(interval.low),
         "high": float(interval.high),
-        "expected": "as often as may be" if scenario.is_effect else f"at most {SIGNIFICANCE}",
+        "expected": "often" if scenario.is_effect else f"at most {SIGNIFICANCE}",
         "holds": holds,
     }
 
@@ -144,7 +158,13 @@ def calibration_picture(table: pd.DataFrame) -> Figure:
     for number, row in enumerate(table.itertuples()):
         colour = "#0072B2" if row.is_safeguard else "#E69F00"
         panel.errorbar(
-            row.rate, number, xerr=[[row.rate - row.low], [row.high - row.rate]], fmt="o", color=colour, capsize=2
+            row.rate,
+            number,
+            xerr=[[row.rate - row.low], [row.high - row.rate]],
+            fmt="o",
+            color=colour,
+            capsize=2,
+            markerfacecolor="white" if row.expected == "often" else colour,
         )
     panel.axvline(SIGNIFICANCE, color="0.5", linestyle="--", linewidth=1)
     panel.set_yticks(range(len(table)), [f"{row.scenario}: {row.way}" for row in table.itertuples()], fontsize=8)
@@ -163,6 +183,8 @@ def _words(table: pd.DataFrame) -> str:
     shown = table.drop(columns=["is_safeguard", "expected"])
     lines = [shown.to_string(index=False, float_format=lambda value: f"{value:.3f}")]
     broken = table[table["holds"].eq(False)]
+    if table["n_cohorts"].min() < ENOUGH:
+        lines.append(f"Fewer than {ENOUGH} cohorts of a scenario say little: look at the intervals.")
     lines.append(
         "Every safeguard holds its 5 % within the binomial interval."
         if broken.empty

@@ -13,8 +13,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from bundle.analysis.cluster_choice import ChoiceSettings
-from bundle.analysis.strata import Strata, StrataSettings, find_strata
-from bundle.analysis.stratifier import Stratifier, mahalanobis, within_strata
+from bundle.analysis.strata import Strata, StrataSettings, find_strata, stratifier_of
 from bundle.data.atomic import atomic_path
 from bundle.data.embedding_table import EmbeddingTable, read_embedding_table
 from bundle.data.people import covariate_columns, people_table
@@ -149,31 +148,6 @@ def same_codes(table: EmbeddingTable) -> list[str]:
         f"{' and '.join(table.participant_ids[group_of == group])} have the same code: is one a copy? Keep one."
         for group in np.flatnonzero(sizes > 1)
     ]
-
-
-def stratifier_of(found: Strata, table: EmbeddingTable) -> Stratifier:
-    """What assignment of new people needs, from what was found."""
-    centres, precision = within_strata(found.points, found.labels)
-    in_sample = mahalanobis(found.points, centres[found.labels], precision)
-    distances = np.percentile(found.distances, np.arange(101))
-    distances[-1] = max(distances[-1], in_sample.max())
-    return Stratifier(
-        encoder_hash=table.encoder_hash,
-        modalities=table.modalities,
-        headline=found.headline,
-        p_value=found.test.p_value,
-        covariates=found.covariates,
-        space=found.space,
-        exemplars=found.points[found.exemplars],
-        votes=found.ballots.votes,
-        vote_strata=found.ballots.strata,
-        vote_ballots=found.ballots.numbers,
-        centres=centres,
-        precision=precision,
-        distances=distances,
-        most_outside=float(found.outside.max()),
-        worst_reconstruction=float(table.reconstruction_errors.max()),
-    )
 
 
 class Progress:

@@ -25,6 +25,8 @@ from bundle.stages.embed import in_space_of
 from custom_nets import FusionAutoencoder
 
 logger = logging.getLogger(__name__)
+MOST_COMPONENTS = 200
+"""Principal components of a modality's images at most, for linear fusion."""
 VOXEL_BYTES = 2e9
 """Memory for everybody's voxels; every second, third ... voxel of the brain is taken if all take more."""
 
@@ -35,7 +37,7 @@ class ImageEvidence:
 
     Attributes:
         participant_ids: N people, in the order of the embeddings.
-        components: `(N, C)` principal components of each modality's images, side by side, each modality scaled to the
+        components: `(N, C)` the first 200 principal components of each modality's images, side by side, each modality scaled to the
             same variance: fusion without a network.
         explained_ids: those of them whose images were also encoded with one modality at a time taken away.
         changes: `(N', M, E)` by how much their codes move when a modality is given, rather than the mean image.
@@ -111,7 +113,7 @@ def read_images(
     for own in voxels:
         centred = own - own.mean(axis=0)
         values, axes = principal_axes(centred)
-        parts.append(centred @ axes / np.sqrt(values.sum()))
+        parts.append(centred @ axes[:, :MOST_COMPONENTS] / np.sqrt(values.sum()))
     return ImageEvidence(names, np.concatenate(parts, axis=1), explained, np.stack(changes))
 
 

@@ -2,53 +2,56 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import scipy
-import sklearn
 import torch
 from monai.data import Dataset
 
 from bundle.analysis.cluster_choice import ChoiceSettings
-from bundle.analysis.code_space import principal_axes
-from bundle.analysis.continuum import explained_by, indicators
 from bundle.analysis.contributions import covariate_shares, dimension_shares, modality_shares
 from bundle.analysis.covariates import CovariateModel
-from bundle.analysis.factors import FactorModel, factor_names, split_half_congruence
+from bundle.analysis.discovery import validate
 from bundle.analysis.group_tests import exchangeable_families, share_fixed
+from bundle.analysis.phenotype_cohort import (
+    Cohort,
+    FactorSettings,
+    Grouping,
+    analysed_people,
+    compare_with_continuum,
+    make_factors,
+)
 from bundle.analysis.phenotyping import (
     BOTH_ADJUSTED,
     PHENOTYPE_ADJUSTED,
-    PRIMARY,
     RAW,
     VALIDATION,
-    Comparison,
     TestSettings,
     compare,
     people_of_strata,
     together,
 )
-from bundle.analysis.strata import MIN_FAMILIES, MIN_PEOPLE, StrataSettings, find_strata
-from bundle.analysis.stratifier import NOT_ASSIGNED
+from bundle.analysis.strata import StrataSettings, find_strata
 from bundle.data.atomic import atomic_path
 from bundle.data.datalist import read_json
 from bundle.data.embedding_table import EmbeddingTable, read_embedding_table
-from bundle.data.items import ItemTable, read_items, usable_items
+from bundle.data.items import read_items
 from bundle.data.people import USUAL, covariate_columns, people_table
 from bundle.data.problems import InputProblems
 from bundle.paths import CLUSTERS, DATALIST, EMBEDDINGS, PHENOTYPES, PHENOTYPING, PREPARED, STRATIFIER, stage_folder
 from bundle.phenotype_pictures import continuum_picture, loadings_picture, maps_picture, profile_picture
-from bundle.phenotype_tables import Factors, Grouping, factor_rows, headline, item_rows, loading_rows, score_rows
+from bundle.phenotype_tables import factor_rows, facts, item_rows, loading_rows, score_rows
 from bundle.pictures import save_figure
 from bundle.stages.assign import read_stratifier
-from bundle.stages.cluster import Progress, stratifier_of
+from bundle.stages.cluster import Progress
 from bundle.stages.contributions import (
     ImageEvidence,
     changes_in_space,
@@ -61,72 +64,12 @@ from bundle.stages.evaluate import load_network
 from custom_nets import FusionAutoencoder
 
 logger = logging.getLogger(__name__)
-LEAST_ITEMS = 3
-CONGRUENCE_SPLITS = 20
 OTHER_REFERENCES = 19
-"""Cohorts without strata for the codes that clustering did not cluster; the least p is then 0.05."""
-STEPS = ("with an embedding", "with phenotypes", "analysed")
-
-
-@dataclass(frozen=True)
-class FactorSettings:
-    """How items become factors.
-
-    Args:
-        n_factors: None takes as many as parallel analysis keeps; the paper has 13.
-        rank_normalise: bring every item's ranks to a normal distribution; ordinal items always are.
-        most_missing_item: items that more people lack (share) are left out.
-        most_missing_person: people who lack more of the items (share) are left out.
-    """
-
-    n_factors: int | None = None
-    rank_normalise: bool = False
-    most_missing_item: float = 0.1
-    most_missing_person: float = 0.5
-
-
-@dataclass(frozen=True)
-class Cohort:
-    """Everybody who is embedded, and the rows of those who are analysed.
-
-    Attributes:
-        table: N embeddings.
-        people: N participants.
-        taken_out: N rows of covariates.
-        items: phenotypes, of whoever has any.
-        rows: of those who are analysed.
-        kinds: `(N,)` what tells members of a family apart, or None.
-        splines: whether covariates that are numbers enter as splines.
-    """
-
-    table: EmbeddingTable
-    people: pd.DataFrame
-    taken_out: pd.DataFrame
-    items: ItemTable
-    rows: np.ndarray
-    kinds: np.ndarray | None
-    splines: bool
-
-    @property
-    def families(self) -> np.ndarray:
-        """`(N,)` labels."""
-        return self.people["family_id"].to_numpy(dtype=str)
-
-    @property
-    def codes(self) -> np.ndarray:
-        """`(N, E)`."""
-        return self.table.codes.astype(float)
-
-    def kinds_of(self, rows: np.ndarray) -> np.ndarray | None:
-        """`kinds` of some."""
-        return None if self.kinds is None else self.kinds[rows]
-
-    def without_covariates(self, values: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Values of some people less what covariates explain of them."""
-        covariates = self.taken_out.iloc[rows]
-        if not covariates.shape[1]:
-            return values
-        return CovariateModel.fit(values, covariates, self.splines).adjust(values, covariates)
+"""Cohorts without strata for the codes that clustering did not cluster, where p needs no more."""
+PEOPLE_PER_TERM = 20
+FAR = 8.0
+"""Standard deviations that an item's value may lie from the mean without a word."""
+OPTIONAL = ("modality_share.tsv", "dimension_share.tsv", "profile.png", "maps.png")
 
 
 def phenotype(
@@ -183,129 +126,169 @@ def phenotype(
 
     Raises:
         InputProblems: with all that is wrong with the input.
+        SystemExit: with status 130 after Ctrl-C.
     """
-    try:
-        factor_settings, test_settings = FactorSettings(**factors), TestSettings(**tests)
-    except TypeError as error:  # a name that is no setting
-        raise InputProblems("Phenotype settings", [str(error)]) from error
-    if not 0 <= validation_share < 0.9:
-        raise InputProblems("Phenotype settings", [f"validation_share: expected 0 to 0.9, got {validation_share}."])
+    factor_settings, test_settings = _checked(factors, tests, validation_share, n_folds, n_explained)
     table = read_embedding_table(embeddings if embeddings else stage_folder(output_dir, EMBEDDINGS))
     clusters, found = read_clusters(output_dir, table)
     people = people_table(table.participant_ids.tolist(), output_dir, participants, categories)
     taken_out = _covariates(people, covariates, found["covariates"])
     items = read_items(_items_file(output_dir, phenotypes), dictionary, id_column)
     rows, flow, left_out = analysed_people(items, people, factor_settings)
-    kinds = people[kinship].fillna("n/a").to_numpy(dtype=str) if kinship in people else None
-    cohort = Cohort(table, people, taken_out, items, rows, kinds, found["settings"]["splines"])
+    kinds = _kinds(people, kinship)
+    codes = table.codes.astype(float)
+    cohort = Cohort(table, codes, people, taken_out, items, rows, kinds, found["settings"]["splines"])
     fixed = share_fixed(exchangeable_families(cohort.families[rows], cohort.kinds_of(rows)))
     if fixed == 1:
         raise InputProblems(
             "Families",
-            ["No two families are alike, so nothing can be exchanged: --kinship None exchanges families of one size."],
+            [
+                "No two families are alike, so nothing can be exchanged: --kinship '$None' exchanges families of one size."
+            ],
         )
     made = make_factors(cohort, rows, factor_settings, test_settings.seed)
     scores = made.model.scores(made.values)
     adjusted = cohort.without_covariates(scores, rows)
     evidence = None
-    if use_images:
-        network = load_network(network, checkpoint, output_dir, device)
-        evidence = read_images(network, dataset, table, n_explained, device, test_settings.seed, progress)
-    with Progress(progress) as bar:
-        raw, both = groupings(cohort, clusters, found, num_workers, bar)
-    # unadjusted codes may hide strata; what adjusting the phenotypes does is then shown for those of the adjusted codes
-    first = raw if raw.n_strata > 1 else both
-    comparisons = [
-        compare(version, values, grouping.labels[rows], cohort.families[rows], cohort.kinds_of(rows), made.names, test_settings)
-        for version, values, grouping in (
-            (RAW, scores, first),
-            (PHENOTYPE_ADJUSTED, adjusted, first),
-            (BOTH_ADJUSTED, adjusted, both),
-        )
-    ]  # fmt: skip
-    if validation_share:
+    try:
+        if use_images:
+            network = load_network(network, checkpoint, output_dir, device)
+            evidence = read_images(network, dataset, table, n_explained, device, test_settings.seed, progress)
         with Progress(progress) as bar:
-            comparisons.append(
-                validate(cohort, found, validation_share, factor_settings, test_settings, num_workers, bar)
-            )
+            raw, both = groupings(cohort, clusters, found, num_workers, bar)
+            # unadjusted codes may hide strata; what adjusting phenotypes does is then shown for those of adjusted codes
+            first = raw if raw.n_strata > 1 else both
+            versions = [(RAW, scores, first)]
+            if cohort.has_covariates:
+                versions += [(PHENOTYPE_ADJUSTED, adjusted, first), (BOTH_ADJUSTED, adjusted, both)]
+            comparisons = [
+                compare(name, values, grouping.labels[rows], cohort.families[rows], cohort.kinds_of(rows), made.names, test_settings)
+                for name, values, grouping in versions
+            ]  # fmt: skip
+            if validation_share:
+                settings = _settings(found, found["settings"]["n_references"])
+                comparisons.append(
+                    validate(cohort, settings, validation_share, factor_settings, test_settings, num_workers, bar.show)
+                )
+    except KeyboardInterrupt:
+        logger.warning("Interrupted; nothing was written, the same command starts again.")
+        raise SystemExit(130) from None
     result = together(comparisons)
     notes = list(dict.fromkeys(result.notes))
+    if people["family_id"].nunique() == len(people):
+        notes.append("Nobody shares a family_id: everybody counts as unrelated.")
     if first is not raw and both.n_strata > 1:
         notes.append(
             f"The unadjusted codes have no discrete strata, so {RAW} and {PHENOTYPE_ADJUSTED} compare those of the "
             "adjusted codes."
         )
+    n_terms = len(CovariateModel.fit_unchecked(scores, taken_out.iloc[rows], cohort.splines).coefficients)
+    if len(rows) < PEOPLE_PER_TERM * n_terms:
+        notes.append(
+            f"{len(rows)} people for {n_terms} terms of covariates: with fewer than {PEOPLE_PER_TERM} per term, p of "
+            "adjusted scores is a little too small."
+        )
+    far = made.items[(made.items["state"] == "used") & (made.items["farthest"] > FAR)]
+    notes += [
+        f"{row.item}: a value lies {row.farthest:.0f} standard deviations from the mean ({row.least:g} to {row.largest:g}): "
+        "is it a code for a missing value?"
+        for row in far.itertuples()
+    ]
     describing = people.iloc[rows].drop(columns="family_id").join(items.demographics, rsuffix="_item")
+    who, skipped = people_of_strata(describing, both.labels[rows])
+    if skipped:
+        notes.append(f"Not described by stratum, since nearly everybody has a word of their own: {', '.join(skipped)}.")
     tables = {
         "flow": flow,
         "left_out": left_out,
         "items": item_rows(made, items),
         "factors": factor_rows(made),
         "loadings": loading_rows(made),
-        "scores": score_rows(people.index[rows], scores, adjusted, made),
-        "code_covariates": covariate_shares(cohort.codes, taken_out, cohort.splines),
+        "scores": score_rows(people.index[rows], scores, adjusted, made).assign(
+            stratum_raw=raw.labels[rows], stratum_adjusted=both.labels[rows]
+        ),
+        "code_covariates": covariate_shares(codes, taken_out, cohort.splines),
         "tests": result.tests,
         "pairs": result.pairs,
         "profile": result.profile,
-        "strata_people": people_of_strata(describing, both.labels[rows]),
-        "continuum": compare_with_continuum(cohort, raw, both, scores, evidence, made.names, n_folds, test_settings),
-    }
-    folder = stage_folder(output_dir, PHENOTYPING)
+        "strata_people": who,
+        "continuum": compare_with_continuum(cohort, raw, both, scores, _linear(evidence), made.names, n_folds, test_settings),
+    }  # fmt: skip
     differences = None
-    if evidence is not None:
-        tables |= shares(output_dir, evidence, clusters, both.codes if found["covariates"] else raw.codes, table)
-        if found["n_strata"] > 1:
-            exemplars = clusters.reset_index()[clusters["is_exemplar"].to_numpy()].sort_values("stratum").index
-            differences = decoded_differences(network, table.codes, exemplars.tolist(), device)
-            write_maps(differences, dataset.data[0], table.modalities, folder / "maps")
+    is_of_primary = bool(found["covariates"]) == cohort.has_covariates
+    if evidence is not None and is_of_primary:
+        tables |= shares(output_dir, evidence, clusters, both.codes, table)
+        if both.n_strata > 1:
+            differences = _differences(network, clusters, codes, device)
+    elif evidence is not None:
+        notes.append(
+            "Clustering took no covariates out, so its strata are not those that count here: no modality shares and maps. "
+            "Cluster with covariates for these."
+        )
+    folder = stage_folder(output_dir, PHENOTYPING)
+    # what an earlier run found goes first: a page of two runs would be wrong without a sign
+    for name in ("summary.json", *OPTIONAL):
+        (folder / name).unlink(missing_ok=True)
+    for old in (folder / "maps").glob("stratum_*.nii.gz"):
+        old.unlink()
+    if differences is not None:
+        write_maps(differences, dataset.data[0], table.modalities, folder / "maps")
     for name, content in tables.items():
         with atomic_path(folder / f"{name}.tsv") as temporary:
             content.to_csv(temporary, sep="\t", index=False, float_format="%.6g", na_rep="n/a")
-    own = result.tests[result.tests["version"] == PRIMARY]
-    facts = {
-        "headline": headline(result.tests, both, tables["continuum"], list(taken_out)),
+    _draw(folder, tables, cohort.primary, test_settings.significance, differences, network)
+    summary = facts(cohort, raw, both, made, tables, factor_settings, test_settings) | {
         "notes": notes,
-        "n_people": len(rows),
-        "n_families": len(set(cohort.families[rows])),
-        "n_strata": {"raw": raw.n_strata, "adjusted": both.n_strata},
-        "strata_headlines": {"raw": raw.headline, "adjusted": both.headline},
-        "primary": PRIMARY,
-        "n_factors": made.model.n_factors,
-        "factor_rule": "parallel analysis" if factor_settings.n_factors is None else "fixed number",
-        "rank_normalise": factor_settings.rank_normalise,
-        "covariates": list(taken_out),
-        "n_permutations": test_settings.n_permutations,
-        "n_bootstrap": test_settings.n_bootstrap,
         "exchange": f"whole families of one size{'' if kinds is None else f' and the same {kinship}'}",
         "share_fixed": fixed,
-        "significance": test_settings.significance,
-        "least_detectable": float(own["least_detectable"].iloc[0]) if len(own) else None,
         "validation_share": validation_share,
-        "seed": test_settings.seed,
-        "encoder_hash": table.encoder_hash,
-        "settings": {"factors": asdict(factor_settings), "tests": asdict(test_settings), "n_folds": n_folds},
-        "versions": software_versions()
-        | {"scipy": scipy.__version__, "scikit-learn": sklearn.__version__, "pandas": pd.__version__},
+        "n_folds": n_folds,
+        "strata_sha256": strata_sha256(output_dir),
+        "versions": software_versions(),
     }
-    with atomic_path(folder / "summary.json") as temporary:
-        temporary.write_text(json.dumps(facts, indent=1))
-    _draw(folder, tables, differences, network)
-    logger.info("%s", _words(folder, facts, result.tests))
+    with atomic_path(folder / "summary.json") as temporary:  # last: with it the folder counts as whole
+        temporary.write_text(json.dumps(summary, indent=1))
+    logger.info("%s", _words(folder, summary, result.tests))
     return result.tests
+
+
+def strata_sha256(output_dir: str) -> str:
+    """Of `5_clusters/strata.tsv`: which strata a result is about."""
+    return hashlib.sha256((stage_folder(output_dir, CLUSTERS) / "strata.tsv").read_bytes()).hexdigest()
+
+
+def _checked(
+    factors: Mapping[str, Any], tests: Mapping[str, Any], validation_share: float, n_folds: int, n_explained: int
+) -> tuple[FactorSettings, TestSettings]:
+    problems = []
+    if not 0 <= validation_share < 0.9:
+        problems.append(f"validation_share: expected 0 to 0.9, got {validation_share}.")
+    if n_folds < 2:
+        problems.append(f"n_folds: expected 2 or more, got {n_folds}.")
+    if n_explained < 2:
+        problems.append(f"n_explained: expected 2 or more, got {n_explained}; --use_images False does without images.")
+    if problems:
+        raise InputProblems("Phenotype settings", problems)
+    try:
+        return FactorSettings(**factors), TestSettings(**tests)
+    except TypeError as error:  # a name that is no setting
+        raise InputProblems("Phenotype settings", [str(error)]) from error
 
 
 def read_clusters(output_dir: str, table: EmbeddingTable) -> tuple[pd.DataFrame, dict[str, Any]]:
     """`strata.tsv`, in the order of the embeddings, and `summary.json` of `5_clusters`.
 
     Raises:
-        InputProblems: if they are not there, or are of another encoder or other people.
+        InputProblems: if they are not there, or are of an earlier version, another encoder or other people.
     """
     folder = stage_folder(output_dir, CLUSTERS)
     if not (folder / "summary.json").is_file() or not (folder / "strata.tsv").is_file():
         raise InputProblems("Strata", [f"No strata in {folder}: run clustering first."])
-    facts = read_json(folder / "summary.json")
+    found = read_json(folder / "summary.json")
+    if "splines" not in found.get("settings", {}):
+        raise InputProblems("Strata", [f"{folder} was written by an earlier version: run clustering again."])
     strata = pd.read_csv(folder / "strata.tsv", sep="\t", dtype={"participant_id": str}).set_index("participant_id")
-    made_by = facts["encoders"][0]["encoder_hash"]
+    made_by = found["encoders"][0]["encoder_hash"]
     if made_by != table.encoder_hash:
         raise InputProblems(
             "Strata",
@@ -317,91 +300,14 @@ def read_clusters(output_dir: str, table: EmbeddingTable) -> tuple[pd.DataFrame,
             "Strata",
             [f"{folder} and the embeddings hold different people ({', '.join(differing[:3])}): run clustering again."],
         )
-    return strata.loc[table.participant_ids], facts
-
-
-def analysed_people(
-    items: ItemTable, people: pd.DataFrame, settings: FactorSettings
-) -> tuple[np.ndarray, pd.DataFrame, pd.DataFrame]:
-    """Who is analysed: rows of `people`; the flow of people; and who is left out, why.
-
-    Raises:
-        InputProblems: if ids do not match, too few items can be used, or fewer than 20 people or 10 families are left.
-    """
-    has_row = people.index.isin(items.values.index)
-    if not has_row.any():
-        raise InputProblems(
-            "Phenotypes",
-            [
-                f"None of the {len(people)} embedded people (such as {people.index[0]}) is among the {len(items.values)} "
-                f"of the items table (such as {items.values.index[0]}): make the ids the same."
-            ],
-        )
-    known = usable_items(items, people.index[has_row].tolist(), settings.most_missing_item)
-    used = known.loc[known["state"] == "used", "item"].tolist()
-    if len(used) < LEAST_ITEMS:
-        problems = [f"{row.item}: {row.reason}." for row in known.itertuples() if row.reason]
-        problems.append(f"{len(used)} usable items; factors need {LEAST_ITEMS}: add items or raise most_missing_item.")
-        raise InputProblems("Phenotypes", problems)
-    share = pd.Series(1.0, index=people.index)
-    share[has_row] = items.values.loc[people.index[has_row], used].isna().mean(axis=1)
-    too_many = has_row & (share > settings.most_missing_person).to_numpy()
-    rows = np.flatnonzero(has_row & ~too_many)
-    reason = np.where(has_row, "", "no row in the items table").astype(object)
-    reason[too_many] = [f"{value:.0%} of the items are missing" for value in share[too_many]]
-    left_out = pd.DataFrame({"participant_id": people.index, "reason": reason})
-    lacking = f"more than {settings.most_missing_person:.0%} of the items missing"
-    flow = pd.DataFrame(
-        {
-            "step": STEPS,
-            "people": [len(people), int(has_row.sum()), len(rows)],
-            "reason": ["", "no row in the items table", lacking],
-        }
-    )
-    n_families = people["family_id"].iloc[rows].nunique()
-    if len(rows) < MIN_PEOPLE or n_families < MIN_FAMILIES:
-        raise InputProblems(
-            "Phenotypes",
-            [
-                f"{len(rows)} people of {n_families} families have phenotypes; {MIN_PEOPLE} people of {MIN_FAMILIES} "
-                "families are needed, since whole families are exchanged."
-            ],
-        )
-    return rows, flow, left_out[left_out["reason"] != ""]
-
-
-def make_factors(cohort: Cohort, rows: np.ndarray, settings: FactorSettings, seed: int) -> Factors:
-    """Factors of some people.
-
-    Raises:
-        InputProblems: for more factors than items or people.
-    """
-    names = cohort.people.index[rows]
-    states = usable_items(cohort.items, names.tolist(), settings.most_missing_item)
-    is_used = (states["state"] == "used").to_numpy()
-    for row in states[~is_used].itertuples():
-        logger.warning("Item %s is left out: %s.", row.item, row.reason)
-    values = cohort.items.values.loc[names, states.loc[is_used, "item"]].to_numpy(dtype=float)
-    is_ranked = [ordinal or settings.rank_normalise for ordinal in np.array(cohort.items.is_ordinal)[is_used]]
-    try:
-        model = FactorModel.fit(values, settings.n_factors, is_ranked, seed)
-    except ValueError as error:
-        raise InputProblems("Factors", [f"{error} Set n_factors so, or to null for parallel analysis."]) from error
-    labels = states.loc[is_used, "label"].tolist()
-    ids = [f"F{number + 1}" for number in range(model.n_factors)]
-    halves = split_half_congruence(
-        model.standardised(values), model.loadings, cohort.families[rows].tolist(), CONGRUENCE_SPLITS, seed
-    )
-    factor_name = dict(zip(ids, factor_names(model.loadings, labels), strict=True))
-    return Factors(model, factor_name, states, values, labels, halves)
+    return strata.loc[table.participant_ids], found
 
 
 def groupings(
     cohort: Cohort, clusters: pd.DataFrame, found: Mapping[str, Any], num_workers: int, bar: Progress
 ) -> tuple[Grouping, Grouping]:
     """Strata of the codes as they are, and of the codes without covariates; one of the two is what clustering wrote."""
-    everybody = np.arange(len(cohort.table))
-    without = cohort.without_covariates(cohort.codes, everybody)
+    without = cohort.without_covariates(cohort.codes, np.arange(len(cohort.table)))
     is_adjusted = bool(found["covariates"])
     given = Grouping(
         clusters["stratum"].to_numpy(),
@@ -409,13 +315,16 @@ def groupings(
         int(clusters["candidate_cluster"].max()),
         without if is_adjusted else cohort.codes,
     )
-    if not cohort.taken_out.shape[1]:
+    if not cohort.has_covariates:
         return given, given
+    stored = found["settings"]
+    # the strata that count are looked for as thoroughly as clustering looks, the others as quickly as p allows
+    few = max(OTHER_REFERENCES, math.ceil(1 / stored["significance"]) - 1)
     searched = find_strata(
         cohort.codes,
         cohort.families.tolist(),
         None if is_adjusted else cohort.taken_out,
-        _settings(found, OTHER_REFERENCES),
+        _settings(found, few if is_adjusted else stored["n_references"]),
         num_workers,
         bar.show,
     )
@@ -426,108 +335,6 @@ def groupings(
         cohort.codes if is_adjusted else without,
     )
     return (other, given) if is_adjusted else (given, other)
-
-
-def validate(
-    cohort: Cohort,
-    found: Mapping[str, Any],
-    share: float,
-    factor_settings: FactorSettings,
-    test_settings: TestSettings,
-    num_workers: int,
-    bar: Progress,
-) -> Comparison:
-    """Strata, factors and covariate models of some families, tested on the people of the others."""
-    family_of = np.unique(cohort.families, return_inverse=True)[1]
-    order = np.random.default_rng(test_settings.seed).permutation(family_of.max() + 1)
-    is_held_out = np.isin(family_of, order[: round(share * len(order))])
-    seen = np.flatnonzero(~is_held_out)
-    covariates = cohort.taken_out if cohort.taken_out.shape[1] else None
-    strata = find_strata(
-        cohort.codes[seen],
-        cohort.families[seen].tolist(),
-        None if covariates is None else covariates.iloc[seen],
-        _settings(found, found["settings"]["n_references"]),
-        num_workers,
-        bar.show,
-    )
-    if strata.n_strata < 2:
-        return Comparison(notes=(f"{VALIDATION}: in the {len(seen)} people of discovery, {strata.headline}.",))
-    errors = cohort.table.reconstruction_errors
-    part = replace(
-        cohort.table,
-        participant_ids=cohort.table.participant_ids[seen],
-        codes=cohort.table.codes[seen],
-        reconstruction_errors=errors[seen],
-    )
-    assigned = stratifier_of(strata, part).assign(cohort.codes, covariates, errors)
-    is_assigned = (assigned["stratum"] != NOT_ASSIGNED).to_numpy()
-    discovery, held_out = cohort.rows[~is_held_out[cohort.rows]], cohort.rows[is_held_out[cohort.rows]]
-    own = held_out[is_assigned[held_out]]
-    made = make_factors(cohort, discovery, factor_settings, test_settings.seed)
-    used = made.items.loc[made.items["state"] == "used", "item"]
-    scores = made.model.scores(cohort.items.values.loc[cohort.people.index[own], used].to_numpy(dtype=float))
-    if covariates is not None:
-        model = CovariateModel.fit(made.model.scores(made.values), covariates.iloc[discovery], cohort.splines)
-        scores = model.adjust(scores, covariates.iloc[own])
-    compared = compare(
-        VALIDATION,
-        scores,
-        assigned["nearest_stratum"].to_numpy()[own],
-        cohort.families[own],
-        cohort.kinds_of(own),
-        made.names,
-        test_settings,
-    )
-    note = (
-        f"{VALIDATION}: strata ({strata.headline}) and factors of {len(seen)} people, tested on {len(own)} people of "
-        f"other families; {len(held_out) - len(own)} more could not be assigned. Its factors are its own."
-    )
-    return replace(compared, notes=(note, *compared.notes))
-
-
-def compare_with_continuum(
-    cohort: Cohort,
-    raw: Grouping,
-    both: Grouping,
-    scores: np.ndarray,
-    evidence: ImageEvidence | None,
-    factors: Mapping[str, str],
-    n_folds: int,
-    settings: TestSettings,
-) -> pd.DataFrame:
-    """What predicts each factor: strata, as many code components, the whole code, and fusion without a network."""
-    tables = []
-    for version, grouping in ((RAW, raw), (BOTH_ADJUSTED, both)):
-        is_adjusted = version == BOTH_ADJUSTED and cohort.taken_out.shape[1] > 0
-        codes = grouping.codes[cohort.rows]
-        centred = codes - codes.mean(axis=0)
-        components = centred @ principal_axes(centred)[1]
-        count = max(1, (grouping.n_strata if grouping.n_strata > 1 else grouping.n_tried) - 1)
-        predictors = {"components": components[:, :count], "ridge": components}
-        if grouping.n_strata > 1:
-            predictors = {"strata": indicators(grouping.labels[cohort.rows]), **predictors}
-        if evidence is not None:
-            linear = evidence.components[cohort.rows]
-            predictors["linear fusion"] = cohort.without_covariates(linear, cohort.rows) if is_adjusted else linear
-        table = explained_by(
-            scores,
-            predictors,
-            ["ridge", "linear fusion"],
-            cohort.families[cohort.rows].tolist(),
-            cohort.taken_out.iloc[cohort.rows] if is_adjusted else None,
-            cohort.splines,
-            n_folds,
-            settings.n_bootstrap,
-            settings.seed,
-        )
-        table.insert(0, "version", version)
-        tables.append(table)
-    result = pd.concat(tables, ignore_index=True)
-    ids = list(factors)
-    result["factor"] = [ids[number] for number in result["factor"]]
-    result.insert(2, "name", result["factor"].map(dict(factors)))
-    return result
 
 
 def shares(
@@ -544,6 +351,21 @@ def shares(
     }
 
 
+def _linear(evidence: ImageEvidence | None) -> np.ndarray | None:
+    return None if evidence is None else evidence.components
+
+
+def _differences(
+    network: FusionAutoencoder, clusters: pd.DataFrame, codes: np.ndarray, device: torch.device
+) -> np.ndarray | None:
+    exemplars = clusters.reset_index()[clusters["is_exemplar"].to_numpy()].sort_values("stratum").index
+    try:
+        return decoded_differences(network, codes, exemplars.tolist(), device)
+    except ValueError as error:  # a decoder that needs the encoder's skips
+        logger.warning("No maps of strata: %s", error)
+        return None
+
+
 def _covariates(people: pd.DataFrame, wanted: str | Sequence[str] | None, by_clustering: Sequence[str]) -> pd.DataFrame:
     table = covariate_columns(people, wanted if wanted is not None else (list(by_clustering) or USUAL))
     if by_clustering and set(by_clustering) != set(table):
@@ -555,6 +377,15 @@ def _covariates(people: pd.DataFrame, wanted: str | Sequence[str] | None, by_clu
             ],
         )
     return table
+
+
+def _kinds(people: pd.DataFrame, kinship: str | None) -> np.ndarray | None:
+    if kinship is None:
+        return None
+    if kinship not in people:
+        logger.warning("No column %s in the participants table: families of one size are exchanged.", kinship)
+        return None
+    return people[kinship].fillna("n/a").to_numpy(dtype=str)
 
 
 def _settings(found: Mapping[str, Any], n_references: int) -> StrataSettings:
@@ -576,33 +407,41 @@ def _items_file(output_dir: str, phenotypes: str | None) -> Path:
 
 
 def _draw(
-    folder: Path, tables: Mapping[str, pd.DataFrame], differences: np.ndarray | None, network: FusionAutoencoder
+    folder: Path,
+    tables: Mapping[str, pd.DataFrame],
+    primary: str,
+    significance: float,
+    differences: np.ndarray | None,
+    network: FusionAutoencoder,
 ) -> None:
-    for name in ("profile", "maps"):  # of an earlier run that found strata
-        (folder / f"{name}.png").unlink(missing_ok=True)
     save_figure(loadings_picture(tables["loadings"], tables["factors"]), folder / "loadings.png")
-    continuum = tables["continuum"]
-    save_figure(continuum_picture(continuum[continuum["version"] == BOTH_ADJUSTED]), folder / "continuum.png")
-    tests = tables["tests"]
-    tests = tests[tests["version"] == PRIMARY]
+    continuum, tests, profile = (tables[name] for name in ("continuum", "tests", "profile"))
+    save_figure(continuum_picture(continuum[continuum["version"] == primary]), folder / "continuum.png")
+    tests = tests[tests["version"] == primary]
     if len(tests):
-        profile = tables["profile"]
-        save_figure(profile_picture(profile[profile["version"] == PRIMARY], tests), folder / "profile.png")
+        picture = profile_picture(profile[profile["version"] == primary], tests, significance)
+        save_figure(picture, folder / "profile.png")
     if differences is not None:
         scaling = network.scaling
         mean_image, brain = scaling.mean_image.cpu().numpy(), scaling.brain_mask.cpu().numpy()
         save_figure(maps_picture(differences, mean_image, brain, network.modalities), folder / "maps.png")
 
 
-def _words(folder: Path, facts: Mapping[str, Any], tests: pd.DataFrame) -> str:
-    lines = [f"{facts['n_people']} people of {facts['n_families']} families: {facts['headline']}"]
+def _short(value: Any) -> str:
+    return value if isinstance(value, str) else f"{value:.3g}"
+
+
+def _words(folder: Path, summary: Mapping[str, Any], tests: pd.DataFrame) -> str:
+    lines = [f"{summary['n_people']} people of {summary['n_families']} families: {summary['headline']}"]
     if len(tests):
-        wide = tests.pivot(index=["factor", "name"], columns="version", values="q")
+        wide = tests.pivot(index=["factor", "name"], columns="version", values="q").fillna("")
         wide = wide[[version for version in (RAW, PHENOTYPE_ADJUSTED, BOTH_ADJUSTED, VALIDATION) if version in wide]]
-        lines.append("q by version:\n" + wide.to_string(float_format=lambda value: f"{value:.3g}"))
-    lines += facts["notes"]
-    if facts["share_fixed"] > 0.2:
-        lines.append(f"{facts['share_fixed']:.0%} of people are in families that are like no other and stay in place.")
+        lines.append("q by version:\n" + wide.to_string(formatters=dict.fromkeys(wide, _short)))
+    lines += summary["notes"]
+    if summary["share_fixed"] > 0.2:
+        lines.append(
+            f"{summary['share_fixed']:.0%} of people are in families that are like no other and stay in place."
+        )
     lines.append(f"Written: {folder}: tests.tsv, factors.tsv, continuum.tsv, pictures and more (docs/phenotypes.md)")
     lines.append("Next: python -m monai.bundle run reporting --config_file configs/report.yaml")
     return "\n".join(lines)

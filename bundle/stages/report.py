@@ -9,17 +9,17 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from bundle.data.atomic import atomic_path
 from bundle.paths import PHENOTYPING, REPORT, stage_folder
-from bundle.report_blocks import Section, Text
-from bundle.report_methods import methods_section
-from bundle.report_phenotypes import (
+from bundle.report.blocks import Section, Text
+from bundle.report.methods import methods_section
+from bundle.report.phenotypes import (
     comparison,
     continuum_section,
     contributions_section,
     factors_section,
     profile_section,
 )
-from bundle.report_results import Results, read_results
-from bundle.report_sections import (
+from bundle.report.results import Results, read_results
+from bundle.report.sections import (
     embedding_section,
     files_section,
     headline,
@@ -33,7 +33,8 @@ from bundle.report_sections import (
 )
 
 logger = logging.getLogger(__name__)
-TEMPLATES = Path(__file__).parent.parent / "templates"
+TEMPLATES = Path(__file__).parent.parent / "report"
+TEMPLATE = "page.html"
 PAGE = "report.html"
 
 
@@ -69,7 +70,7 @@ def render(results: Results) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template(PAGE).render(
+    return environment.get_template(TEMPLATE).render(
         headline=headline(results),
         key_figures=key_figures(results),
         sections=sections(results),

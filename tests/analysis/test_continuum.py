@@ -1,8 +1,9 @@
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.linear_model import LinearRegression, Ridge
 
-from bundle.analysis.continuum import explained_by, indicators
+from bundle.analysis.continuum import explained_by, indicators, ridge_path
 from bundle.analysis.contributions import covariate_shares, dimension_shares, modality_shares
 
 
@@ -72,3 +73,28 @@ def test_shares_of_covariates_are_those_planted_and_none_for_noise():
     assert found.loc["sex", "share"] == pytest.approx(16 * (table["sex"] == "M").var() / total, abs=0.04)
     assert abs(found.loc["noise", "share"]) < 0.01 and abs(found.loc["noise", "share_last"]) < 0.01
     assert covariate_shares(codes, table[[]]).empty
+
+
+@pytest.mark.parametrize(("n", "p"), [(60, 8), (20, 50)])
+def test_ridge_is_that_of_scikit_learn(n, p):
+    rng = np.random.default_rng(0)
+    x, y, new = rng.standard_normal((n, p)), rng.standard_normal((n, 3)), rng.standard_normal((5, p))
+    path = ridge_path(x, y, new, np.array([0.5, 20.0]))
+    for number, alpha in enumerate((0.5, 20.0)):
+        assert np.allclose(path[number], Ridge(alpha=alpha).fit(x, y).predict(new))
+    if n > p:
+        assert np.allclose(ridge_path(x, y, new, np.zeros(1))[0], LinearRegression().fit(x, y).predict(new))
+
+
+def test_relatives_do_not_make_strata_look_better_than_the_whole_code():
+    above = []
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        families = np.repeat(np.arange(120), rng.integers(1, 4, 120))
+        n = len(families)
+        codes = np.sqrt(0.6) * rng.standard_normal((120, 40))[families] + np.sqrt(0.4) * rng.standard_normal((n, 40))
+        scores = np.sqrt(0.5) * rng.standard_normal((120, 3))[families] + np.sqrt(0.5) * rng.standard_normal((n, 3))
+        slices = indicators(np.digitize(codes[:, 0], [-0.5, 0.5]))
+        found = explained_by(scores, {"strata": slices, "ridge": codes}, ["ridge"], families.tolist(), None, n_draws=50)
+        above += found.loc[found["predictor"] == "ridge", "above"].tolist()
+    assert -0.02 < np.median(above) < 0.03

@@ -72,6 +72,8 @@ def test_new_people_are_scored_by_what_was_fitted():
     model = FactorModel.fit(values[:300])
     alone = np.concatenate([model.scores(row[None]) for row in values[300:310]])
     assert np.allclose(alone, model.scores(values[300:])[:10])
+    values[300, 2] = np.nan  # a gap in an item that nobody lacked before
+    assert np.isfinite(model.scores(values[300:])).all()
 
 
 def test_signs_are_fixed_and_order_is_by_variance():
@@ -117,3 +119,18 @@ def test_factors_of_the_synthetic_cohort_are_found_again(seed):
     truth = people.loadings.to_numpy()
     assert model.n_factors == truth.shape[1]
     assert np.diag(congruence(truth, matched(truth, model.loadings))).min() > 0.9
+
+
+def test_items_that_say_the_same_and_small_halves_do_no_harm():
+    values = items(n=60)[0][:, :5]
+    values = np.column_stack([values, values.sum(axis=1)])
+    with pytest.raises(ValueError, match="1 to 5 factors"):
+        FactorModel.fit(values, n_factors=6)
+    model = FactorModel.fit(values, n_factors=5)
+    assert np.isfinite(model.scores(values)).all()
+    found = split_half_congruence(model.standardised(values)[:10], model.loadings, range(10), 3, 0)
+    assert np.isnan(found).all()
+    rare = items(n=60)[0]
+    rare[:, 0] = np.arange(60) == 0
+    model = FactorModel.fit(rare, n_factors=3)
+    assert np.isfinite(split_half_congruence(model.standardised(rare), model.loadings, range(60), 5, 0)).all()

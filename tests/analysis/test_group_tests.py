@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import kruskal, rankdata
 
+from bundle.analysis import group_tests as module
 from bundle.analysis.group_tests import (
     epsilon_squared_intervals,
     exchangeable_families,
@@ -131,8 +132,18 @@ def test_interval_of_epsilon_squared_covers_what_a_large_cohort_has():
 
 
 def test_families_are_drawn_whole():
-    drawn = family_draws(["a", "b", "a", "c"], 50, 0)
-    assert (drawn[:, 0] == drawn[:, 2]).all() and (drawn[:, [0, 1, 3]].sum(axis=1) == 3).all()
+    family_of, counts = family_draws(["a", "b", "a", "c"], 50, 0)
+    assert family_of.tolist() == [0, 1, 0, 2] and (counts.sum(axis=1) == 3).all() and len(np.unique(counts)) > 2
+
+
+def test_many_people_are_worked_on_in_parts(monkeypatch):
+    scores, labels, family = cohort(6)
+    whole = epsilon_squared_intervals(scores, labels, family, 50, 0)
+    tests = group_tests(scores, labels, exchangeable_families(family), 40, 0)
+    monkeypatch.setattr(module, "VALUES_AT_ONCE", 20_000)
+    parts = epsilon_squared_intervals(scores, labels, family, 50, 0)
+    assert np.allclose(whole, parts)
+    assert group_tests(scores, labels, exchangeable_families(family), 40, 0).h == pytest.approx(tests.h)
 
 
 def test_group_means_lie_inside_their_intervals():

@@ -4,7 +4,7 @@ import pytest
 from bundle.data.problems import InputProblems
 from tests.conftest import root_cause, run_stage
 
-QUICK = {"n_permutations": 199, "num_workers": 2, "progress": False}
+QUICK = {"n_permutations": 299, "num_workers": 2, "progress": False}
 
 
 def calibrated(folder, **options):
@@ -18,7 +18,7 @@ def test_safeguards_hold_where_naive_tests_do_not(tmp_path):
     assert table.loc[("factors: kinship only", "chi-square, Benjamini-Hochberg"), "low"] > 0.05
     assert table.loc[("factors: sex confound only", "families exchanged, max-T"), "rate"] > 0.9
     assert table.loc[("factors: sex confound only", "code and phenotype adjusted"), "high"] < 0.15
-    assert table.loc[("factors: 15% of one", "families exchanged, max-T"), "rate"] > 0.8
+    assert table.loc[("factors: one differs, 15% of its variance", "families exchanged, max-T"), "rate"] > 0.8
     assert (tmp_path / "calibration" / "calibration.png").stat().st_size > 5000
 
 
@@ -29,11 +29,13 @@ def test_strata_are_found_where_they_are_and_not_where_they_are_not(tmp_path):
     assert table.loc[("strata: none, Gaussian codes", way), "n_found"] <= 2
     assert table.loc[("strata: four, 6 apart", way), "n_found"] >= 3
     assert table.loc[("strata: none, Gaussian codes", "clustering alone"), "rate"] > 0.5
+    more = calibrated(tmp_path, only="factors: nothing", n_cohorts=10)
+    assert set(more.index.get_level_values("scenario")) > {"factors: nothing", "strata: none, Gaussian codes"}
 
 
 def test_an_unknown_scenario_is_refused(tmp_path):
-    with pytest.raises(InputProblems, match="factors: kinship only"):
+    with pytest.raises(InputProblems, match=r"weather.* is the start of none of these"):
         try:
-            run_stage("calibrating", tmp_path, only="weather", **QUICK)
+            run_stage("calibrating", tmp_path, only=["factors: nothing", "weather"], **QUICK)
         except RuntimeError as error:
             raise root_cause(error) from None

@@ -100,7 +100,9 @@ def test_planted_effects_are_found_and_effects_of_sex_go_with_adjustment(phenoty
     assert not found.loc[["pressure", "sleep"]].to_numpy().any()
     facts = json.loads((folder / "6_phenotypes" / "summary.json").read_text())
     assert facts["headline"].startswith("1 of 4 phenotype factors differ between 4 strata")
-    assert facts["n_strata"] == {"raw": 4, "adjusted": 4} or facts["n_strata"]["adjusted"] == 4
+    assert facts["n_strata"]["adjusted"] == 4
+    scores = read(folder, "scores")
+    assert scores["stratum_adjusted"].nunique() == 4 and len(scores) == 160
 
 
 def test_tables_hold_together(phenotyped):
@@ -174,6 +176,8 @@ def test_images_give_shares_maps_and_linear_fusion(tiny_cohort, trained, tmp_pat
     assert set(shares["stratum"].astype(str)) == {"everybody", "1", "2"}
     assert np.allclose(shares.groupby("stratum")["share"].sum(), 1) and (shares["share"] >= 0).all()
     assert np.allclose(read(tmp_path, "dimension_share").groupby("dimension")["share"].sum(), 1)
+    facts = json.loads((tmp_path / "6_phenotypes" / "summary.json").read_text())
+    assert facts["primary"] == "raw" and set(read(tmp_path, "tests")["version"]) == {"raw"}
     maps = sorted(path.name for path in (tmp_path / "6_phenotypes" / "maps").glob("*.nii.gz"))
     assert maps == sorted(f"stratum_{k}_{m}.nii.gz" for k in (1, 2) for m in ("T1w", "FA", "NDI", "JAC"))
     one = nib.load(tmp_path / "6_phenotypes" / "maps" / maps[0])
@@ -181,6 +185,57 @@ def test_images_give_shares_maps_and_linear_fusion(tiny_cohort, trained, tmp_pat
     assert one.shape == original.shape and np.allclose(one.affine, original.affine)
     assert np.abs(one.get_fdata()).max() > 0
     assert (tmp_path / "6_phenotypes" / "maps.png").stat().st_size > 5000
+    # without images, nothing of before is left that a report would show
+    run_stage("phenotyping", tmp_path, covariates=[], kinship=None, **OPTIONS)
+    for name in ("modality_share.tsv", "dimension_share.tsv", "maps.png", "maps/stratum_1_FA.nii.gz"):
+        assert not (tmp_path / "6_phenotypes" / name).exists()
+
+
+def test_one_page_tells_what_the_stages_found(phenotyped):
+    folder, _ = phenotyped
+    run_stage("reporting", folder)
+    page = (folder / "7_report" / "report.html").read_text()
+    tests = read(folder, "tests").query("version == 'code and phenotype adjusted'").set_index("factor")
+    assert "1 of 4 phenotype factors differ between 4 strata" in page
+    assert all(f"{value:.3f}" in page for value in tests["epsilon_squared"])
+    strata = folder / "5_clusters" / "strata.tsv"
+    before = strata.read_bytes()
+    strata.write_bytes(before + b"\n")
+    try:
+        with pytest.raises(InputProblems, match="other strata than"):
+            try:
+                run_stage("reporting", folder)
+            except RuntimeError as error:
+                raise root_cause(error) from None
+    finally:
+        strata.write_bytes(before)
+
+
+def test_settings_out_of_range_are_refused(phenotyped):
+    _, options = phenotyped
+    for changed, message in (
+        ({"tests": {"n_permutations": 0}}, "n_permutations: expected 19 or more"),
+        ({"tests": {"significance": 5}}, "significance: expected a value between"),
+        ({"factors": {"most_missing_item": 3}}, "most_missing_item: expected a share"),
+        ({"factors": {"n_factors": 0}}, "n_factors: expected 1 or more"),
+        ({"n_folds": 1}, "n_folds: expected 2"),
+        ({"n_explained": 0}, "n_explained: expected 2"),
+        ({"validation_share": 1}, "validation_share: expected 0 to 0.9"),
+    ):
+        assert message in refused(**options, **changed)
+
+
+def test_words_that_nearly_everybody_has_alone_are_not_listed(phenotyped, tmp_path):
+    folder, options = phenotyped
+    people = pd.read_csv(folder / "participants.tsv", sep="\t")
+    people.assign(mother=people["participant_id"]).to_csv(tmp_path / "people.tsv", sep="\t", index=False)
+    for name in ("4_embeddings", "5_clusters"):
+        (tmp_path / name).symlink_to(folder / name)
+    changed = {"output_dir": tmp_path, "participants": str(tmp_path / "people.tsv")}
+    run_stage("phenotyping", **(options | changed), **OPTIONS)
+    assert "mother" not in set(read(tmp_path, "strata_people")["variable"])
+    facts = json.loads((tmp_path / "6_phenotypes" / "summary.json").read_text())
+    assert any("mother" in note for note in facts["notes"])
 
 
 def test_bad_items_are_named_with_the_mend(phenotyped, tmp_path):
@@ -200,6 +255,8 @@ def test_bad_items_are_named_with_the_mend(phenotyped, tmp_path):
     assert "expected label, direction" in with_table(table, anger_0={"kind": 1})
     twice = pd.concat([table, table.iloc[:1]])
     assert "sub-000: stands in 2 rows" in with_table(twice)
+    (tmp_path / "commas.csv").write_text("participant_id,a,b\nx,1,5,2,7\n")
+    assert "as many fields" in refused(**(options | {"phenotypes": str(tmp_path / "commas.csv")}))
     strangers = table.assign(participant_id=[f"x{number}" for number in range(len(table))])
     assert "make the ids the same" in with_table(strangers)
     assert "has no column 'id'" in refused(**options, id_column="id")
@@ -273,6 +330,6 @@ def test_strata_of_one_are_left_out_of_the_tests(phenotyped, tmp_path):
 def test_a_dictionary_turns_items_round_and_comma_tables_are_read(tmp_path):
     (tmp_path / "items.csv").write_text("Subject,calm,rank\na,1,2\nb,2,n/a\nc,3,1\n")
     table = read_items(tmp_path / "items.csv", {"calm": {"direction": -1}, "rank": {"scale": "ordinal"}}, "Subject")
-    assert table.values["calm"].tolist() == [-1, -2, -3] and table.labels[0] == "calm (turned round)"
+    assert table.values["calm"].tolist() == [-1, -2, -3] and table.labels[0] == "calm reversed"
     assert table.is_ordinal == [False, True] and np.isnan(table.values.loc["b", "rank"])
     assert read_items(tmp_path / "items.csv", None, "Subject").labels == ["calm", "rank"]

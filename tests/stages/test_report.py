@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from bundle.data.embedding_table import EmbeddingTable
 from bundle.data.problems import InputProblems
 from bundle.pictures import save_figure
-from bundle.report_numbers import digits, least_p, p_value, share
+from bundle.report.numbers import digits, least_p, p_value, share
 from bundle.stages.report import report
 from tests.conftest import root_cause
 

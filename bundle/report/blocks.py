@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import pandas as pd
 
-from bundle.report_numbers import Writer, words
+from bundle.report.numbers import Writer, words
 
 MOST_ROWS = 60
 """Rows of a table that are shown; its file holds all."""

@@ -11,10 +11,10 @@ from matplotlib.figure import Figure as PlotFigure
 from bundle.data.datalist import SECTIONS
 from bundle.data.embedding_table import EmbeddingTable
 from bundle.paths import CLUSTERS, EMBEDDINGS, EVALUATION, PHENOTYPING, TRAINING
-from bundle.report_blocks import Bullets, Column, Figure, Figures, Section, Steps, Table, Text, make_table
-from bundle.report_numbers import count, counted, digits, listed, p_is, p_value, share, words
-from bundle.report_pictures import MOST_PEOPLE, SCREEN_DPI, drawn, embedded, maps_of_people, skill_picture
-from bundle.report_results import FORMS, LAST_WRITTEN, Results
+from bundle.report.blocks import Bullets, Column, Figure, Figures, Section, Steps, Table, Text, make_table
+from bundle.report.numbers import count, counted, digits, listed, p_is, share, words
+from bundle.report.pictures import MOST_PEOPLE, SCREEN_DPI, drawn, embedded, maps_of_people, skill_picture
+from bundle.report.results import FORMS, LAST_WRITTEN, Results
 from bundle.stages.evaluate import pca_verdict
 
 NO_STRATA = (
@@ -47,8 +47,7 @@ def headline(results: Results) -> list[str]:
         people = counted(int(found["n_people"]), "person", "people")
         if results.has_strata and results.has_clusters:
             sentences.append(
-                f"{people} fall into {found['n_strata']} strata ({p_is(found['p_value'])}): they are more "
-                "clearly "
+                f"{people} fall into {found['n_strata']} strata ({p_is(found['p_value'])}): they are more clearly "
                 "apart than in cohorts without strata, and there are gaps between them."
             )
         elif results.has_clusters:
@@ -156,19 +155,16 @@ def training_section(results: Results) -> Section:
     section.blocks.append(
         Text(
             f"{counted(len(log), 'epoch')} in {log['seconds'].sum() / 60:.0f} minutes. The weights of epoch "
-            f"{count(best['epoch'])} "
-            f"were kept: its validation skill, {digits(3)(best['skill'])}, is the best. Skill is 0 for a network "
-            "that draws the "
-            "mean image for everybody, and 1 for a perfect one."
+            f"{count(best['epoch'])} were kept: its validation skill, {digits(3)(best['skill'])}, is the best. Skill "
+            "is 0 for a network that draws the mean image for everybody, and 1 for a perfect one."
         )
     )
     section.blocks += picture(
         results,
         TRAINING,
         "learning_curve.png",
-        f"Training loss falls from {digits(2)(log['loss'].iloc[0])} to {digits(2)(log['loss'].iloc[-1])}; "
-        "validation skill "
-        f"goes from {digits(2)(log['skill'].iloc[0])} to {digits(2)(log['skill'].iloc[-1])}.",
+        f"Training loss falls from {digits(2)(log['loss'].iloc[0])} to {digits(2)(log['loss'].iloc[-1])}; validation "
+        f"skill goes from {digits(2)(log['skill'].iloc[0])} to {digits(2)(log['skill'].iloc[-1])}.",
         f"Learning curves: loss on training people, skill on validation people. Numbers: {TRAINING}/log.tsv.",
     )
     return section
@@ -226,8 +222,7 @@ def reconstruction_section(results: Results) -> Section:
             f"reconstruction_{word}.png",
             f"Maps of the held-out person of {word} skill in three planes, beside their reconstruction.",
             f"The held-out person of {word} skill: original, reconstruction, difference, and what is individual "
-            "about each. "
-            "Descriptive.",
+            "about each. Descriptive.",
             RECONSTRUCTION_WIDTH,
         )
     return section
@@ -243,8 +238,7 @@ def embedding_section(results: Results) -> Section:
     section.blocks.append(
         Text(
             "These pictures are no evidence of strata: they show a few of the directions in which people differ, "
-            "and t-SNE draws "
-            "islands where there are none. The evidence is in the next section.",
+            "and t-SNE draws islands where there are none. The evidence is in the next section.",
             "note",
         )
     )
@@ -287,15 +281,12 @@ def strata_section(results: Results) -> Section:
         results,
         CLUSTERS,
         "choice.png",
-        "Three panels: number of clusters against preference, stability of each number, and silhouette against cohorts "
-        "without strata.",
-        "Left: numbers of clusters that affinity propagation gives; a plateau is a run of preferences that give "
-        "one number. "
-        "Middle: how well half-samples of families give the same people the same cluster. Right: silhouette of the "
-        "chosen "
-        f"partition against the same choice on cohorts without strata. Numbers: {CLUSTERS}/preferences.tsv, "
-        "candidates.tsv, "
-        "null.tsv.",
+        "Three panels: number of clusters against preference, stability of each number, and silhouette against "
+        "cohorts without strata.",
+        "Left: numbers of clusters that affinity propagation gives; a plateau is a run of preferences that give one "
+        "number. Middle: how well half-samples of families give the same people the same cluster. Right: silhouette "
+        "of the chosen partition against the same choice on cohorts without strata. Numbers: "
+        f"{CLUSTERS}/preferences.tsv, candidates.tsv, null.tsv.",
     )
     section.blocks += table(
         results, CLUSTERS, "candidates",
@@ -352,17 +343,14 @@ def _evidence(results: Results, found: Mapping[str, Any]) -> str:
     if null is not None and found.get("silhouette") is not None:
         sentences.append(
             f"The chosen partition has a silhouette of {digits(3)(found['silhouette'])}; the same choice on "
-            f"{len(null)} cohorts "
-            f"without strata gave a median of {digits(3)(null['silhouette'].median())}, and "
-            f"{digits(3)(null['silhouette'].quantile(0.95))} at the 95th percentile. p = "
-            f"{p_value(1 / (len(null) + 1))} is the least that "
-            "so many cohorts can give."
+            f"{len(null)} cohorts without strata gave a median of {digits(3)(null['silhouette'].median())}, and "
+            f"{digits(3)(null['silhouette'].quantile(0.95))} at the 95th percentile. {p_is(1 / (len(null) + 1))} is "
+            "the least that so many cohorts can give."
         )
         if found.get("stability") is not None:
             sentences.append(
                 f"Its stability is {digits(2)(found['stability'])}, against "
-                f"{digits(2)(null['stability'].quantile(0.95))} at the "
-                "95th percentile of those cohorts."
+                f"{digits(2)(null['stability'].quantile(0.95))} at the 95th percentile of those cohorts."
             )
     if found.get("gap_p_value") is not None:
         sentences.append(
@@ -397,7 +385,6 @@ def _strata_tables(results: Results) -> list[Table]:
             ],
             "Gaps between neighbouring strata",
             note="On the line between two strata, fewer people in the middle than beside it mean a gap.",
-            descriptive=True,
         ),
     ]  # fmt: skip
 
@@ -409,7 +396,7 @@ def limits_section(results: Results) -> Section:
         "give others.",
         "Whatever is labelled descriptive was seen on the same images that made the strata. It is no test and has "
         "no p-value.",
-        "Taking covariates out is linear (numbers also squared); what they do otherwise stays in the codes.",
+        "Covariates are taken out by regression, numbers by a smooth curve; what they do otherwise stays in the codes.",
         "Strata are of this cohort until they are found in another one. Nothing here is for clinical use.",
     ]
     if results.has_strata is False:
@@ -418,8 +405,7 @@ def limits_section(results: Results) -> Section:
     if facts.get("least_detectable") is not None and results.has_strata:
         items.append(
             f"With {counted(int(facts['n_people']), 'person', 'people')}, an effect below epsilon squared "
-            f"{digits(3)(facts['least_detectable'])} would "
-            "often be missed."
+            f"{digits(3)(facts['least_detectable'])} would often be missed."
         )
     if facts.get("share_fixed"):
         items.append(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -200,8 +201,7 @@ def read_results(output_dir: str) -> Results:
             "Results folder",
             [
                 f"Nothing to report in {stage_folder(output_dir, '')}: expected at least one of "
-                f"{', '.join(LAST_WRITTEN)}. "
-                "Run training first, or give --output_dir."
+                f"{', '.join(LAST_WRITTEN)}. Run training first, or give --output_dir."
             ],
         )
     tables, problems = {}, []
@@ -284,11 +284,16 @@ def _check_encoders(results: Results) -> None:
         others[EMBEDDINGS] = results.embeddings.encoder_hash
     problems = [
         f"{stage_folder(results.output_dir, stage)} is of encoder {encoder}, {source} of {', '.join(known)}: their "
-        "codes "
-        f"live in different spaces. Run {MADE_BY[max(stage, source)].split()[0]} again, or keep the two in folders "
-        "of their own."
+        f"codes live in different spaces. Run {MADE_BY[max(stage, source)].split()[0]} again, or keep the two in "
+        "folders of their own."
         for stage, encoder in others.items()
         if encoder is not None and encoder not in known
     ]
+    made_of = results.facts.get(PHENOTYPING, {}).get("strata_sha256")
+    strata = stage_folder(results.output_dir, CLUSTERS) / "strata.tsv"
+    if made_of is not None and strata.is_file() and hashlib.sha256(strata.read_bytes()).hexdigest() != made_of:
+        problems.append(
+            f"{stage_folder(results.output_dir, PHENOTYPING)} is about other strata than {strata}: run phenotyping again."
+        )
     if problems:
         raise InputProblems("Results folder", problems)

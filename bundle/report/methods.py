@@ -10,9 +10,9 @@ from typing import Any
 
 from bundle.data.datalist import SECTIONS
 from bundle.paths import CLUSTERS, EMBEDDINGS, EVALUATION, PHENOTYPING, TRAINING
-from bundle.report_blocks import Section, Table, Text
-from bundle.report_numbers import count, counted, digits, listed, p_is, setting, share
-from bundle.report_results import Results
+from bundle.report.blocks import Section, Table, Text
+from bundle.report.numbers import count, counted, digits, listed, p_is, setting, share
+from bundle.report.results import Results
 
 HASHED = ((EMBEDDINGS, "embeddings.npz"), (CLUSTERS, "summary.json"), (PHENOTYPING, "summary.json"))
 
@@ -33,9 +33,9 @@ def _people(results: Results) -> str:
     maps = f"{listed(datalist['modalities'])} maps" if "modalities" in datalist else "Maps"
     grid = f" on a grid of {_grid(datalist['spatial_size'])} voxels" if "spatial_size" in datalist else ""
     return (
-        f"{maps} of {count(sum(sizes.values()))} people in {counted(len(families), 'family', 'families')}{grid} "
-        "were split by whole families: "
-        f"{sizes['training']} for training, {sizes['validation']} for validation, {sizes['test']} for testing."
+        f"{maps} of {count(sum(sizes.values()))} people in {counted(len(families), 'family', 'families')}{grid} were "
+        f"split by whole families: {sizes['training']} for training, {sizes['validation']} for validation, "
+        f"{sizes['test']} for testing."
     )
 
 
@@ -51,8 +51,8 @@ def _network(results: Results) -> str:
         sentences.append(f"One network ({built['network']}: {'; '.join(details)}) fused {listed(built['modalities'])}.")
     if results.embeddings is not None:
         sentences.append(
-            f"Encoder {results.embeddings.encoder_hash} gave each of {count(len(results.embeddings))} people a code of "
-            f"{count(results.embeddings.codes.shape[1])} values."
+            f"Encoder {results.embeddings.encoder_hash} gave each of {count(len(results.embeddings))} people a code "
+            f"of {count(results.embeddings.codes.shape[1])} values."
         )
     log = results.table(TRAINING, "log")
     if log is not None:
@@ -65,16 +65,15 @@ def _network(results: Results) -> str:
         used = f" ({'; '.join(how)})" if how else ""
         sentences.append(
             f"The network was trained for {counted(len(log), 'epoch')}{used}; the weights of epoch "
-            f"{count(best['epoch'])}, with the best "
-            f"validation skill ({digits(3)(best['skill'])}), were kept."
+            f"{count(best['epoch'])}, with the best validation skill ({digits(3)(best['skill'])}), were kept."
         )
     people = results.table(EVALUATION, "people")
     if people is not None:
         n_people = people["participant_id"].nunique()
         sentences.append(
             f"Reconstruction was measured on {counted(n_people, 'person', 'people')} that it was not trained on, "
-            "against a "
-            "principal component analysis of the training people with the best number of components for each map."
+            "against a principal component analysis of the training people with the best number of components for "
+            "each map."
         )
     return " ".join(sentences)
 
@@ -88,8 +87,8 @@ def _strata(results: Results) -> str:
     sentences = [f"Strata were looked for in the codes of {count(facts['n_people'])} people."]
     if facts.get("covariates"):
         sentences.append(
-            f"First, {listed(facts['covariates'])} were taken out of the codes by linear regression, numbers with "
-            "their squares."
+            f"First, {listed(facts['covariates'])} were taken out of the codes by linear regression, numbers "
+            f"{'as restricted cubic splines' if settings.get('splines') else 'with their squares'}."
         )
     elif "covariates" in facts:
         sentences.append("No covariate was taken out of the codes.")
@@ -109,10 +108,8 @@ def _strata(results: Results) -> str:
         )
         sentences.append(
             f"The whole choice was repeated on {settings['n_references']} cohorts that are {kind} with the data's "
-            "covariance and "
-            f"alikeness of relatives; {p_is(facts['p_value'])} is how often their silhouette was as large. "
-            "Strata were "
-            "reported only if p, and that of a test for gaps between them, were at most "
+            f"covariance and alikeness of relatives; {p_is(facts['p_value'])} is how often their silhouette was as "
+            "large. Strata were reported only if p, and that of a test for gaps between them, were at most "
             f"{setting(settings.get('significance'))}."
         )
     if results.has_clusters and "n_stability" in settings:
@@ -128,12 +125,12 @@ def _choice(choice: Mapping[str, Any]) -> list[str]:
     if choice["preference"] != "scan":
         return [f"People were clustered by affinity propagation (preference {setting(choice['preference'])})."]
     return [
-        f"People were clustered by affinity propagation at {choice['n_preferences']} preferences, with the "
-        f"first damping of {setting(choice['dampings'])} that converged in {choice['max_iterations']} sweeps.",
+        f"People were clustered by affinity propagation at {choice['n_preferences']} preferences, with the first "
+        f"damping of {setting(choice['dampings'])} that converged in {choice['max_iterations']} sweeps.",
         f"Numbers of clusters from 2 to {choice['max_strata']} whose smallest cluster had at least "
-        f"{share(choice['min_stratum_share'])} of the "
-        f"people were candidates; of those as stable as the best over {choice['n_subsamples']} samples of "
-        f"{share(choice['subsample_share'])} of the families, the one with the longest run of preferences was chosen.",
+        f"{share(choice['min_stratum_share'])} of the people were candidates; of those as stable as the best over "
+        f"{choice['n_subsamples']} samples of {share(choice['subsample_share'])} of the families, the one with the "
+        "longest run of preferences was chosen.",
     ]
 
 
@@ -160,17 +157,15 @@ def _phenotypes(results: Results) -> str:
         exchange = f" ({str(facts['exchange']).rstrip('.')})" if facts.get("exchange") else ""
         sentences.append(
             f"Strata were compared in each factor by the Kruskal-Wallis test with {count(facts['n_permutations'])} "
-            "permutations"
-            f"{exchange}, corrected over factors by Benjamini and Hochberg's procedure, and pairs of strata by "
-            "Dunn's test with "
-            "Holm's correction."
+            f"permutations{exchange}, corrected over factors by Benjamini and Hochberg's procedure, and pairs of "
+            "strata by Dunn's test with Holm's correction."
         )
     if facts.get("n_bootstrap"):
         sentences.append(f"Intervals are of {count(facts['n_bootstrap'])} bootstrap samples of families.")
     if facts.get("validation_share"):
         sentences.append(
-            f"Strata and factors were also made without {share(facts['validation_share'])} of the families and "
-            "tested on those."
+            f"Strata and factors were also made without {share(facts['validation_share'])} of the families and tested "
+            "on those."
         )
     if "significance" in facts:
         sentences.append(f"The level of significance was {setting(facts['significance'])}.")

@@ -31,16 +31,14 @@ def share(value: Any) -> str:
     if pd.isna(value):
         return NOT_THERE
     percent = 100 * float(value)
-    return f"{percent:.0f} %" if abs(percent) >= 9.95 else f"{percent:.1f}".removesuffix(".0") + " %"
+    return f"{percent:.0f} %" if abs(percent) >= 9.95 else f"{percent:z.1f}".removesuffix(".0") + " %"
 
 
 def digits(places: int) -> Writer:
     """Writes a number with so many decimals; a tiny negative one is no `-0.00`."""
 
     def write(value: Any) -> str:
-        return (
-            NOT_THERE if pd.isna(value) else f"{float(value):.{places}f}".replace(f"-{0:.{places}f}", f"{0:.{places}f}")
-        )
+        return NOT_THERE if pd.isna(value) else f"{float(value):z.{places}f}"
 
     return write
 

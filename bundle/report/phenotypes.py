@@ -7,21 +7,20 @@ from typing import Any
 
 import pandas as pd
 
+from bundle.analysis.phenotyping import BOTH_ADJUSTED, PHENOTYPE_ADJUSTED, RAW, VALIDATION
 from bundle.paths import PHENOTYPING
-from bundle.report_blocks import Column, Figure, Section, Table, Text, make_table
-from bundle.report_numbers import as_written, count, counted, digits, least_p, listed, p_value, share, words
-from bundle.report_pictures import effects_picture
-from bundle.report_results import Results
-from bundle.report_sections import absent, own_picture, picture, table
+from bundle.report.blocks import Column, Figure, Section, Table, Text, make_table
+from bundle.report.numbers import as_written, count, counted, digits, least_p, listed, p_value, share, words
+from bundle.report.pictures import effects_picture
+from bundle.report.results import Results
+from bundle.report.sections import absent, own_picture, picture, table
 
-VERSIONS = ("raw", "phenotype adjusted", "code and phenotype adjusted")
+VERSIONS = (RAW, PHENOTYPE_ADJUSTED, BOTH_ADJUSTED)
 """Three ways to treat covariates, of the same people."""
-VALIDATION = "validation"
 NAMED = Column("named", "Factor")
 VERSIONS_IN_WORDS = (
     "Raw: nothing taken out. Phenotype adjusted: covariates taken out of the phenotypes. Code and phenotype "
-    "adjusted: out of "
-    "the codes too, before strata were looked for."
+    "adjusted: out of the codes too, before strata were looked for."
 )
 
 
@@ -100,8 +99,7 @@ def profile_section(results: Results) -> Section:
         "profile.png",
         "Mean of each stratum in each factor, with intervals.",
         "Profile of the strata: mean of each stratum in each factor in standard deviations, with 95 % intervals "
-        "(families "
-        f"resampled). Numbers: {PHENOTYPING}/profile.tsv.",
+        f"(families resampled). Numbers: {PHENOTYPING}/profile.tsv.",
     )
     section.blocks += _tests_table(results, tests, primary)
     section.blocks += comparison(results, tests)
@@ -201,10 +199,8 @@ def _tests_table(results: Results, tests: pd.DataFrame, version: str) -> list[Ta
     ]
     note = (
         f"Kruskal-Wallis H; p by permutation, {least_p(int(results.facts[PHENOTYPING]['n_permutations']))} q: "
-        "Benjamini-Hochberg over "
-        "factors. ε²: epsilon squared, the share of rank variance between strata, with its 95 % interval. "
-        "Detectable: the "
-        "least ε² that these strata would show."
+        "Benjamini-Hochberg over factors. ε²: epsilon squared, the share of rank variance between strata, with its "
+        "95 % interval. Detectable: the ε² that strata like these would show in four of five cohorts; smaller ones are found by luck."
     )
     return [make_table(rows, columns, f"Strata against factors ({version})", f"{PHENOTYPING}/tests.tsv", note)]
 
@@ -213,8 +209,7 @@ def _validation(results: Results, tests: pd.DataFrame) -> list[Text | Table]:
     tables = _tests_table(results, tests, VALIDATION)
     meaning = (
         "Validation: strata and factors were made without some of the families, and tested on the people of those. "
-        "They are "
-        "fewer, so less can be seen; the factors are of the others and need not be those above."
+        "They are fewer, so less can be seen; the factors are of the others and need not be those above."
     )
     return [Text(meaning), *tables] if tables else []
 
@@ -266,8 +261,7 @@ def continuum_section(results: Results) -> Section:
     section.blocks.append(
         Text(
             f"{meaning} R² is measured on families that the prediction was not fitted to: 0 is no better than the "
-            "mean, below 0 is "
-            "worse."
+            "mean, below 0 is worse."
         )
     )
     section.blocks += picture(
@@ -279,25 +273,48 @@ def continuum_section(results: Results) -> Section:
     )
     primary = str(results.facts[PHENOTYPING]["primary"])
     rows = frame[frame["version"] == primary]
+    verdict = continuum_verdict(rows)
+    if verdict:
+        section.blocks.append(Text(verdict))
     heads = rows["predictor"] + " (" + rows["n_predictors"].map(count) + ")"
     note = (
-        "R² with its 95 % interval; in brackets how many values predict. Components: the codes' principal axes. "
-        "Ridge: the whole "
-        "code. Linear fusion: a linear model of the maps themselves, without the network."
+        "R² with its 95 % interval; in brackets how many values predict. Components: as many of the codes' principal "
+        "axes as strata need. Ridge: all axes that hold the whole code, with weights shrunk. Linear fusion: the same on "
+        "principal components of the maps themselves, without the network."
     )
     caption = f"Factors predicted ({primary})"
     section.blocks.append(_spread(rows, heads, "r2", 2, caption, f"{PHENOTYPING}/continuum.tsv", note))
     return section
 
 
+def continuum_verdict(rows: pd.DataFrame) -> str:
+    """In which factors the whole code says more than strata, or less; empty without strata."""
+    if "above_low" not in rows or "strata" not in set(rows["predictor"]):
+        return ""
+    ridge = rows[rows["predictor"] == "ridge"].set_index("factor")
+    more, less = ridge.index[ridge["above_low"] > 0], ridge.index[ridge["above_high"] < 0]
+    parts = []
+    if len(more):
+        parts.append(
+            f"The whole code predicts {listed(list(more))} better than strata do: there, people differ by degrees."
+        )
+    if len(less):
+        parts.append(f"Strata predict {listed(list(less))} better than the whole code.")
+    if len(more) + len(less) < len(ridge):
+        parts.append("For the other factors neither is better beyond chance (95 % intervals of the difference).")
+    return " ".join(parts)
+
+
 def contributions_section(results: Results) -> Section:
     """In which maps strata and code values show."""
     section = Section("contributions", "What shows in which map")
+    if results.table(PHENOTYPING, "modality_share") is None:
+        section.blocks.append(Text("Images were not used, or are not those of these strata.", "note"))
+        return section
     section.blocks.append(
         Text(
             "Descriptive: strata were made from these very images, so that they differ in them is no finding. The "
-            "network draws "
-            "each code, and the codes change when a map is taken away.",
+            "network draws each code, and the codes change when a map is taken away.",
             "note",
         )
     )

@@ -1,0 +1,281 @@
+"""People with codes and phenotypes: who is analysed, their factors, and what predicts them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from bundle.analysis.code_space import principal_axes
+from bundle.analysis.continuum import explained_by, indicators
+from bundle.analysis.covariates import CovariateModel
+from bundle.analysis.factors import FactorModel, factor_names, split_half_congruence
+from bundle.analysis.phenotyping import BOTH_ADJUSTED, PRIMARY, RAW, TestSettings
+from bundle.analysis.strata import MIN_FAMILIES, MIN_PEOPLE
+from bundle.data.embedding_table import EmbeddingTable
+from bundle.data.items import ItemTable, usable_items
+from bundle.data.problems import InputProblems
+
+logger = logging.getLogger(__name__)
+LEAST_ITEMS = 3
+CONGRUENCE_SPLITS = 20
+STEPS = ("with an embedding", "with phenotypes", "analysed")
+
+
+@dataclass(frozen=True)
+class FactorSettings:
+    """How items become factors.
+
+    Args:
+        n_factors: None takes as many as parallel analysis keeps; the paper has 13.
+        rank_normalise: bring every item's ranks to a normal distribution; ordinal items always are.
+        most_missing_item: items that more people lack (share) are left out.
+        most_missing_person: people who lack more of the items (share) are left out.
+    """
+
+    n_factors: int | None = None
+    rank_normalise: bool = False
+    most_missing_item: float = 0.1
+    most_missing_person: float = 0.5
+
+    def __post_init__(self) -> None:
+        problems = [
+            f"{name}: expected a share from 0 to 1, got {value}."
+            for name, value in (
+                ("most_missing_item", self.most_missing_item),
+                ("most_missing_person", self.most_missing_person),
+            )
+            if not 0 <= value < 1
+        ]
+        if self.n_factors is not None and self.n_factors < 1:
+            problems.append(f"n_factors: expected 1 or more, or null, got {self.n_factors}.")
+        if problems:
+            raise InputProblems("Phenotype settings", problems)
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Everybody who is embedded, and the rows of those who are analysed.
+
+    Attributes:
+        table: N embeddings.
+        codes: `(N, E)` of them.
+        people: N participants.
+        taken_out: N rows of covariates.
+        items: phenotypes, of whoever has any.
+        rows: of those who are analysed.
+        kinds: `(N,)` what tells members of a family apart, or None.
+        splines: whether covariates that are numbers enter as splines.
+    """
+
+    table: EmbeddingTable
+    codes: np.ndarray
+    people: pd.DataFrame
+    taken_out: pd.DataFrame
+    items: ItemTable
+    rows: np.ndarray
+    kinds: np.ndarray | None
+    splines: bool
+
+    @property
+    def families(self) -> np.ndarray:
+        """`(N,)` labels."""
+        return self.people["family_id"].to_numpy(dtype=str)
+
+    @property
+    def has_covariates(self) -> bool:
+        """Whether there is anything to take out."""
+        return self.taken_out.shape[1] > 0
+
+    @property
+    def primary(self) -> str:
+        """The version that counts."""
+        return PRIMARY if self.has_covariates else RAW
+
+    def kinds_of(self, rows: np.ndarray) -> np.ndarray | None:
+        """`kinds` of some."""
+        return None if self.kinds is None else self.kinds[rows]
+
+    def without_covariates(self, values: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Values of some people less what covariates explain of them."""
+        covariates = self.taken_out.iloc[rows]
+        if not self.has_covariates:
+            return values
+        return CovariateModel.fit(values, covariates, self.splines).adjust(values, covariates)
+
+
+@dataclass(frozen=True)
+class Factors:
+    """Factors of the people who are analysed.
+
+    Attributes:
+        model: from items to scores.
+        names: factor id (F1 ...) -> name.
+        items: what became of each item.
+        values: `(N, I)` used items, NaN if missing.
+        labels: of them.
+        congruence: `(splits, F)` between halves of the families.
+    """
+
+    model: FactorModel
+    names: dict[str, str]
+    items: pd.DataFrame
+    values: np.ndarray
+    labels: list[str]
+    congruence: np.ndarray
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """A partition of everybody who is embedded.
+
+    Attributes:
+        labels: `(N,)` strata from 1, all 1 if there are none.
+        headline: of the search.
+        n_tried: clusters of the chosen partition, also where it is no better than chance.
+        codes: `(N, E)` that it was found in, covariates taken out or not.
+    """
+
+    labels: np.ndarray
+    headline: str
+    n_tried: int
+    codes: np.ndarray
+
+    @property
+    def n_strata(self) -> int:
+        """1 if no discrete strata were found."""
+        return int(self.labels.max())
+
+
+def analysed_people(
+    items: ItemTable, people: pd.DataFrame, settings: FactorSettings
+) -> tuple[np.ndarray, pd.DataFrame, pd.DataFrame]:
+    """Who is analysed: rows of `people`; the flow of people; and who is left out, why.
+
+    Raises:
+        InputProblems: if ids do not match, too few items can be used, or fewer than 20 people or 10 families are left.
+    """
+    has_row = people.index.isin(items.values.index)
+    if not has_row.any():
+        raise InputProblems(
+            "Phenotypes",
+            [
+                f"None of the {len(people)} embedded people (such as {people.index[0]}) is among the {len(items.values)} "
+                f"of the items table (such as {items.values.index[0]}): make the ids the same."
+            ],
+        )
+    known = usable_items(items, people.index[has_row].tolist(), settings.most_missing_item)
+    used = known.loc[known["state"] == "used", "item"].tolist()
+    if len(used) < LEAST_ITEMS:
+        problems = [f"{row.item}: {row.reason}." for row in known.itertuples() if row.reason]
+        problems.append(f"{len(used)} usable items; factors need {LEAST_ITEMS}: add items or raise most_missing_item.")
+        raise InputProblems("Phenotypes", problems)
+    share = pd.Series(1.0, index=people.index)
+    share[has_row] = items.values.loc[people.index[has_row], used].isna().mean(axis=1)
+    too_many = has_row & (share > settings.most_missing_person).to_numpy()
+    rows = np.flatnonzero(has_row & ~too_many)
+    reason = np.where(has_row, "", "no row in the items table").astype(object)
+    reason[too_many] = [f"{value:.0%} of the items are missing" for value in share[too_many]]
+    left_out = pd.DataFrame({"participant_id": people.index, "reason": reason})
+    lacking = f"more than {settings.most_missing_person:.0%} of the items missing"
+    flow = pd.DataFrame(
+        {
+            "step": STEPS,
+            "people": [len(people), int(has_row.sum()), len(rows)],
+            "reason": ["", "" if has_row.all() else "no row in the items table", lacking if too_many.any() else ""],
+        }
+    )
+    n_families = people["family_id"].iloc[rows].nunique()
+    if len(rows) < MIN_PEOPLE or n_families < MIN_FAMILIES:
+        raise InputProblems(
+            "Phenotypes",
+            [
+                f"{len(rows)} people of {n_families} families have phenotypes; {MIN_PEOPLE} people of {MIN_FAMILIES} "
+                "families are needed, since whole families are exchanged."
+            ],
+        )
+    return rows, flow, left_out[left_out["reason"] != ""]
+
+
+def make_factors(cohort: Cohort, rows: np.ndarray, settings: FactorSettings, seed: int) -> Factors:
+    """Factors of some people.
+
+    Raises:
+        InputProblems: for more factors than items or people.
+    """
+    names = cohort.people.index[rows]
+    states = usable_items(cohort.items, names.tolist(), settings.most_missing_item)
+    is_used = (states["state"] == "used").to_numpy()
+    for row in states[~is_used].itertuples():
+        logger.warning("Item %s is left out: %s.", row.item, row.reason)
+    values = cohort.items.values.loc[names, states.loc[is_used, "item"]].to_numpy(dtype=float)
+    is_ranked = [ordinal or settings.rank_normalise for ordinal in np.array(cohort.items.is_ordinal)[is_used]]
+    try:
+        model = FactorModel.fit(values, settings.n_factors, is_ranked, seed)
+    except ValueError as error:
+        raise InputProblems("Factors", [f"{error} Set n_factors so, or to null for parallel analysis."]) from error
+    labels = states.loc[is_used, "label"].tolist()
+    ids = [f"F{number + 1}" for number in range(model.n_factors)]
+    halves = split_half_congruence(
+        model.standardised(values), model.loadings, cohort.families[rows].tolist(), CONGRUENCE_SPLITS, seed
+    )
+    factor_name = dict(zip(ids, factor_names(model.loadings, labels), strict=True))
+    return Factors(model, factor_name, states, values, labels, halves)
+
+
+def compare_with_continuum(
+    cohort: Cohort,
+    raw: Grouping,
+    both: Grouping,
+    scores: np.ndarray,
+    linear: np.ndarray | None,
+    factors: Mapping[str, str],
+    n_folds: int,
+    settings: TestSettings,
+) -> pd.DataFrame:
+    """What predicts each factor: strata, as many code components, the whole code, and fusion without a network.
+
+    Args:
+        cohort: people.
+        raw: strata of the codes as they are.
+        both: strata of the codes without covariates.
+        scores: `(rows, F)` of the people who are analysed.
+        linear: `(N, C)` components of everybody's images, or None.
+        factors: F ids -> names.
+        n_folds: of whole families.
+        settings: seed and draws.
+    """
+    tables = []
+    for version, grouping in ((RAW, raw), (BOTH_ADJUSTED, both))[: 1 + cohort.has_covariates]:
+        is_adjusted = version == BOTH_ADJUSTED
+        codes = grouping.codes[cohort.rows]
+        centred = codes - codes.mean(axis=0)
+        components = centred @ principal_axes(centred)[1]
+        count = max(1, (grouping.n_strata if grouping.n_strata > 1 else grouping.n_tried) - 1)
+        predictors = {"components": components[:, :count], "ridge": components}
+        if grouping.n_strata > 1:
+            predictors = {"strata": indicators(grouping.labels[cohort.rows]), **predictors}
+        if linear is not None:
+            own = linear[cohort.rows]
+            predictors["linear fusion"] = cohort.without_covariates(own, cohort.rows) if is_adjusted else own
+        table = explained_by(
+            scores,
+            predictors,
+            ["ridge", "linear fusion"],
+            cohort.families[cohort.rows].tolist(),
+            cohort.taken_out.iloc[cohort.rows] if is_adjusted else None,
+            cohort.splines,
+            n_folds,
+            settings.n_bootstrap,
+            settings.seed,
+        )
+        table.insert(0, "version", version)
+        tables.append(table)
+    result = pd.concat(tables, ignore_index=True)
+    ids = list(factors)
+    result["factor"] = [ids[number] for number in result["factor"]]
+    result.insert(2, "name", result["factor"].map(dict(factors)))
+    return result
