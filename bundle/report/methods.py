@@ -146,7 +146,8 @@ def _phenotypes(results: Results) -> str:
         rule = f"; their number by {facts['factor_rule']}" if facts.get("factor_rule") else ""
         families = f" in {counted(int(facts['n_families']), 'family', 'families')}" if "n_families" in facts else ""
         sentences.append(
-            f"{what}{ranked} of {count(facts['n_people'])} people{families} were condensed to "
+            f"{what}{ranked} of {count(facts['n_people'])} people{families} were standardised, missing values filled by "
+            "regression on the other items, and condensed by principal component analysis with Varimax rotation to "
             f"{counted(int(facts['n_factors']), 'factor')}{rule}."
         )
     if facts.get("covariates"):
@@ -158,7 +159,7 @@ def _phenotypes(results: Results) -> str:
         sentences.append(
             f"Strata were compared in each factor by the Kruskal-Wallis test with {count(facts['n_permutations'])} "
             f"permutations{exchange}, corrected over factors by Benjamini and Hochberg's procedure, and pairs of "
-            "strata by Dunn's test with Holm's correction."
+            "strata by Dunn's test, by the same permutations, with Holm's correction."
         )
     if facts.get("n_bootstrap"):
         sentences.append(f"Intervals are of {count(facts['n_bootstrap'])} bootstrap samples of families.")

@@ -389,7 +389,7 @@ def test_methods_give_the_settings_that_were_used(with_strata):
         "Parallel analysis kept 7 principal axes, with 66 % of the variance",
         "at 32 preferences, with the first damping of 0.7 and 0.9 that converged in 500 sweeps",
         "repeated on 99 cohorts that are one Gaussian cloud",
-        "20 phenotype items, rank-normalised, of 50 people in 25 families were condensed to 4 factors",
+        "20 phenotype items, rank-normalised, of 50 people in 25 families were standardised",
         "9,999 permutations (whole families of one size and the same zygosity)",
         "1,000 bootstrap samples of families",
         f"Encoder {ENCODER}",
