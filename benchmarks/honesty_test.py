@@ -13,9 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import nibabel as nib
@@ -28,20 +25,15 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from bundle.data.embedding_table import read_embedding_table
+from bundle.stage_process import run_stage
 
 MODALITIES = ("T1w", "FA", "NDI", "JAC")
 
 
 def run(run_id: str, config: str, output_dir: Path, **options: object) -> float:
     """Run a stage in a process of its own; seconds it took."""
-    words = [sys.executable, "-m", "monai.bundle", "run", run_id, "--config_file", f"configs/{config}.yaml"]
-    for name, value in ({"output_dir": output_dir} | options).items():
-        words += [f"--{name}", str(value)]
-    started = time.perf_counter()
-    output_dir.mkdir(parents=True, exist_ok=True)
-    with (output_dir / f"{run_id}.log").open("w") as log:
-        subprocess.run(words, check=True, stdout=log, stderr=subprocess.STDOUT)
-    return time.perf_counter() - started
+    given = {"output_dir": output_dir, **options}
+    return run_stage(run_id, [f"configs/{config}.yaml"], given, output_dir / f"{run_id}.log")
 
 
 def train_and_embed(output_dir: Path, cohort: Path | None, **options: object) -> float:

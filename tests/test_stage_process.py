@@ -1,0 +1,26 @@
+import pytest
+from monai.bundle import ConfigParser
+
+from bundle.data.problems import InputProblems
+from bundle.stage_process import run_stage, stage_command
+
+
+@pytest.mark.parametrize("value", [None, True, 3, 0.5, "text", ["T1w", "FA"], {"T1w": 1, "FA": 3}])
+def test_options_are_read_back_as_they_were(value):
+    import fire
+
+    words = stage_command("training", ["configs/train.yaml"], {"knob": value})
+    read = fire.Fire(lambda **options: options["knob"], command=words[words.index("--knob") :])
+    parser = ConfigParser({"knob": read})
+    assert parser.get_parsed_content("knob") == value
+
+
+def test_a_failing_stage_is_told_with_its_last_words(tmp_path):
+    with pytest.raises(InputProblems, match="(?s)Stage training.*did you mean --max_epochs"):
+        run_stage("training", ["configs/train.yaml"], {"max_epoch": 1}, tmp_path / "training.log")
+    assert (tmp_path / "training.log").is_file()
+
+
+def test_several_configs_are_given_as_a_list():
+    words = stage_command("training", ["a.yaml", "b.yaml"], {})
+    assert words[-1] == "['a.yaml', 'b.yaml']"
