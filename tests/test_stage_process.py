@@ -16,7 +16,7 @@ def test_options_are_read_back_as_they_were(value):
 
 
 def test_a_failing_stage_is_told_with_its_last_words(tmp_path):
-    with pytest.raises(InputProblems, match="(?s)Stage training.*did you mean --max_epochs"):
+    with pytest.raises(InputProblems, match=r"(?s)Stage training.*did you mean --max_epochs"):
         run_stage("training", ["configs/train.yaml"], {"max_epoch": 1}, tmp_path / "training.log")
     assert (tmp_path / "training.log").is_file()
 
