@@ -14,7 +14,7 @@ import nibabel as nib
 import numpy as np
 from tqdm.auto import tqdm
 
-from bundle.data.datalist import Item
+from bundle.data.datalist import Item, present_modalities
 from custom_nets import FusionAutoencoder
 
 AFFINE_TOLERANCE = 2e-2
@@ -45,12 +45,16 @@ def check_images(
     everywhere, grids larger than `spatial_size`, and grids or affines that differ from those of most files.
 
     Args:
-        items: people with a path per modality.
+        items: people with a path for each modality that they have.
         modalities: which paths to read.
         spatial_size: the network's grid; smaller images are padded to it, larger ones refused.
         num_workers: threads (decompression runs outside Python's lock).
     """
-    jobs = [(item["participant_id"], modality, item[modality]) for item in items for modality in modalities]
+    jobs = [
+        (item["participant_id"], modality, item[modality])
+        for item in items
+        for modality in present_modalities(item, modalities)
+    ]
     with ThreadPoolExecutor(max(1, num_workers)) as pool:
         facts = list(tqdm(pool.map(_inspect, jobs), total=len(jobs), desc="Checking images", unit="file"))
     problems = [fact.problem for fact in facts if fact.problem]
@@ -89,7 +93,7 @@ def check_against_network(items: Sequence[Item], network: FusionAutoencoder, num
     named = {problem.split(": ")[0] for problem in problems}
     expected = network.grid_affine.cpu().numpy()
     for item in items:
-        for modality in network.modalities:
+        for modality in present_modalities(item, network.modalities):
             where = f"{item['participant_id']}, {modality}, {item[modality]}"
             if where in named:
                 continue
@@ -163,7 +167,9 @@ def _by(shape: Sequence[int]) -> str:
 def files_signature(items: Sequence[Item], modalities: Sequence[str]) -> Mapping[str, list[int]]:
     """Size and modification time of every file: images that have not changed need not be checked again."""
     return {
-        item[m]: [Path(item[m]).stat().st_size, Path(item[m]).stat().st_mtime_ns] for item in items for m in modalities
+        item[m]: [Path(item[m]).stat().st_size, Path(item[m]).stat().st_mtime_ns]
+        for item in items
+        for m in present_modalities(item, modalities)
     }
 
 

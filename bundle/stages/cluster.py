@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,13 @@ def cluster(
     results = []
     for table in tables:
         logger.info("%d people, encoder %s (%s).", len(table), table.encoder_hash, ", ".join(table.modalities))
+        if not table.present.all():
+            counts = ", ".join(f"{count} from {inputs}" for inputs, count in Counter(table.inputs).most_common())
+            logger.warning(
+                "Codes were made from different maps (%s): strata may follow what is missing rather than the brain. "
+                "Compare them with the column inputs of embeddings.tsv, or embed everybody from the same maps.",
+                counts,
+            )
         with Progress(progress) as bar:
             families = people["family_id"].tolist()
             try:

@@ -35,6 +35,7 @@ from bundle.handlers.training_checkpoint import check_fits, read_weights
 from bundle.metrics import ContrastToNoiseRatio, MaskedMSE, NormalisedDifference, StructuralSimilarity
 from bundle.paths import BEST_MODEL, EVALUATION, TRAINING, stage_folder
 from bundle.pictures import reconstruction_picture, save_figure
+from bundle.stages.subsets import known_subsets, skill_of_subsets, subset_picture
 from custom_nets import FusionAutoencoder
 
 logger = logging.getLogger(__name__)
@@ -99,7 +100,8 @@ def run_evaluation(
     """Evaluate, write `3_evaluation/` and log the table.
 
     Writes `people.tsv` (a row per person and modality), `summary.tsv` (a row per modality), `pca_curve.tsv` and
-    pictures of the median and the worst person.
+    pictures of the median and the worst person; of a network that takes any subset of maps also `subsets.tsv`, what
+    it draws from each of them.
 
     Args:
         evaluator: goes over `held_out` with the recorder attached.
@@ -143,11 +145,22 @@ def run_evaluation(
     people = _people_table(network, recorder, images, drawn, nearest)
     curve_table = pd.DataFrame(curves.T, columns=list(network.modalities))
     curve_table.insert(0, "components", np.arange(1, len(curve_table) + 1))
-    for name, table in {"people": people, "summary": summary, "pca_curve": curve_table}.items():
+    tables = {"people": people, "summary": summary, "pca_curve": curve_table}
+    if len(known_subsets(network)) > 1:
+        tables["subsets"] = skill_of_subsets(network, inferer, held_out, families, device)
+        save_figure(subset_picture(tables["subsets"], network.modalities), folder / "subsets.png")
+    for name, table in tables.items():
         with atomic_path(folder / f"{name}.tsv") as temporary:
             table.to_csv(temporary, sep="\t", index=False, float_format="%.6g")
     _draw_people(network, inferer, held_out, skill_per_person(images, drawn).mean(axis=1), folder, device)
     logger.info("%s", _words(network, summary, recorder, nearest, folder))
+    if "subsets" in tables:
+        skills = tables["subsets"].pivot(index="inputs", columns="modality", values="skill")
+        order = list(dict.fromkeys(tables["subsets"]["inputs"]))
+        text = skills.loc[order, list(network.modalities)].to_string(float_format=lambda value: f"{value:.3f}")
+        logger.info(
+            "Skill of every map (columns) from every subset (rows):\n%s\nWritten: %s/subsets.tsv, .png", text, folder
+        )
     return summary
 
 
