@@ -13,7 +13,7 @@ from bundle.report.blocks import Column, Figure, Section, Table, Text, make_tabl
 from bundle.report.numbers import as_written, count, counted, digits, least_p, listed, p_value, share, words
 from bundle.report.pictures import effects_picture
 from bundle.report.results import Results
-from bundle.report.sections import absent, own_picture, picture, table
+from bundle.report.stage_blocks import absent, own_picture, picture, table
 
 VERSIONS = (RAW, PHENOTYPE_ADJUSTED, BOTH_ADJUSTED)
 """Three ways to treat covariates, of the same people."""
