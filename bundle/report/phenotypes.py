@@ -200,7 +200,8 @@ def _tests_table(results: Results, tests: pd.DataFrame, version: str) -> list[Ta
     note = (
         f"Kruskal-Wallis H; p by permutation, {least_p(int(results.facts[PHENOTYPING]['n_permutations']))} q: "
         "Benjamini-Hochberg over factors. ε²: epsilon squared, the share of rank variance between strata, with its "
-        "95 % interval. Detectable: the ε² that strata like these would show in four of five cohorts; smaller ones are found by luck."
+        "95 % interval. Detectable: the ε² that strata like these would show in four of five cohorts; smaller ones are "
+        "found by luck."
     )
     return [make_table(rows, columns, f"Strata against factors ({version})", f"{PHENOTYPING}/tests.tsv", note)]
 
