@@ -11,9 +11,10 @@ from typing import Any
 
 import pandas as pd
 
-from bundle.data.datalist import MISSING, read_json
+from bundle.data.datalist import read_json
 from bundle.data.embedding_table import EmbeddingTable, read_embedding_table
 from bundle.data.problems import InputProblems
+from bundle.data.tables import read_table
 from bundle.handlers.training_checkpoint import read_weights
 from bundle.paths import (
     BEST_MODEL,
@@ -239,7 +240,7 @@ def read_results(output_dir: str) -> Results:
 def _read_table(file: Path, form: Form) -> tuple[pd.DataFrame, list[str]]:
     """A table with its numbers as numbers, and a sentence for each thing that is wrong with it."""
     try:
-        table = pd.read_csv(file, sep="\t", dtype=str, keep_default_na=False, na_values=MISSING, encoding="utf-8")
+        table = read_table(file, str)
     except (ValueError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         return pd.DataFrame(), [f"{file}: is no tab-separated table ({error}): run its stage again."]
     problems = [

@@ -46,6 +46,7 @@ from bundle.data.embedding_table import EmbeddingTable, read_embedding_table
 from bundle.data.items import read_items
 from bundle.data.people import USUAL, covariate_columns, people_table
 from bundle.data.problems import InputProblems
+from bundle.data.tables import read_table, write_table
 from bundle.paths import CLUSTERS, DATALIST, EMBEDDINGS, PHENOTYPES, PHENOTYPING, PREPARED, STRATIFIER, stage_folder
 from bundle.phenotype_pictures import continuum_picture, loadings_picture, maps_picture, profile_picture
 from bundle.phenotype_tables import factor_rows, facts, item_rows, loading_rows, score_rows
@@ -234,8 +235,7 @@ def phenotype(
     if differences is not None:
         write_maps(differences, dataset.data[0], table.modalities, folder / "maps")
     for name, content in tables.items():
-        with atomic_path(folder / f"{name}.tsv") as temporary:
-            content.to_csv(temporary, sep="\t", index=False, float_format="%.6g", na_rep="n/a")
+        write_table(content, folder / f"{name}.tsv")
     _draw(folder, tables, cohort.primary, test_settings.significance, differences, network)
     summary = facts(cohort, raw, both, made, tables, factor_settings, test_settings) | {
         "notes": notes,
@@ -287,7 +287,7 @@ def read_clusters(output_dir: str, table: EmbeddingTable) -> tuple[pd.DataFrame,
     found = read_json(folder / "summary.json")
     if "splines" not in found.get("settings", {}):
         raise InputProblems("Strata", [f"{folder} was written by an earlier version: run clustering again."])
-    strata = pd.read_csv(folder / "strata.tsv", sep="\t", dtype={"participant_id": str}).set_index("participant_id")
+    strata = read_table(folder / "strata.tsv", {"participant_id": str}).set_index("participant_id")
     made_by = found["encoders"][0]["encoder_hash"]
     if made_by != table.encoder_hash:
         raise InputProblems(
