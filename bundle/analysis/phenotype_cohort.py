@@ -14,7 +14,7 @@ from bundle.analysis.continuum import explained_by, indicators
 from bundle.analysis.covariates import CovariateModel
 from bundle.analysis.factors import FactorModel, factor_names, split_half_congruence
 from bundle.analysis.phenotyping import BOTH_ADJUSTED, PRIMARY, RAW, TestSettings
-from bundle.analysis.strata import MIN_FAMILIES, MIN_PEOPLE
+from bundle.analysis.strata_settings import MIN_FAMILIES, MIN_PEOPLE
 from bundle.data.embedding_table import EmbeddingTable
 from bundle.data.items import ItemTable, usable_items
 from bundle.data.problems import InputProblems

@@ -13,7 +13,8 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from bundle.analysis.cluster_choice import ChoiceSettings
-from bundle.analysis.strata import Strata, StrataSettings, find_strata, stratifier_of
+from bundle.analysis.strata import Strata, find_strata, stratifier_of
+from bundle.analysis.strata_settings import StrataSettings
 from bundle.data.atomic import atomic_path
 from bundle.data.embedding_table import EmbeddingTable, read_embedding_table
 from bundle.data.people import covariate_columns, people_table

@@ -39,7 +39,8 @@ from bundle.analysis.phenotyping import (
     people_of_strata,
     together,
 )
-from bundle.analysis.strata import StrataSettings, find_strata
+from bundle.analysis.strata import find_strata
+from bundle.analysis.strata_settings import StrataSettings
 from bundle.data.atomic import atomic_path
 from bundle.data.datalist import read_json
 from bundle.data.embedding_table import EmbeddingTable, read_embedding_table
