@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bundle.analysis.phenotype_cohort import Cohort, Factors, FactorSettings, Grouping
+from bundle.analysis.groupings import Grouping
+from bundle.analysis.phenotype_cohort import Cohort, Factors, FactorSettings
 from bundle.analysis.phenotyping import PRIMARY, RAW, VALIDATION, TestSettings
 from bundle.data.items import ItemTable
 
