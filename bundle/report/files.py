@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from bundle.report.blocks import Section, Table, Text
+from bundle.report.forms import FORMS, LAST_WRITTEN
 from bundle.report.numbers import count
-from bundle.report.results import FORMS, LAST_WRITTEN, Results
+from bundle.report.results import Results
 from bundle.report.stage_blocks import absent
 
 
