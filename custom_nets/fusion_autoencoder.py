@@ -205,6 +205,7 @@ class FoldedFusionAutoencoder(FusionAutoencoder):
         norm: `group` (default: one group, so that a batch of one is like a batch of n), `batch` or `instance`.
         code_channels: channels of the code map.
         scaling: see `ImageScaling`; only `residual` starts at the mean image.
+        kernel_size: of the depthwise filters.
 
     Source: fusion and code map of Dimitri et al. (2022); the rest is ours, see docs/method.md.
     """
@@ -220,8 +221,12 @@ class FoldedFusionAutoencoder(FusionAutoencoder):
         norm: str = "group",
         code_channels: int = 32,
         scaling: str = "residual",
+        kernel_size: Sequence[int] = (3, 3, 3),
     ) -> None:
-        architecture = {"widths": list(widths), "n_units": list(n_units), "norm": norm, "code_channels": code_channels}
+        architecture: dict[str, Any] = {"widths": list(widths), "n_units": list(n_units)}
+        architecture |= {"norm": norm, "code_channels": code_channels}
+        if list(kernel_size) != [3, 3, 3]:  # the default is not named: checkpoints are older than the choice
+            architecture["kernel_size"] = list(kernel_size)
         total_stride = STEM_STRIDE * 2 ** (len(widths) - 1)
         super().__init__(modalities, spatial_size, scaling, total_stride, code_channels, architecture)
         self.stem_stride = STEM_STRIDE
@@ -232,11 +237,12 @@ class FoldedFusionAutoencoder(FusionAutoencoder):
         self._refresh_modes()
         self.register_load_state_dict_post_hook(lambda module, _: module._refresh_modes())
         self.encoders = nn.ModuleList(
-            FoldingEncoder(n_modes * cell, widths, n_units, norm) for _ in range(n_modalities)
+            FoldingEncoder(n_modes * cell, widths, n_units, norm, kernel_size) for _ in range(n_modalities)
         )
         self.fusion = StandardConv3d(n_modalities * widths[-1], code_channels, (3, 3, 3))
         self.decoders = nn.ModuleList(
-            UnfoldingDecoder(code_channels, n_modes * cell, widths, n_units, norm) for _ in range(n_modalities)
+            UnfoldingDecoder(code_channels, n_modes * cell, widths, n_units, norm, kernel_size)
+            for _ in range(n_modalities)
         )
 
     def encode_scaled(self, scaled: Tensor) -> tuple[Tensor, list[list[Tensor]]]:
