@@ -20,9 +20,11 @@ SETTINGS = {
     "choice": "bundle.analysis.cluster_choice.ChoiceSettings",
     "factors": "bundle.analysis.phenotype_cohort.FactorSettings",
     "tests": "bundle.analysis.phenotyping.TestSettings",
+    "study": "bundle.study.settings.StudySettings",
 }
 """Mappings that become the fields of a dataclass, so that a config need not list them all."""
-ANY_KEY = ("images", "_meta_")
+ANY_KEY = ("images", "_meta_", "arguments", "options", "clustering")
+"""Mappings with keys of the user's own, or with those of another stage, which a study checks."""
 BY_MODALITY = ("modality_weights", "files")
 """Mappings whose keys are modalities: those that `images` has patterns for."""
 
@@ -71,6 +73,10 @@ class KnownKeys:
             except ValueError:
                 problems[key] = [f"{key} appends to a list or a mapping: give it one, got {value!r}."]
         return problems
+
+    def value_of(self, key: str) -> Any:
+        """What stands at a key, its macro replaced by what it stands for."""
+        return self._content(self.parser.get(key))
 
     def _problems_of_key(self, place: str, referred: Collection[str]) -> list[str]:
         keys = place.split("::")
