@@ -12,14 +12,14 @@ from fire.parser import DefaultParseValue
 from monai.bundle import ConfigParser
 from monai.utils import ensure_tuple
 
-from bundle.config_keys import KnownKeys, unknown
+from bundle.config_keys import KnownKeys, runs_of, unknown, unused_keys
 from bundle.data.problems import InputProblems
 
 
 def check_command_line(words: Sequence[str]) -> None:
     """Refuse what MONAI would take silently and read as something else.
 
-    MONAI takes a misspelt option, and a misspelt key of an overlay, as a new setting, reads `false` as text, which
+    MONAI takes a misspelt option, and a misspelt key of a config, as a new setting, reads `false` as text, which
     counts as true, and drops `None`.
 
     Args:
@@ -38,14 +38,16 @@ def check_command_line(words: Sequence[str]) -> None:
         return
     base, *overlays = ensure_tuple(values["config_file"])
     own = set(inspect.signature(monai.bundle.run).parameters) - {"override"}
-    known = KnownKeys(ConfigParser.load_config_file(base), own)
-    problems = check_overlays(known, overlays)
+    config = ConfigParser.load_config_file(base)
+    known = KnownKeys(config, own)
+    problems = [f"{base}: nothing refers to {key}, so it has no effect: misspelt?" for key in unused_keys(config)]
+    problems += check_overlays(known, overlays)
     settings = {name: value for name, value in values.items() if name not in own}
     problems += [word for name, text in options.items() if (word := _misread(name, text, known))]
     problems += [sentence for found in known.take(settings, mark="--").values() for sentence in found]
     run_id = str(values.get("run_id", others[0] if others else "run"))
     if run_id not in known.parser:
-        runs = _runs(known.parser.get())
+        runs = runs_of({key: known.value_of(key) for key in known.parser.get()})
         problems.append(f"{unknown(run_id, '', runs)} {base} runs {' and '.join(runs)}.")
     if problems:
         raise InputProblems("Command line", problems)
@@ -58,15 +60,6 @@ def check_overlays(known: KnownKeys, files: Sequence[str]) -> list[str]:
         for file in files
         for found in known.take(ConfigParser.load_config_file(file)).values()
         for sentence in found
-    ]
-
-
-def _runs(config: Mapping[str, Any]) -> list[str]:
-    """What can be run: lists of components, but not what every run starts with."""
-    return [
-        key
-        for key, value in config.items()
-        if isinstance(value, list) and value and isinstance(value[0], dict) and key != "initialize"
     ]
 
 

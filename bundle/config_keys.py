@@ -28,6 +28,8 @@ ANY_KEY = ("images", "_meta_", "arguments", "options", "clustering")
 BY_MODALITY = ("modality_weights", "files")
 """Mappings whose keys are modalities: those that `images` has patterns for."""
 
+MONAI_KEYS = ("imports", "bundle_root", "initialize", "finalize", "_meta_", "run")
+
 
 class KnownKeys:
     """A config that takes settings one by one, as MONAI does, and says which of them it does not know.
@@ -136,6 +138,27 @@ class KnownKeys:
             return (ConfigParser(ConfigParser.load_config_file(file)) if file else self.parser).get(place)
         except OSError:
             return None
+
+
+def unused_keys(config: Mapping[str, Any]) -> list[str]:
+    """Keys at the root that nothing refers to and MONAI does not run: they have no effect.
+
+    Args:
+        config: a stage's own file.
+    """
+    known = KnownKeys(config)
+    contents = [known.value_of(key) for key in known.parser.get()]
+    used = {*MONAI_KEYS, *runs_of(known.parser.get()), *re.findall(r"[@%](\w+)", repr([config, contents]))}
+    return [key for key in known.parser.get() if key not in used]
+
+
+def runs_of(config: Mapping[str, Any]) -> list[str]:
+    """What can be run: lists of components, but not what every run starts with."""
+    return [
+        key
+        for key, value in config.items()
+        if isinstance(value, list) and value and isinstance(value[0], dict) and key not in ("initialize", "finalize")
+    ]
 
 
 def unknown(key: str, above: str, known: Iterable[str], mark: str = "") -> str:

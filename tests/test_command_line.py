@@ -158,6 +158,27 @@ def test_every_overlay_of_ours_is_known(file):
     check_command_line(["run", "--config_file", f"['configs/train.yaml', '{file}']"])
 
 
+def test_a_misspelt_key_of_the_first_config_is_named(tmp_path):
+    file = tmp_path / "study.yaml"
+    file.write_text((ROOT / "configs" / "studies" / "skips.yaml").read_text().replace("seeds:", "seed:"))
+    with pytest.raises(InputProblems, match="nothing refers to seed, so it has no effect"):
+        check_command_line(["run", "studying", "--config_file", str(file)])
+
+
+def test_options_of_a_study_reach_its_mappings():
+    words = ["run", "studying", "--config_file", "configs/studies/skips.yaml", "--seeds", "[0,1]"]
+    check_command_line([*words, "--study::options::max_epochs", "3", "--study::cohort", "{'n_subjects': 24}"])
+    with pytest.raises(InputProblems, match="did you mean --study::options"):
+        check_command_line([*words, "--study::option", "{}"])
+
+
+@pytest.mark.parametrize(
+    "stage", ["train", "evaluate", "inference", "cluster", "assign", "phenotypes", "report", "calibrate"]
+)
+def test_every_stage_of_ours_is_known(stage):
+    check_command_line(["run", "--config_file", f"configs/{stage}.yaml"])
+
+
 def test_other_programs_are_left_alone():
     check_command_line(["-q", "--whatever"])
     check_command_line([])
