@@ -16,7 +16,7 @@ PANELS = {
         "lost_code_swapped": "another family's",
     },
     "true factors read from the code": {"factors_r": "mean r", "least_factor_r": "least r"},
-    "strata": {"ari": "adjusted Rand index"},
+    "strata against the true ones": {"ari": "adjusted Rand index"},
 }
 
 
@@ -51,7 +51,7 @@ def study_picture(study: StudySettings, rows: pd.DataFrame, table: pd.DataFrame)
             if (table["seeds"] > 1).any():
                 panel.plot(rows[name], rows["run"].map(places) + shift, ".", ms=4, color="0.3", alpha=0.6, zorder=3)
         panel.axvline(0, color="0.7", linewidth=1)
-        panel.set(xlabel=title)
+        panel.set(xlabel=title if len(figures) > 1 else f"{title} ({next(iter(figures.values()))})")
         panel.grid(axis="x", color="0.9")
         if len(figures) > 1:
             panel.legend(

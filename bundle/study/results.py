@@ -21,7 +21,7 @@ from bundle.study.settings import StudySettings
 CHANGED_CODES = ("zeroed", "mean", "swapped")
 COSTS = ("parameters", "embedding_size", "epochs", "step_ms", "memory_gb", "cuda_memory_gb", "skill")
 """Figures of the first table, and a skill per modality; all others are of the second."""
-WHOLE = ("parameters", "embedding_size")
+WHOLE = ("parameters", "embedding_size", "epochs")
 
 
 def seed_row(seed_run: SeedRun) -> dict[str, Any]:
@@ -132,6 +132,6 @@ def _cell(row: pd.Series, figure: str) -> str:
         return "-"
     if figure in WHOLE:
         return f"{mean:,.0f}"
-    digits = 0 if figure in ("step_ms", "epochs", "strata") else 3 if "skill" in figure or "lost" in figure else 2
+    digits = 0 if figure in ("step_ms", "strata") else 3 if "skill" in figure or "lost" in figure else 2
     interval = f"{low:.{digits}f} to {high:.{digits}f}" if np.isfinite(low) else "-"
     return f"{mean:.{digits}f} ({interval})"

@@ -4,7 +4,13 @@ from bundle.data.problems import InputProblems
 from bundle.study.plan import plan_runs
 from bundle.study.settings import read_study
 
-STUDY = {"name": "small", "question": "Which?", "runs": [{"name": "one"}, {"name": "two", "options": {"loss": "l1"}}]}
+STUDY = {
+    "name": "small",
+    "question": "Which?",
+    "options": {"spatial_size": [32, 32, 24]},
+    "arguments": {"widths": [8, 16], "n_units": [1, 1]},
+    "runs": [{"name": "one"}, {"name": "two", "options": {"loss": "l1"}}],
+}
 
 
 def planned(study, grid=None):
@@ -51,7 +57,7 @@ def test_all_that_is_wrong_is_said_at_once():
         ({"runs": [{"name": "one", "options": {"modalities": ["T1"]}}]}, "Run one: modalities: unknown T1: did you mean T1w"),
         ({"options": {"modalities": "T1w"}}, "expected a list"),
         ({"arguments": {"kernel": [3, 3, 3]}}, "did you mean network_def::kernel_size"),
-        ({"arguments": {"norm": "layer"}}, "cannot be built: .*norm"),
+        ({"arguments": STUDY["arguments"] | {"norm": "layer"}}, "cannot be built: .*norm"),
         ({"options": {"spatial_size": [30, 32, 24]}}, "cannot be built: .*divisible"),
         ({"network": "configs/parts/nowhere.yaml"}, "there is no configs/parts/nowhere.yaml"),
         ({"cohort": {"n_subject": 3}}, "cohort: unknown n_subject: did you mean n_subjects"),
