@@ -168,6 +168,9 @@ def test_a_misspelt_key_of_the_first_config_is_named(tmp_path):
 def test_options_of_a_study_reach_its_mappings():
     words = ["run", "studying", "--config_file", "configs/studies/skips.yaml", "--seeds", "[0,1]"]
     check_command_line([*words, "--study::options::max_epochs", "3", "--study::cohort", "{'n_subjects': 24}"])
+    check_command_line([*words, "--grid", "%configs/parts/grid_64.yaml", "--study::cohort", "{'n_strata': 1}"])
+    with pytest.raises(InputProblems, match="did you mean --study::cohort::n_strata"):
+        check_command_line([*words, "--study::cohort", "{'n_stratum': 1}"])
     with pytest.raises(InputProblems, match="did you mean --study::options"):
         check_command_line([*words, "--study::option", "{}"])
 
