@@ -19,13 +19,11 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.linear_model import RidgeCV
-from sklearn.model_selection import GroupKFold, cross_val_predict
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
+from bundle.analysis.factor_prediction import factor_prediction
 from bundle.data.embedding_table import read_embedding_table
 from bundle.stage_process import run_stage
+from bundle.study.results import true_factors
 
 MODALITIES = ("T1w", "FA", "NDI", "JAC")
 
@@ -68,15 +66,10 @@ def noise_ceiling(output_dir: Path, cohort: Path) -> dict[str, float]:
     return ceilings
 
 
-def factor_prediction(output_dir: Path, cohort: Path) -> np.ndarray:
+def predicted_factors(output_dir: Path, cohort: Path) -> np.ndarray:
     """Cross-validated correlation of predicted with true factors, one per factor."""
     table = read_embedding_table(output_dir / "4_embeddings")
-    truth = pd.read_csv(cohort / "truth" / "factors.tsv", sep="\t", index_col=0).loc[table.participant_ids]
-    families = pd.read_csv(cohort / "participants.tsv", sep="\t", index_col=0).loc[table.participant_ids, "family_id"]
-    factors = truth.filter(like="factor_").to_numpy()
-    model = make_pipeline(StandardScaler(), RidgeCV(alphas=np.logspace(0, 6, 13)))
-    predicted = cross_val_predict(model, table.codes, factors, cv=GroupKFold(5), groups=families)
-    return np.array([np.corrcoef(p, t)[0, 1] for p, t in zip(predicted.T, factors.T, strict=True)])
+    return factor_prediction(table.codes, *true_factors(cohort, table.participant_ids))
 
 
 def main() -> None:
@@ -98,11 +91,11 @@ def main() -> None:
         summary["of_ceiling"] = summary["skill"] / summary["ceiling"]
         summary["swap_loss"] = (summary["skill"] - summary["skill_code_swapped"]) / summary["skill"]
         rows.append(summary.assign(seed=seed))
-        factor_rows.append({"seed": seed, "code": "joint", "r": factor_prediction(folder / "joint", cohort)})
+        factor_rows.append({"seed": seed, "code": "joint", "r": predicted_factors(folder / "joint", cohort)})
         if seed in arguments.single_modality_seeds:
             for modality in MODALITIES:
                 train_and_embed(folder / modality, cohort, seed=seed, modalities=f"['{modality}']")
-                factor_rows.append({"seed": seed, "code": modality, "r": factor_prediction(folder / modality, cohort)})
+                factor_rows.append({"seed": seed, "code": modality, "r": predicted_factors(folder / modality, cohort)})
     report(pd.concat(rows), factor_rows, arguments.output_dir)
 
 

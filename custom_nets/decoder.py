@@ -106,12 +106,19 @@ class UnfoldingDecoder(nn.Module):
         widths: the encoder's widths.
         n_units: the encoder's units per level.
         norm: see `make_norm`.
+        kernel_size: of the depthwise filters.
 
     Shapes: `(B, code_channels, D, H, W)` in, `(B, out_channels, 2^(L-1) D, ...)` out for L levels.
     """
 
     def __init__(
-        self, code_channels: int, out_channels: int, widths: Sequence[int], n_units: Sequence[int], norm: str
+        self,
+        code_channels: int,
+        out_channels: int,
+        widths: Sequence[int],
+        n_units: Sequence[int],
+        norm: str,
+        kernel_size: Sequence[int] = (3, 3, 3),
     ) -> None:
         super().__init__()
         head = PointwiseConv3d(widths[0], out_channels)
@@ -119,7 +126,7 @@ class UnfoldingDecoder(nn.Module):
         nn.init.zeros_(head.bias)
         exits = [*[PointwiseConv3d(coarse, 8 * fine) for fine, coarse in pairwise(widths)][::-1], head]
         levels = [
-            [ResidualMidFlow3d(width, n, norm), leave]
+            [ResidualMidFlow3d(width, n, norm, kernel_size), leave]
             for width, n, leave in zip(widths[::-1], n_units[::-1], exits, strict=True)
         ]
         levels[0].insert(0, PointwiseConv3d(code_channels, widths[-1]))

@@ -92,15 +92,23 @@ class FoldingEncoder(nn.Module):
         widths: channels per level; every level after the first halves the grid.
         n_units: residual units per level.
         norm: see `make_norm`.
+        kernel_size: of the depthwise filters.
 
     Shapes: `(B, in_channels, D, H, W)` in, `(B, widths[-1], D/2^(L-1), ...)` out for L levels.
     """
 
-    def __init__(self, in_channels: int, widths: Sequence[int], n_units: Sequence[int], norm: str) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        widths: Sequence[int],
+        n_units: Sequence[int],
+        norm: str,
+        kernel_size: Sequence[int] = (3, 3, 3),
+    ) -> None:
         super().__init__()
         in_widths = [in_channels, *[8 * width for width in widths[:-1]]]
         self.levels = nn.ModuleList(
-            nn.Sequential(PointwiseConv3d(c_in, c), ResidualMidFlow3d(c, n, norm))
+            nn.Sequential(PointwiseConv3d(c_in, c), ResidualMidFlow3d(c, n, norm, kernel_size))
             for c_in, c, n in zip(in_widths, widths, n_units, strict=True)
         )
 

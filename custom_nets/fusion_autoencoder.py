@@ -211,6 +211,7 @@ class FoldedFusionAutoencoder(FusionAutoencoder):
         code_channels: channels of the code map.
         scaling: see `ImageScaling`; only `residual` starts at the mean image.
         fusion: `concat` (needs every map), `mean` or `product_of_experts` (take any of them); see `make_fusion`.
+        kernel_size: of the depthwise filters.
 
     Source: fusion and code map of Dimitri et al. (2022); the rest is ours, see docs/method.md.
     """
@@ -227,9 +228,10 @@ class FoldedFusionAutoencoder(FusionAutoencoder):
         code_channels: int = 32,
         scaling: str = "residual",
         fusion: str = "concat",
+        kernel_size: Sequence[int] = (3, 3, 3),
     ) -> None:
-        architecture = {"widths": list(widths), "n_units": list(n_units), "norm": norm, "code_channels": code_channels}
-        architecture["fusion"] = fusion
+        architecture: dict[str, Any] = {"widths": list(widths), "n_units": list(n_units), "norm": norm}
+        architecture |= {"code_channels": code_channels, "fusion": fusion, "kernel_size": list(kernel_size)}
         total_stride = STEM_STRIDE * 2 ** (len(widths) - 1)
         super().__init__(modalities, spatial_size, scaling, total_stride, code_channels, architecture)
         self.stem_stride = STEM_STRIDE
@@ -240,12 +242,13 @@ class FoldedFusionAutoencoder(FusionAutoencoder):
         self._refresh_modes()
         self.register_load_state_dict_post_hook(lambda module, _: module._refresh_modes())
         self.encoders = nn.ModuleList(
-            FoldingEncoder(n_modes * cell, widths, n_units, norm) for _ in range(n_modalities)
+            FoldingEncoder(n_modes * cell, widths, n_units, norm, kernel_size) for _ in range(n_modalities)
         )
         self.fusion = make_fusion(fusion, n_modalities, widths[-1], code_channels)
         self.takes_any_subset = isinstance(self.fusion, AnySubsetFusion)
         self.decoders = nn.ModuleList(
-            UnfoldingDecoder(code_channels, n_modes * cell, widths, n_units, norm) for _ in range(n_modalities)
+            UnfoldingDecoder(code_channels, n_modes * cell, widths, n_units, norm, kernel_size)
+            for _ in range(n_modalities)
         )
 
     def encode_scaled(self, scaled: Tensor) -> tuple[Tensor, list[list[Tensor]]]:

@@ -1,7 +1,9 @@
 import re
+import shlex
 
 import pytest
 
+from bundle.command_line import check_command_line
 from tests.conftest import ROOT
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -28,3 +30,10 @@ def test_files_and_options_that_pages_name_exist(page):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_no_figure_was_left_to_be_filled_in(page):
     assert "@@" not in page.read_text().replace("`%` or `@::`", "")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_that_pages_show_are_taken(page):
+    blocks = "".join(re.findall(r"```bash\n(.*?)```", page.read_text(), flags=re.DOTALL)).replace("\\\n", " ")
+    for command in re.findall(r"python -m monai.bundle (run .*)", blocks):
+        check_command_line(shlex.split(command, comments=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,16 @@ from ignite.engine import Engine, Events
 from tqdm.auto import tqdm
 
 from bundle.data.atomic import atomic_path
+from bundle.peak_memory import peak_memory_gb
 
 
 class TrainingLog:
     """Keeps loss, learning rate and validation metrics of every epoch, shows them while they come, writes `log.tsv`.
 
-    The progress bar counts iterations of the whole run, so its remaining time is that of the run.
+    The progress bar counts iterations of the whole run, so its remaining time is that of the run. `step_ms` is the
+    epoch's median over steps of the time from a batch in hand to its loss in hand: forward, backward, optimizer, not
+    loading, not validation. `memory_gb` is the most that this process, images included, has held so far, and
+    `cuda_memory_gb` the most on the GPU, if there is one.
 
     Args:
         folder: where `log.tsv` is rewritten after every epoch.
@@ -34,7 +39,8 @@ class TrainingLog:
         self.rows: list[dict[str, float]] = []
         self._bar: Any = None
         self._losses: list[float] = []
-        self._started = 0.0
+        self._steps: list[float] = []
+        self._started = self._step_started = 0.0
 
     def state_dict(self) -> dict[str, Any]:
         """The rows so far, for the checkpoint."""
@@ -47,6 +53,7 @@ class TrainingLog:
     def attach(self, engine: Engine) -> None:
         """Follow a trainer; attach after the handler that validates."""
         engine.add_event_handler(Events.EPOCH_STARTED, self._start_epoch)
+        engine.add_event_handler(Events.ITERATION_STARTED, self._start_step)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._iterate)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._end_epoch)
         engine.add_event_handler(Events.COMPLETED, self._close)
@@ -61,11 +68,15 @@ class TrainingLog:
                 unit="batch",
                 disable=not self.progress,
             )
-        self._losses = []
+        self._losses, self._steps = [], []
         self._started = time.perf_counter()
 
+    def _start_step(self, engine: Engine) -> None:
+        self._step_started = time.perf_counter()
+
     def _iterate(self, engine: Engine) -> None:
-        self._losses.append(engine.state.output["loss"].item())
+        self._losses.append(engine.state.output["loss"].item())  # waits for the GPU
+        self._steps.append(time.perf_counter() - self._step_started)
         self._bar.update(1)
         self._bar.set_postfix(self._postfix(engine.state.epoch), refresh=False)
 
@@ -76,7 +87,11 @@ class TrainingLog:
             "learning_rate": self.optimizer.param_groups[0]["lr"],
             **{name: float(value) for name, value in self.evaluator.state.metrics.items()},
             "seconds": time.perf_counter() - self._started,
+            "step_ms": 1000 * statistics.median(self._steps),
+            "memory_gb": peak_memory_gb(),
         }
+        if torch.cuda.is_available():
+            row["cuda_memory_gb"] = torch.cuda.max_memory_allocated() / 1e9
         self.rows.append(row)
         self._bar.set_postfix(self._postfix(engine.state.epoch))
         with atomic_path(self.file) as temporary:

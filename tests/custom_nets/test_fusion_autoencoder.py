@@ -92,6 +92,20 @@ def test_a_batch_of_one_gets_the_embedding_of_a_batch_of_n(norm):
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("kernel_size", [(1, 1, 1), (5, 6, 5), (7, 7, 7)])
+def test_kernel_of_the_depthwise_filters_can_be_chosen(kernel_size):
+    network, images = fitted(randomised(small_folded(kernel_size=kernel_size)))
+    filters = [weight for name, weight in network.named_parameters() if weight.ndim == 5 and weight.shape[1] == 1]
+    assert {tuple(weight.shape[2:]) for weight in filters} == {kernel_size}
+    with torch.no_grad():
+        assert network(images).shape == images.shape
+
+
+def test_default_kernel_leaves_the_signature_of_earlier_checkpoints():
+    assert b"kernel_size" not in bytes(small_folded().signature.tolist())
+    assert b"kernel_size" in bytes(small_folded(kernel_size=(5, 5, 5)).signature.tolist())
+
+
 @pytest.mark.parametrize("build", [small_folded, lambda: small_paper(skips="none")])
 def test_strict_bottleneck_decodes_from_the_code_alone(build):
     network, images = fitted(randomised(build()))

@@ -40,6 +40,12 @@ def test_training_beats_the_mean_image_for_every_modality(trained):
         assert best[f"skill_{modality}"] > 0
 
 
+def test_log_says_what_a_step_and_the_process_cost(trained):
+    table = log(trained)
+    assert (table["step_ms"] > 0).all() and (table["step_ms"] < 1000 * table["seconds"]).all()
+    assert table["memory_gb"].is_monotonic_increasing and 0.1 < table["memory_gb"].iloc[0] < 100
+
+
 def test_training_writes_weights_logs_and_pictures(trained):
     folder = trained / "2_training"
     for name in ("model.pt", "checkpoint.pt", "log.tsv", "learning_curve.png", "reconstruction.png"):
@@ -69,7 +75,8 @@ def test_resumed_training_is_the_uninterrupted_one(tiny_cohort, tmp_path):
     assert len(log(tmp_path / "broken")) == 2
     train(tiny_cohort, tmp_path / "broken", resume=True)
     whole, resumed = log(tmp_path / "whole"), log(tmp_path / "broken")
-    pd.testing.assert_frame_equal(whole.drop(columns="seconds"), resumed.drop(columns="seconds"))
+    measured = ["seconds", "step_ms", "memory_gb"]
+    pd.testing.assert_frame_equal(whole.drop(columns=measured), resumed.drop(columns=measured))
     states = [
         torch.load(tmp_path / name / "2_training" / "model.pt", weights_only=True) for name in ("whole", "broken")
     ]

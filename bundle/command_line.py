@@ -1,0 +1,95 @@
+"""The command line of `python -m monai.bundle run`, checked before anything is built."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import monai.bundle
+from fire.parser import DefaultParseValue
+from monai.bundle import ConfigParser
+from monai.utils import ensure_tuple
+
+from bundle.config_keys import KnownKeys, runs_of, unknown, unused_keys
+from bundle.data.problems import InputProblems
+
+
+def check_command_line(words: Sequence[str]) -> None:
+    """Refuse what MONAI would take silently and read as something else.
+
+    MONAI takes a misspelt option, and a misspelt key of a config, as a new setting, reads `false` as text, which
+    counts as true, and drops `None`.
+
+    Args:
+        words: of the command line; anything but `run` with a config is left alone.
+
+    Raises:
+        InputProblems: naming each option, or file and key, and how to write it.
+    """
+    if not words or words[0] != "run":
+        return
+    options, others = _options(words[1:])
+    values: dict[str, Any] = {name: DefaultParseValue(text) for name, text in options.items()}
+    if "args_file" in values:
+        values = ConfigParser.load_config_file(values["args_file"]) | values
+    if "config_file" not in values:
+        return
+    base, *overlays = ensure_tuple(values["config_file"])
+    own = set(inspect.signature(monai.bundle.run).parameters) - {"override"}
+    config = ConfigParser.load_config_file(base)
+    known = KnownKeys(config, own)
+    problems = [f"{base}: nothing refers to {key}, so it has no effect: misspelt?" for key in unused_keys(config)]
+    problems += check_overlays(known, overlays)
+    settings = {name: value for name, value in values.items() if name not in own}
+    problems += [word for name, text in options.items() if (word := _misread(name, text, known))]
+    problems += [sentence for found in known.take(settings, mark="--").values() for sentence in found]
+    run_id = str(values.get("run_id", others[0] if others else "run"))
+    if run_id not in known.parser:
+        runs = runs_of({key: known.value_of(key) for key in known.parser.get()})
+        problems.append(f"{unknown(run_id, '', runs)} {base} runs {' and '.join(runs)}.")
+    if problems:
+        raise InputProblems("Command line", problems)
+
+
+def check_overlays(known: KnownKeys, files: Sequence[str]) -> list[str]:
+    """A sentence for each key of an overlay that the config before it does not know; the others are taken."""
+    return [
+        f"{file}: {sentence}"
+        for file in files
+        for found in known.take(ConfigParser.load_config_file(file)).values()
+        for sentence in found
+    ]
+
+
+def _misread(name: str, text: str, known: KnownKeys) -> str:
+    """What MONAI would read as something else, or nothing."""
+    if name.startswith("+"):
+        return f"--{name}: MONAI would replace, not append: put {name} into an overlay, a second --config_file."
+    if isinstance(known.parser.get(name), bool) and text not in ("True", "False", "true"):
+        return f"--{name} {text}: write --{name} True or --{name} False, with a capital."
+    if text in ("None", "null"):
+        return f"--{name} {text}: MONAI reads this as no option at all: write --{name} '$None'."
+    return ""
+
+
+def _options(words: Sequence[str]) -> tuple[Mapping[str, str], list[str]]:
+    """Option name (underscores) -> its text, from `--name value` and `--name=value`; and the words of no option."""
+    options, others = {}, []
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        if not _is_option(word):
+            others.append(word)
+            continue
+        name, equals, text = word.lstrip("-").partition("=")
+        if not equals:
+            text = "True" if not rest or _is_option(rest[0]) else rest.pop(0)
+        if name:
+            options[name.replace("-", "_")] = text
+    return options, others
+
+
+def _is_option(word: str) -> bool:
+    return re.match(r"--|-[a-zA-Z]", word) is not None

@@ -1,0 +1,168 @@
+"""Studies: train, evaluate and embed one thing after another, and put them into one table."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import logging.config
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from tqdm.auto import tqdm
+
+from bundle.data.atomic import atomic_path
+from bundle.data.cohort_writer import write_cohort
+from bundle.data.problems import InputProblems
+from bundle.data.synthetic import CohortSettings
+from bundle.paths import COHORT, stage_folder
+from bundle.pictures import save_figure
+from bundle.process import start_process
+from bundle.stage_process import BUNDLE_ROOT, run_stage
+from bundle.study.picture import study_picture
+from bundle.study.plan import plan_runs
+from bundle.study.results import page, run_rows, seed_row
+from bundle.study.seed_run import SeedRun, StageRunner
+from bundle.study.settings import StudySettings, read_study, unknown_word
+
+logger = logging.getLogger(__name__)
+STUDIES = "studies"
+
+
+def start_study() -> None:
+    """Set up the process; the configs of studies stand in a folder without `logging.conf`, so take the bundle's."""
+    start_process(seed=0)
+    logging.config.fileConfig(BUNDLE_ROOT / "configs" / "logging.conf", disable_existing_loggers=False)
+
+
+def run_study(
+    output_dir: str,
+    study: Mapping[str, Any],
+    grid: Mapping[str, Any],
+    dataset_dir: str | None = None,
+    seeds: Sequence[int] = (0,),
+    only: Sequence[str] | None = None,
+    num_workers: int = 2,
+    runner: StageRunner = run_stage,
+) -> pd.DataFrame:
+    """Carry out what is missing of a study, write `<output_dir>/studies/<name>/` and log its table.
+
+    Every run and seed has a results folder there, with the log of each stage; finished ones are not repeated, and a
+    training that was broken off goes on. Beside them stand `runs.tsv` (a row per run and seed), `table.tsv` (a row
+    per run), `study.md` and `study.png`, of all runs of the study that are finished.
+
+    Args:
+        output_dir: results folder.
+        study: arguments of `StudySettings`.
+        grid: cohort, options and arguments of networks that the study stands on, see `read_study`.
+        dataset_dir: cohort folder that all runs read; None draws the synthetic one once, for all studies that ask for it.
+        seeds: each is another split, other weights and another order.
+        only: names of runs; None: all.
+        num_workers: processes that draw.
+        runner: see `bundle.stage_process.run_stage`.
+
+    Returns:
+        The table, a row per run.
+
+    Raises:
+        InputProblems: with all that is wrong, before anything runs; at the end, with the runs that failed.
+        SystemExit: with status 130 after Ctrl-C.
+    """
+    settings, listed = read_study(study, grid)
+    planned, problems = plan_runs(settings, listed, grid.get("arguments", {}))
+    names = [run.name for run in listed]
+    problems += _problems_of_choice(seeds, only, names)
+    folder = stage_folder(output_dir, STUDIES) / settings.name
+    if dataset_dir is None:
+        cohort, facts = folder.parent / _cohort_name(settings.cohort), dict(settings.cohort)
+    else:
+        cohort, facts = Path(dataset_dir).expanduser().resolve(), {"dataset_dir": str(dataset_dir)}
+        if not cohort.is_dir():
+            problems.append(f"--dataset_dir {cohort} is no folder: expected a cohort folder.")
+    if problems:
+        raise InputProblems(f"Study {settings.name}", problems)
+    plan = [SeedRun(run, seed, folder, cohort, facts, settings.clustering) for seed in seeds for run in planned]
+    chosen = [one for one in plan if only is None or one.run.name in only]
+    _refuse_others(settings, plan, chosen)
+    if dataset_dir is None:
+        write_cohort(cohort, CohortSettings(**settings.cohort), num_workers)
+    failed = _carry_out(plan, chosen, runner)
+    table = _write(settings, folder, [one for one in plan if one.is_finished()], facts)
+    if failed:
+        raise InputProblems(f"Study {settings.name}", failed)
+    return table
+
+
+def _cohort_name(settings: Mapping[str, Any]) -> str:
+    """A folder's name for a synthetic cohort, so that studies of the same one share it."""
+    return f"{COHORT}_{hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]}"
+
+
+def _problems_of_choice(seeds: Sequence[int], only: Sequence[str] | None, names: Sequence[str]) -> list[str]:
+    problems = []
+    if not isinstance(seeds, (list, tuple)) or not seeds or len(set(seeds)) < len(seeds):
+        problems.append(f'--seeds: expected a list of different numbers such as "[0,1,2]", got {seeds!r}.')
+    if only is not None and (isinstance(only, str) or not only):
+        problems.append(f"--only: expected a list of runs such as \"['{names[0]}']\", got {only!r}.")
+    elif only is not None:
+        problems += [unknown_word("--only", name, names) for name in only if name not in names]
+    return problems
+
+
+def _refuse_others(settings: StudySettings, plan: Sequence[SeedRun], chosen: Sequence[SeedRun]) -> None:
+    """Results of other settings under the same name, and runs under equal time without the runs that set it."""
+    problems = [sentence for one in chosen for sentence in one.problems()]
+    for one in chosen:
+        needed = [name for name in (one.run.same_as, one.run.time_of) if name is not None]
+        problems += [
+            f"{one.words}: needs {other.words}, which is neither finished nor chosen: add it to --only."
+            for other in plan
+            if other.seed == one.seed and other.run.name in needed and other not in chosen and not other.is_finished()
+        ]
+    if problems:
+        raise InputProblems(f"Study {settings.name}", problems)
+
+
+def _carry_out(plan: Sequence[SeedRun], chosen: Sequence[SeedRun], runner: StageRunner) -> list[str]:
+    """Run what is missing; a sentence for each run that failed, after which the others go on."""
+    failed = []
+    missing = [one for one in chosen if not one.is_finished()]
+    logger.info("%d of %d runs are finished.", len(chosen) - len(missing), len(chosen))
+    for one in tqdm(missing, desc="Study", unit="run"):
+        logger.info("%s: %s", one.words, one.folder)
+        try:
+            one.carry_out({other.run.name: other for other in plan if other.seed == one.seed}, runner)
+        except InputProblems as error:
+            failed += [f"{one.words}: {sentence}" for sentence in error.problems]
+            logger.warning("%s failed; the others go on.", one.words)
+        except KeyboardInterrupt:
+            logger.warning("Interrupted in %s; the same command goes on there.", one.words)
+            raise SystemExit(130) from None
+    return failed
+
+
+def _write(
+    settings: StudySettings, folder: Path, finished: Sequence[SeedRun], facts: Mapping[str, Any]
+) -> pd.DataFrame:
+    if not finished:
+        return pd.DataFrame()
+    order = [entry["name"] for entry in settings.runs]
+    rows = pd.DataFrame([seed_row(one) for one in sorted(finished, key=lambda one: order.index(one.run.name))])
+    table = run_rows(rows)
+    for name, content in {"runs": rows, "table": table}.items():
+        with atomic_path(folder / f"{name}.tsv") as temporary:
+            content.to_csv(temporary, sep="\t", index=False, float_format="%.6g", na_rep="n/a")
+    seeds = sorted({one.seed for one in finished})
+    sentences = [
+        "Cohort: " + ", ".join(f"{key} {value}" for key, value in facts.items()) + ".",
+        f"Training: {', '.join(f'{key} {value}' for key, value in settings.options.items())}.",
+        f"Seeds: {', '.join(map(str, seeds))}.",
+    ]
+    text = page(settings, table, sentences)
+    with atomic_path(folder / "study.md") as temporary:
+        temporary.write_text(text)
+    save_figure(study_picture(settings, rows, table), folder / "study.png")
+    logger.info("%s\nWritten: %s: table.tsv, runs.tsv, study.md, study.png", text, folder)
+    return table

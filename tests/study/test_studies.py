@@ -1,0 +1,303 @@
+"""The runner and its tables, with stages that write known figures instead of training."""
+
+import json
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from monai.bundle import ConfigParser
+
+from bundle.command_line import check_command_line
+from bundle.data.embedding_table import EmbeddingTable
+from bundle.data.problems import InputProblems
+from bundle.stages.study import run_study
+from bundle.study.plan import plan_runs
+from bundle.study.seed_run import equal_time_epochs
+from bundle.study.settings import read_study
+from tests.conftest import ROOT
+
+STUDY = {
+    "name": "small",
+    "question": "Which loss?",
+    "options": {"modalities": ["FA", "JAC"], "max_epochs": 4},
+    "runs": [{"name": "mse", "options": {"loss": "mse"}}, {"name": "l1", "options": {"loss": "l1"}}],
+    "clustering": {"n_references": 9},
+}
+GRID = {
+    "options": {"spatial_size": [32, 32, 24]},
+    "arguments": {"configs/parts/network.yaml": {"widths": [8, 16], "n_units": [1, 1], "code_channels": 2}},
+}
+SHIPPED = sorted((ROOT / "configs" / "studies").glob("*.yaml"))
+
+
+class FakeStages:
+    """Writes what stages write, skill 0.5 for mse and 0.3 for l1 plus a tenth of the seed; notes who was called."""
+
+    def __init__(self, cohort, break_at=None, error=KeyboardInterrupt):
+        self.cohort, self.break_at, self.error = cohort, break_at, error
+        self.calls = []
+
+    def __call__(self, run_id, config_files, options, log_file):
+        folder = options["output_dir"]
+        name, seed = folder.parent.name, int(folder.name.removeprefix("seed_"))
+        self.calls.append((run_id, name, seed, dict(options)))
+        if self.break_at == (run_id, name, seed):
+            self.break_at = None
+            if run_id == "training":
+                (folder / "2_training").mkdir(parents=True)
+                (folder / "2_training" / "checkpoint.pt").touch()
+            raise self.error
+        getattr(self, run_id)(folder, name, seed, options)
+        return 1.0
+
+    def training(self, folder, name, seed, options):
+        (folder / "2_training").mkdir(parents=True, exist_ok=True)
+        epochs = np.arange(options["max_epochs"])
+        step = 100.0 if name == "mse" else 25.0
+        table = pd.DataFrame({"epoch": epochs, "step_ms": step, "memory_gb": 1 + epochs / 10})
+        table.to_csv(folder / "2_training" / "log.tsv", sep="\t", index=False)
+
+    def evaluating(self, folder, name, seed, options):
+        skill = (0.5 if name == "mse" else 0.3) + seed / 10
+        rows = [
+            {"modality": "FA", "skill": skill - 0.1, "skill_code_zeroed": 0.0, "skill_code_mean": 0.0},
+            {"modality": "JAC", "skill": skill + 0.1, "skill_code_zeroed": -0.2, "skill_code_mean": 0.1},
+        ]
+        table = pd.DataFrame(rows).assign(skill_code_swapped=-skill, identifiability=0.75)
+        (folder / "3_evaluation").mkdir(exist_ok=True)
+        table.to_csv(folder / "3_evaluation" / "summary.tsv", sep="\t", index=False)
+
+    def embedding(self, folder, name, seed, options):
+        truth = pd.read_csv(self.cohort / "truth" / "factors.tsv", sep="\t", index_col=0)
+        names = truth.index.to_numpy().astype(str)
+        codes = truth.filter(like="factor_").to_numpy(dtype=np.float32)
+        EmbeddingTable(names, codes, np.ones(len(names)), "abc", ("FA", "JAC")).write_arrays(folder / "4_embeddings")
+
+    def clustering(self, folder, name, seed, options):
+        truth = pd.read_csv(self.cohort / "truth" / "factors.tsv", sep="\t").iloc[::-1]
+        (folder / "5_clusters").mkdir(exist_ok=True)
+        table = truth[["participant_id", "stratum"]] if name == "mse" else truth[["participant_id"]].assign(stratum=1)
+        table.to_csv(folder / "5_clusters" / "strata.tsv", sep="\t", index=False)
+
+
+@pytest.fixture
+def stages(tiny_cohort):
+    return FakeStages(tiny_cohort)
+
+
+def carry_out(tmp_path, stages, study=STUDY, **changes):
+    options = {"dataset_dir": str(stages.cohort), "seeds": [0, 1], "runner": stages}
+    return run_study(str(tmp_path), study, GRID, **(options | changes))
+
+
+def test_table_holds_the_known_means_and_intervals(tmp_path, stages):
+    table = carry_out(tmp_path, stages).set_index("run")
+    half = 12.7062 * np.std([0.5, 0.6], ddof=1) / np.sqrt(2)  # t of one degree of freedom
+    assert table.loc["mse", "skill"] == pytest.approx(0.55)
+    assert table.loc["mse", ["skill_low", "skill_high"]].tolist() == pytest.approx([0.55 - half, 0.55 + half], rel=1e-4)
+    assert table.loc["l1", "skill_FA"] == pytest.approx(0.25)
+    assert table.loc["mse", "lost_code_zeroed"] == pytest.approx(0.65)
+    assert table.loc["mse", "lost_code_swapped"] == pytest.approx(1.1)
+    assert table.loc["mse", ["step_ms", "memory_gb", "epochs"]].tolist() == pytest.approx([100, 1.3, 4])
+    assert (
+        table.loc["mse", "embedding_size"] == 6 and table.loc["mse", "parameters"] == table.loc["l1", "parameters"] > 0
+    )
+    assert table.loc["mse", "factors_r"] > 0.99
+    assert table.loc["mse", ["ari", "strata"]].tolist() == [1, 4] and table.loc["l1", ["ari", "strata"]].tolist() == [
+        0,
+        1,
+    ]
+
+
+def test_files_hold_what_is_returned_and_the_page_shows_it(tmp_path, stages):
+    table = carry_out(tmp_path, stages)
+    folder = tmp_path / "studies" / "small"
+    read = pd.read_csv(folder / "table.tsv", sep="\t")
+    pd.testing.assert_frame_equal(read, table, check_dtype=False, rtol=1e-4)
+    assert len(pd.read_csv(folder / "runs.tsv", sep="\t")) == 4
+    page = (folder / "study.md").read_text()
+    assert page.startswith("Which loss?") and "| mse |" in page and "0.550 (-0.085 to 1.185)" in page
+    assert (folder / "study.png").stat().st_size > 5000
+
+
+def test_one_seed_has_a_dash_for_an_interval_and_says_so(tmp_path, stages):
+    carry_out(tmp_path, stages, seeds=[0])
+    page = (tmp_path / "studies" / "small" / "study.md").read_text()
+    assert "0.500 (-)" in page and "one seed, so nothing is known" in page and "t intervals" not in page
+
+
+def test_every_run_gets_the_stages_in_order_with_the_options_each_knows(tmp_path, stages):
+    carry_out(tmp_path, stages, seeds=[3])
+    first = stages.calls[:4]
+    assert [call[0] for call in first] == ["training", "evaluating", "embedding", "clustering"]
+    training, evaluating, embedding, clustering = (call[3] for call in first)
+    assert training["loss"] == "mse" and training["seed"] == 3 and "resume" not in training
+    assert training["dataset_dir"] == embedding["dataset_dir"] == stages.cohort
+    assert "loss" not in evaluating and evaluating["modalities"] == embedding["modalities"] == ["FA", "JAC"]
+    assert clustering["n_references"] == 9 and "modalities" not in clustering
+    part = training["network_def"].removeprefix("%")
+    assert ConfigParser.load_config_file(part)["widths"] == [8, 16]
+    for (run_id, *_), options in zip(first, (training, evaluating, embedding, clustering), strict=True):
+        config = {"training": "train", "evaluating": "evaluate", "embedding": "inference", "clustering": "cluster"}[
+            run_id
+        ]
+        words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+        check_command_line(["run", run_id, "--config_file", f"configs/{config}.yaml", *words])
+
+
+def test_finished_runs_are_not_repeated(tmp_path, stages):
+    carry_out(tmp_path, stages)
+    stages.calls.clear()
+    table = carry_out(tmp_path, stages)
+    assert stages.calls == [] and len(table) == 2
+
+
+def test_new_seeds_are_added_to_those_that_are_there(tmp_path, stages):
+    carry_out(tmp_path, stages, seeds=[0])
+    stages.calls.clear()
+    carry_out(tmp_path, stages, seeds=[0, 1])
+    assert {call[2] for call in stages.calls} == {1}
+
+
+def test_an_interrupted_study_goes_on_where_it_was(tmp_path, stages):
+    stages.break_at = ("training", "l1", 0)
+    with pytest.raises(SystemExit) as stopped:
+        carry_out(tmp_path, stages)
+    assert stopped.value.code == 130
+    stages.calls.clear()
+    carry_out(tmp_path, stages)
+    assert ("mse", 0) not in {call[1:3] for call in stages.calls}
+    run_id, name, seed, options = stages.calls[0]
+    assert (run_id, name, seed, options["resume"]) == ("training", "l1", 0, True)
+    assert "resume" not in stages.calls[4][3]
+
+
+def test_a_run_broken_off_after_training_does_not_train_again(tmp_path, stages):
+    stages.break_at = ("embedding", "mse", 0)
+    with pytest.raises(SystemExit):
+        carry_out(tmp_path, stages)
+    stages.calls.clear()
+    carry_out(tmp_path, stages)
+    assert stages.calls[0][:3] == ("embedding", "mse", 0)
+
+
+def test_one_failing_run_does_not_stop_the_others_and_is_told_at_the_end(tmp_path, stages):
+    stages.break_at, stages.error = ("evaluating", "mse", 0), InputProblems("Stage evaluating", ["It failed."])
+    with pytest.raises(InputProblems, match="mse, seed 0: It failed"):
+        carry_out(tmp_path, stages)
+    rows = pd.read_csv(tmp_path / "studies" / "small" / "runs.tsv", sep="\t")
+    assert len(rows) == 3 and ("mse", 0) not in set(zip(rows["run"], rows["seed"], strict=True))
+
+
+def test_the_same_name_with_other_settings_is_refused_and_left_alone(tmp_path, stages):
+    carry_out(tmp_path, stages)
+    before = (tmp_path / "studies" / "small" / "table.tsv").read_bytes()
+    stages.calls.clear()
+    other = STUDY | {"options": STUDY["options"] | {"max_epochs": 9}}
+    with pytest.raises(
+        InputProblems, match=r"options::max_epochs: 4 then, 9 now.*move it away, or rename the run"
+    ) as caught:
+        carry_out(tmp_path, stages, study=other)
+    assert len(caught.value.problems) == 4 and stages.calls == []
+    assert (tmp_path / "studies" / "small" / "table.tsv").read_bytes() == before
+
+
+def test_only_some_runs_are_carried_out(tmp_path, stages):
+    table = carry_out(tmp_path, stages, only=["l1"])
+    assert {call[1] for call in stages.calls} == {"l1"} and table["run"].tolist() == ["l1"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"only": ["mss"]}, "--only: unknown mss: did you mean mse"),
+        ({"only": "l1"}, "--only: expected a list"),
+        ({"only": []}, "--only: expected a list"),
+        ({"seeds": []}, "--seeds: expected a list"),
+        ({"seeds": [1, 1]}, "--seeds: expected a list of different"),
+        ({"seeds": 3}, "--seeds: expected a list"),
+        ({"dataset_dir": "nowhere"}, "is no folder"),
+    ],
+)
+def test_choices_that_make_no_sense_are_refused_before_anything_runs(tmp_path, stages, changes, message):
+    with pytest.raises(InputProblems, match=message):
+        carry_out(tmp_path, stages, **changes)
+    assert stages.calls == [] and not (tmp_path / "studies").exists()
+
+
+TIMED = STUDY | {"runs": [*STUDY["runs"], {"name": "l1_same_time", "same_as": "l1", "time_of": "mse"}]}
+
+
+def test_equal_time_gives_as_many_epochs_as_fit(tmp_path, stages):
+    table = carry_out(tmp_path, stages, study=TIMED, seeds=[0]).set_index("run")
+    assert table.loc["l1_same_time", "epochs"] == 16  # 4 epochs of 100 ms steps against 25 ms
+
+
+def test_epochs_under_equal_time_are_kept_when_a_run_goes_on(tmp_path, stages):
+    stages.break_at = ("training", "l1_same_time", 0)
+    with pytest.raises(SystemExit):
+        carry_out(tmp_path, stages, study=TIMED, seeds=[0])
+    record = tmp_path / "studies" / "small" / "l1_same_time" / "seed_0" / "made_with.json"
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"max_epochs": 11}))
+    carry_out(tmp_path, stages, study=TIMED, seeds=[0])
+    assert stages.calls[-4][3]["max_epochs"] == 11
+
+
+def test_equal_time_without_the_runs_that_set_it_is_refused(tmp_path, stages):
+    with pytest.raises(InputProblems, match="needs mse, seed 0, which is neither finished nor chosen"):
+        carry_out(tmp_path, stages, study=TIMED, seeds=[0], only=["l1", "l1_same_time"])
+    assert stages.calls == []
+
+
+def test_equal_time_is_at_least_one_epoch():
+    slow, fast = (pd.DataFrame({"step_ms": [value] * 4}) for value in (100, 1))
+    assert equal_time_epochs(slow, fast) == 400 and equal_time_epochs(fast, slow) == 1
+
+
+def test_people_without_a_truth_get_no_figures_of_it(tmp_path, stages, monkeypatch):
+    monkeypatch.setattr("bundle.study.results.TRUTH", "nowhere")
+    table = carry_out(tmp_path, stages)
+    assert "factors_r" not in table and "ari" not in table and "strata" in table
+
+
+@pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.stem)
+def test_every_study_of_ours_can_run(file):
+    check_command_line(["run", "studying", "--config_file", str(file)])
+    parser = ConfigParser()
+    parser.read_config(file)
+    parser.parse()
+    study, grid = parser.get("study"), parser.get("grid")
+    settings, runs = read_study(study, grid)
+    planned, problems = plan_runs(settings, runs, grid["arguments"])
+    assert problems == [] and len(planned) == len(runs)
+    assert settings.name == file.stem
+    if file.stem != "embedding_size":
+        assert all(run.network["_target_"].startswith("custom_nets.") for run in planned)
+    header = file.read_text().split("output_dir:")[0]
+    assert f"configs/studies/{file.name}" in header and re.search(r"cost +\d+ minutes", header) and "source" in header
+
+
+@pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.stem)
+@pytest.mark.parametrize("grid", ["grid_32", pytest.param("grid_64", marks=pytest.mark.slow)])
+def test_codes_keep_1536_values_on_either_grid(file, grid):
+    content = yaml.safe_load((ROOT / "configs" / "parts" / f"{grid}.yaml").read_text())
+    settings, runs = read_study(ConfigParser.load_config_file(file)["study"], content)
+    for run in plan_runs(settings, runs[:1] if file.stem != "embedding_size" else runs, content["arguments"])[0]:
+        facts = {
+            "modalities": list(run.modalities),
+            "spatial_size": run.options["spatial_size"],
+            "network": run.network,
+        }
+        size = ConfigParser(facts).get_parsed_content("network").embedding_size
+        assert size == (int(run.name.removeprefix("values_")) if file.stem == "embedding_size" else 1536)
+
+
+@pytest.mark.slow
+def test_a_tiny_study_runs_from_end_to_end(tiny_cohort, tmp_path):
+    study = STUDY | {"options": {"modalities": ["JAC"], "max_epochs": 1, "warmup_steps": 1, "num_workers": 1}}
+    study["clustering"] = None
+    table = run_study(str(tmp_path), study, GRID, dataset_dir=str(tiny_cohort))
+    assert table["run"].tolist() == ["mse", "l1"] and np.isfinite(table["skill"]).all()
+    assert (table["step_ms"] > 0).all() and (table["memory_gb"] > 0.1).all()

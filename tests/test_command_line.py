@@ -1,0 +1,187 @@
+import pytest
+import yaml
+
+from bundle.command_line import check_command_line
+from bundle.data.problems import InputProblems
+from tests.conftest import ROOT
+
+COMMAND = ["run", "training", "--config_file", "configs/train.yaml"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--max_epochs", "1"],
+        ["--max-epochs=1"],
+        ["-max_epochs", "1"],
+        ["--synthetic::seed", "3"],
+        ["--synthetic::spacing_mm", "6.0"],
+        ["--synthetic", "{'n_subjects': 5, 'spacing_mm': 6.0}"],
+        ["--images", "{'T2w': '{participant_id}.nii.gz'}"],
+        ["--modality_weights::FA", "3"],
+        ["--train#trainer#max_epochs", "2"],
+        ["--train::trainer::amp", "True"],
+        ["--train::dataloader::pin_memory", "True"],
+        ["--train::handlers::0::seed", "2"],
+        ["--network_def", "%configs/parts/network_paper.yaml"],
+        ["--network_def", "{'_target_': 'custom_nets.PaperFusionAutoencoder', 'modalities': '@modalities'}"],
+        ["--mine", "{'_target_': 'torch.nn.Identity'}", "--inferer", "@mine"],
+        ["--meta_file", "x.json"],
+        ["--resume", "true"],
+        ["--resume=False"],
+    ],
+)
+def test_known_options_pass(options):
+    check_command_line([*COMMAND, *options])
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--max_epoch=1", r"Unknown --max_epoch: did you mean --max_epochs\?"),
+        ("-max_epoch=1", r"Unknown --max_epoch: did you mean --max_epochs\?"),
+        ("--train::trainer::max_epoch=3", r"Unknown --train::trainer::max_epoch: did you mean --train::trainer::max_epochs"),
+        ("--train::trainr::max_epochs=3", "did you mean --train::trainer"),
+        ("--synthetic::n_subject=5", "Unknown --synthetic::n_subject: did you mean --synthetic::n_subjects"),
+        ("--synthetic={'n_subject': 5}", "Unknown --synthetic::n_subject: did you mean --synthetic::n_subjects"),
+        ("--modality_weights={'FAA': 5}", "Unknown --modality_weights::FAA: did you mean --modality_weights::FA"),
+        ("--validate::key_metrc=x", "did you mean --validate::key_metric"),
+        ("--train::handlers::99::seed=1", "train::handlers has entries 0 to"),
+        ("--network_def::widths=[3]", "network_def, which is '%configs/parts/network.yaml': give --network_def whole"),
+        (
+            "--network_def={'_target_': 'custom_nets.PaperFusionAutoencoder', 'skip': 'none'}",
+            "Unknown --network_def::skip: did you mean --network_def::skips",
+        ),
+        ("--+train::handlers=[]", "put .*train::handlers into an overlay"),
+    ],
+)  # fmt: skip
+def test_misspelt_options_are_named_with_the_nearest(option, message):
+    with pytest.raises(InputProblems, match=message):
+        check_command_line([*COMMAND, option])
+
+
+@pytest.mark.parametrize(
+    ("run_id", "config", "option", "message"),
+    [
+        ("clustering", "cluster", "--clustering_def={'standardize': True}", "did you mean --clustering_def::standardise"),
+        ("clustering", "cluster", "--clustering_def={'choice': {'damping': [0.5]}}", "--clustering_def::choice::dampings"),
+        ("phenotyping", "phenotypes", "--tests::n_permutation=9", "did you mean --tests::n_permutations"),
+        ("phenotyping", "phenotypes", "--factors::n_factor=9", "did you mean --factors::n_factors"),
+        ("embedding", "inference", "--files={'T1': 'x.nii.gz'}", "did you mean --files::T1w"),
+    ],
+)  # fmt: skip
+def test_settings_of_other_stages_are_known_too(run_id, config, option, message):
+    with pytest.raises(InputProblems, match=message):
+        check_command_line(["run", run_id, f"--config_file=configs/{config}.yaml", option])
+
+
+@pytest.mark.parametrize("options", [["--resume", "false"], ["--amp=no"], ["--progress", "0"]])
+def test_words_that_would_count_as_true_are_refused(options):
+    with pytest.raises(InputProblems, match="with a capital"):
+        check_command_line([*COMMAND, *options])
+
+
+def test_deep_switches_are_read_as_carefully():
+    with pytest.raises(InputProblems, match="--train::sampler::shuffle True or"):
+        check_command_line([*COMMAND, "--train::sampler::shuffle", "false"])
+
+
+def test_all_problems_come_at_once():
+    with pytest.raises(InputProblems) as caught:
+        check_command_line(["run", "trainin", *COMMAND[2:], "--max_epoch=1", "--synthetic::n_subject=5", "--amp=no"])
+    assert len(caught.value.problems) == 4
+
+
+@pytest.mark.parametrize("words", [["trainin"], ["--run_id", "trainin"], ["--run_id=trainin"]])
+def test_a_misspelt_run_is_named_with_the_nearest(words):
+    with pytest.raises(
+        InputProblems, match=r"Unknown trainin: did you mean training\? configs/train.yaml runs training"
+    ):
+        check_command_line(["run", *words, "--config_file", "configs/train.yaml"])
+
+
+def test_the_run_may_go_without_saying():
+    check_command_line(["run", "--config_file", "configs/train.yaml"])
+
+
+def test_an_arguments_file_is_checked_as_options_are(tmp_path):
+    file = tmp_path / "arguments.yaml"
+    file.write_text("{config_file: configs/train.yaml, run_id: training, max_epoch: 3}")
+    with pytest.raises(InputProblems, match="did you mean --max_epochs"):
+        check_command_line(["run", f"--args_file={file}"])
+
+
+def overlay(tmp_path, content):
+    file = tmp_path / "overlay.yaml"
+    file.write_text(yaml.safe_dump(content))
+    return ["run", "training", "--config_file", f"['configs/train.yaml', '{file}']"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"+train::handlers": [{"_target_": "bundle.handlers.stop_on_nan.StopOnNan"}]},
+        {"synthetic::spacing_mm": 6.0, "max_epochs": 3},
+        {"mine": {"_target_": "torch.nn.Identity"}, "inferer": "@mine"},
+        {"network_def": {"_target_": "custom_nets.FoldedFusionAutoencoder", "modalities": "@modalities"}, "network_def::norm": "batch"},
+    ],
+)  # fmt: skip
+def test_known_keys_of_overlays_pass(tmp_path, content):
+    check_command_line(overlay(tmp_path, content))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"max_epoch": 3}, r"overlay.yaml: Unknown max_epoch: did you mean max_epochs\?"),
+        ({"synthetic": {"n_subject": 3}}, "did you mean synthetic::n_subjects"),
+        ({"train::trainer::max_epoch": 3}, "did you mean train::trainer::max_epochs"),
+        ({"+train::handler": []}, "did you mean train::handlers"),
+        ({"+train::handlers": [{"_target_": "LrScheduleHandler", "lr_schedule": "@lr_scheduler"}]}, "::lr_scheduler"),
+        ({"+max_epochs": 3}, "appends to a list or a mapping"),
+    ],
+)
+def test_misspelt_keys_of_overlays_are_named_with_file_and_nearest(tmp_path, content, message):
+    with pytest.raises(InputProblems, match=message):
+        check_command_line(overlay(tmp_path, content))
+
+
+def test_a_later_overlay_may_change_what_an_earlier_one_brought(tmp_path):
+    words = overlay(tmp_path, {"inferer": {"_target_": "monai.inferers.SlidingWindowInferer", "roi_size": 8}})
+    check_command_line([*words, "--inferer::overlap", "0.5"])
+    with pytest.raises(InputProblems, match="did you mean --inferer::overlap"):
+        check_command_line([*words, "--inferer::overlp", "0.5"])
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "configs").glob("overlay_*.yaml")), ids=lambda file: file.stem)
+def test_every_overlay_of_ours_is_known(file):
+    check_command_line(["run", "--config_file", f"['configs/train.yaml', '{file}']"])
+
+
+def test_a_misspelt_key_of_the_first_config_is_named(tmp_path):
+    file = tmp_path / "study.yaml"
+    file.write_text((ROOT / "configs" / "studies" / "skips.yaml").read_text().replace("seeds:", "seed:"))
+    with pytest.raises(InputProblems, match="nothing refers to seed, so it has no effect"):
+        check_command_line(["run", "studying", "--config_file", str(file)])
+
+
+def test_options_of_a_study_reach_its_mappings():
+    words = ["run", "studying", "--config_file", "configs/studies/skips.yaml", "--seeds", "[0,1]"]
+    check_command_line([*words, "--study::options::max_epochs", "3", "--study::cohort", "{'n_subjects': 24}"])
+    check_command_line([*words, "--grid", "%configs/parts/grid_64.yaml", "--study::cohort", "{'n_strata': 1}"])
+    with pytest.raises(InputProblems, match="did you mean --study::cohort::n_strata"):
+        check_command_line([*words, "--study::cohort", "{'n_stratum': 1}"])
+    with pytest.raises(InputProblems, match="did you mean --study::options"):
+        check_command_line([*words, "--study::option", "{}"])
+
+
+@pytest.mark.parametrize(
+    "stage", ["train", "evaluate", "inference", "cluster", "assign", "phenotypes", "report", "calibrate"]
+)
+def test_every_stage_of_ours_is_known(stage):
+    check_command_line(["run", "--config_file", f"configs/{stage}.yaml"])
+
+
+def test_other_programs_are_left_alone():
+    check_command_line(["-q", "--whatever"])
+    check_command_line([])
