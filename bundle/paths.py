@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+CHECKED = "0_checked"
+GATHERED = "0_cohort"
 PREPARED = "1_prepared"
 TRAINING = "2_training"
 EVALUATION = "3_evaluation"
