@@ -53,7 +53,7 @@ def measure_image(voxels: np.ndarray) -> ImageMeasures:
     Args:
         voxels: `(D, H, W)` in RAS orientation, finite.
     """
-    volume = np.asarray(voxels, dtype=np.float32)
+    volume = np.ascontiguousarray(voxels, dtype=np.float32)
     negative, outside = _shares(volume)
     if volume.size > LARGE:
         volume = np.ascontiguousarray(volume[::2, ::2, ::2])

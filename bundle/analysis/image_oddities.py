@@ -16,13 +16,17 @@ LEAST_SPREADS = {"mean": 0.02, "spread": 0.02, "correlation": 0.005, "overlap": 
 """Smaller spreads over a cohort count as this much; of mean and spread, relative to the cohort's median."""
 SIDED = {"correlation": -1, "overlap": -1, "outside_unit": 1, "negative": 1}
 """Measures of which one direction alone is odd."""
-FEW = 8
+FEW = 12
 """Images below which nothing is said about outliers."""
 SEVERAL = 0.05
 SWAPPED = 0.1
 """By how much an image must resemble another map more than its own."""
+ALIKE = 0.5
+"""Correlation from which it resembles another map at all."""
 ASYMMETRIC = 0.1
 """The cohort's median asymmetry below which a mirrored image cannot be told."""
+CLEARLY = 4.0
+"""Robust standard deviations of asymmetry that the cohort's median must be above 0 to tell one."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +127,9 @@ def swapped(
     z = {name: robust_z(values - best_own, 0.02) for name, values in likeness.items()}
     for row, own in enumerate(best_own):
         best = max(likeness, key=lambda name: likeness[name][row], default="")
-        is_like_other = best and len(table) >= FEW and likeness[best][row] > own + SWAPPED and z[best][row] > 4
+        is_like_other = (
+            len(table) >= FEW and best and likeness[best][row] > max(ALIKE, own + SWAPPED) and z[best][row] > 4
+        )
         top = float(table["top"].iloc[row])
         is_other_range = min(top, usual) > 0 and not 0.1 < top / usual < 10
         if is_like_other:
@@ -167,10 +173,12 @@ def out_of_range(modality: str, table: pd.DataFrame, jacobian: str) -> list[Oddi
 
 def mirrored(table: pd.DataFrame) -> list[Oddity]:
     """Images whose left and right are exchanged, as far as the cohort is asymmetric enough to tell."""
-    usual = float(table["asymmetry"].median())
-    if len(table) < FEW or usual < ASYMMETRIC:
+    asymmetry = table["asymmetry"].to_numpy()
+    usual = float(np.median(asymmetry))
+    # how far everybody's asymmetry, the same sign for all, is from none: in a symmetric cohort the sign is chance
+    certainty = -robust_z(np.append(asymmetry, 0.0), 0.02)[-1]
+    if len(table) < FEW or usual < ASYMMETRIC or certainty < CLEARLY:
         return []
-    z = robust_z(table["asymmetry"].to_numpy(), 0.02)
     return [
         Oddity(
             row,
@@ -180,7 +188,7 @@ def mirrored(table: pd.DataFrame) -> list[Oddity]:
             "look at the sign of its affine's first axis, and convert the scan again",
         )
         for row, values in enumerate(table.to_dict("records"))
-        if values["asymmetry"] < 0 and z[row] < -4 and values["mirrored"] > values["correlation"]
+        if values["asymmetry"] < -usual / 2 and values["mirrored"] > values["correlation"]
     ]
 
 

@@ -119,7 +119,7 @@ class CohortSource:
 
     def _files(self, sources: Mapping[str, ImageSource], tables: SourceTables) -> tuple[Files, list[Finding]]:
         fixed = {"derivatives": str(self.derivatives)}
-        files, findings = existing_files(sources, self.folder, fixed, self.layout.space)
+        files, findings = existing_files(sources, self.folder, fixed, self.layout.space, self.layout.ids)
         for modality, source in sources.items():
             if not source.column:
                 continue
@@ -199,7 +199,9 @@ class CohortSource:
     def _companions(self, items: Sequence[Item], patterns: Mapping[str, Sequence[str]]) -> dict[tuple[str, str], Path]:
         """The file that goes with each image, of its session and space."""
         wanted = {m: ImageSource(files=tuple(words)) for m, words in patterns.items() if words}
-        files, _ = existing_files(wanted, self.folder, {"derivatives": str(self.derivatives)}, self.layout.space)
+        files, _ = existing_files(
+            wanted, self.folder, {"derivatives": str(self.derivatives)}, self.layout.space, self.layout.ids
+        )
         found = {}
         for item in items:
             for modality, images in files.items():

@@ -10,7 +10,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import NamedTuple
 
-PLACEHOLDERS = ("participant_id", "session", "space")
+ANY_ID = "[^/.][^/]*?"
 
 
 class Image(NamedTuple):
@@ -22,7 +22,12 @@ class Image(NamedTuple):
 
 
 def find_files(
-    folder: Path, pattern: str, fixed: Mapping[str, str], spaces: Sequence[str] = (), without: Sequence[str] = ()
+    folder: Path,
+    pattern: str,
+    fixed: Mapping[str, str],
+    spaces: Sequence[str] = (),
+    without: Sequence[str] = (),
+    ids: str = ANY_ID,
 ) -> dict[Image, list[Path]]:
     """All files that a pattern matches, by the image that they are.
 
@@ -33,13 +38,14 @@ def find_files(
         fixed: such as `derivatives` -> a folder.
         spaces: what `{space}` may be; nothing means any word.
         without: patterns of file names that are not meant.
+        ids: regular expression of participant ids.
     """
     for name, value in fixed.items():
         pattern = pattern.replace("{" + name + "}", glob.escape(value))
     start = "/" if pattern.startswith("/") else f"{folder}/"
-    form = re.compile(re.escape(start) + _expression(pattern.removeprefix("/"), spaces))
+    form = re.compile(re.escape(start) + _expression(pattern.removeprefix("/"), spaces, ids))
     found: dict[Image, list[Path]] = defaultdict(list)
-    for path in matching_files(folder, re.sub(r"\{\w+\}", "*", pattern)):
+    for path in matching_files(folder, re.sub(r"(\{\w+\}\*?)+", "*", pattern)):
         match = form.fullmatch(str(path))
         if match is not None and not any(fnmatch(path.name, other) for other in without):
             known = match.groupdict()
@@ -54,9 +60,9 @@ def matching_files(folder: Path, pattern: str) -> list[Path]:
     return sorted(path for path in paths if not path.name.startswith(".") and path.is_file())
 
 
-def _expression(pattern: str, spaces: Sequence[str]) -> str:
+def _expression(pattern: str, spaces: Sequence[str], ids: str) -> str:
     """The regular expression of a pattern; a placeholder's second place repeats its first."""
-    words = {"participant_id": r"[^/.][^/]*?", "session": r"[A-Za-z0-9]+", "space": "|".join(map(re.escape, spaces)) or r"[A-Za-z0-9]+"}  # fmt: skip
+    words = {"participant_id": ids, "session": r"[A-Za-z0-9]+", "space": "|".join(map(re.escape, spaces)) or r"[A-Za-z0-9]+"}  # fmt: skip
     text, seen = "", set()
     for part in re.split(r"(\{\w+\}|\*\*/|\*|\?|\[[^]]+\])", pattern):
         name = part[1:-1]

@@ -30,7 +30,7 @@ class Choice:
 
 
 def existing_files(
-    sources: Mapping[str, ImageSource], folder: Path, fixed: Mapping[str, str], spaces: Sequence[str]
+    sources: Mapping[str, ImageSource], folder: Path, fixed: Mapping[str, str], spaces: Sequence[str], ids: str
 ) -> tuple[Files, list[Finding]]:
     """Files of every map in every session and space, each from the first pattern that has one.
 
@@ -39,6 +39,7 @@ def existing_files(
         folder: relative patterns start here.
         fixed: values of other placeholders.
         spaces: what `{space}` may be; images of a pattern without it are in the first.
+        ids: regular expression of participant ids.
 
     Returns:
         The files, and a finding for each pattern that matches several files of one image.
@@ -48,7 +49,7 @@ def existing_files(
     for modality, source in sources.items():
         files[modality] = {}
         for pattern in source.files:
-            for image, paths in find_files(folder, pattern, fixed, spaces, source.without).items():
+            for image, paths in find_files(folder, pattern, fixed, spaces, source.without, ids).items():
                 image = image._replace(space=image.space or spaces[0])
                 if image in files[modality]:
                     continue

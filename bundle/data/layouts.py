@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from bundle.data.file_patterns import ANY_ID
 from bundle.data.problems import InputProblems
 
 KINDS = ("raw", "log")
@@ -116,6 +117,7 @@ class Layout:
         restricted: columns, with `*`, that may not be passed on, whichever table they are in.
         phenotypes: columns, with `*`, that may go to `phenotypes.tsv`; those of numbers do.
         relatives: related pairs, where no column names families.
+        ids: regular expression of participant ids, where other names could be taken for some.
     """
 
     name: str
@@ -126,6 +128,7 @@ class Layout:
     restricted: tuple[str, ...] = ()
     phenotypes: tuple[str, ...] = ("*",)
     relatives: Relatives | None = None
+    ids: str = ANY_ID
 
 
 def read_layout(content: Any) -> Layout:

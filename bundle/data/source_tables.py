@@ -197,7 +197,10 @@ def phenotypes_of(
         with_restricted: whether restricted columns may be used.
     """
     values = tables.values.reindex(list(names))
-    taken = {column for source in layout.participants.values() for column in source.columns}
+    covariates = [
+        column.replace("{session}", "*") for source in layout.participants.values() for column in source.columns
+    ]
+    taken = {name for name in values if any(fnmatchcase(str(name), pattern) for pattern in covariates)}
     taken |= {image.column for image in layout.images.values()}
     if not with_restricted:
         taken |= tables.restricted

@@ -46,7 +46,17 @@ from bundle.data.embedding_table import EmbeddingTable, read_embedding_table
 from bundle.data.items import read_items
 from bundle.data.people import USUAL, covariate_columns, people_table
 from bundle.data.problems import InputProblems
-from bundle.paths import CLUSTERS, DATALIST, EMBEDDINGS, PHENOTYPES, PHENOTYPING, PREPARED, STRATIFIER, stage_folder
+from bundle.paths import (
+    CLUSTERS,
+    DATALIST,
+    EMBEDDINGS,
+    PHENOTYPES,
+    PHENOTYPING,
+    PREPARED,
+    STRATIFIER,
+    beside_datalist,
+    stage_folder,
+)
 from bundle.phenotype_pictures import continuum_picture, loadings_picture, maps_picture, profile_picture
 from bundle.phenotype_tables import factor_rows, facts, item_rows, loading_rows, score_rows
 from bundle.pictures import save_figure
@@ -398,12 +408,13 @@ def _items_file(output_dir: str, phenotypes: str | None) -> Path:
     if phenotypes is not None:
         return Path(phenotypes)
     file = stage_folder(output_dir, PREPARED) / DATALIST
-    source = Path(read_json(file).get("dataset_dir", "")) if file.is_file() else Path()
-    if not (source / PHENOTYPES).is_file():
+    source = read_json(file).get("dataset_dir", file) if file.is_file() else file
+    table = beside_datalist(source, PHENOTYPES)
+    if table is None:
         raise InputProblems(
             "Phenotypes", [f"The cohort has no {PHENOTYPES}: give --phenotypes, a table with a row per person."]
         )
-    return source / PHENOTYPES
+    return table
 
 
 def _draw(
