@@ -6,6 +6,7 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from bundle.data.datalist import items_from_datalist, straddling_families
 from bundle.data.people import people_table
@@ -29,7 +30,7 @@ OPTIONS = {"ukb": {"session": "first"}}
 def prepare(source, folder, output, **options):
     layout = ROOT / "configs" / "layouts" / f"{source}.yaml"
     paths = {name: str(folder / part) for name, part in WHERE[source].items()}
-    run_stage("preparing", output, layout=f"%{layout}", **(paths | OPTIONS.get(source, {}) | options))
+    run_stage("preparing", output, **({"layout": f"%{layout}"} | paths | OPTIONS.get(source, {}) | options))
     return output / "0_cohort"
 
 
@@ -47,14 +48,11 @@ def sources(tiny_cohort, tmp_path_factory):
     folder = tmp_path_factory.mktemp("sources")
     for name in WHERE:
         getattr(miniature_cohorts, name)(tiny_cohort, folder / name)
-    # a table says what its Jacobians are
     return folder
 
 
-def log_table(sources):
+def log_table():
     """The layout of a table whose Jacobians are logarithms."""
-    import yaml
-
     layout = yaml.safe_load((ROOT / "configs" / "layouts" / "table.yaml").read_text())
     layout["images"]["JAC"]["jacobian"]["kind"] = "log"
     return layout
@@ -68,12 +66,8 @@ def prepared(sources, tmp_path_factory):
         monkeypatch.chdir(ROOT)
         found = {}
         for name in WHERE:
-            options = {"layout": log_table(sources)} if name == "table" else {}
-            if name == "table":
-                run_stage("preparing", output / name, dataset_dir=str(sources / name), **options)
-                found[name] = output / name / "0_cohort"
-            else:
-                found[name] = prepare(name, sources / name, output / name)
+            options = {"layout": log_table()} if name == "table" else {}
+            found[name] = prepare(name, sources / name, output / name, **options)
     return found
 
 
@@ -122,7 +116,7 @@ def test_skull_is_taken_off_by_the_mask_of_the_source(prepared, tiny_cohort):
     assert np.allclose(nib.load(first["T1w"]).get_fdata(), brain, atol=0.5)
 
 
-@pytest.mark.parametrize("source", WHERE)
+@pytest.mark.parametrize("source", ["bids", *(pytest.param(name, marks=pytest.mark.slow) for name in ("hcp", "ukb", "table"))])  # fmt: skip
 def test_training_runs_on_every_source(prepared, source, tmp_path):
     train(prepared[source] / "datalist.json", tmp_path, max_epochs=1, num_workers=1)
     assert (tmp_path / "2_training" / "model.pt").is_file()
