@@ -17,7 +17,7 @@ from bundle.data.embedding_table import EmbeddingTable
 from bundle.data.people import USUAL, covariate_columns
 from bundle.data.problems import InputProblems
 from bundle.data.tables import read_table
-from bundle.paths import CLUSTERS, DATALIST, PHENOTYPES, PREPARED, stage_folder
+from bundle.paths import CLUSTERS, DATALIST, PHENOTYPES, PREPARED, beside_datalist, stage_folder
 
 logger = logging.getLogger(__name__)
 
@@ -82,12 +82,13 @@ def items_file(output_dir: str, phenotypes: str | None) -> Path:
     if phenotypes is not None:
         return Path(phenotypes)
     file = stage_folder(output_dir, PREPARED) / DATALIST
-    source = Path(read_json(file).get("dataset_dir", "")) if file.is_file() else Path()
-    if not (source / PHENOTYPES).is_file():
+    source = read_json(file).get("dataset_dir", file) if file.is_file() else file
+    table = beside_datalist(source, PHENOTYPES)
+    if table is None:
         raise InputProblems(
             "Phenotypes", [f"The cohort has no {PHENOTYPES}: give --phenotypes, a table with a row per person."]
         )
-    return source / PHENOTYPES
+    return table
 
 
 def chosen_covariates(

@@ -9,6 +9,8 @@ from custom_nets import PaperFusionAutoencoder, trainable_parameters
 from tests.conftest import ROOT
 
 STAGES = {
+    "prepare": "preparing",
+    "check": "checking",
     "train": "training",
     "evaluate": "evaluating",
     "inference": "embedding",

@@ -8,6 +8,7 @@ from bundle.data.datalist import SECTIONS
 from bundle.data.embedding_table import EmbeddingTable
 from bundle.paths import CLUSTERS, EMBEDDINGS, PHENOTYPING
 from bundle.report.blocks import Figures, Section, Steps, Text
+from bundle.report.cohort_flow import cohort_flow
 from bundle.report.numbers import count, listed, words
 from bundle.report.pictures import MOST_PEOPLE, maps_of_people
 from bundle.report.results import Results
@@ -16,7 +17,8 @@ from bundle.report.stage_blocks import absent, own_picture
 
 def people_section(results: Results) -> Section:
     """Who is in the analyses, and who was left out for what reason."""
-    section = Section("people", "People")
+    section = Section("people", "People", cohort_flow(results))
+    was_prepared = bool(section.blocks)
     steps: list[tuple[str, str, str]] = []
     sizes = {name: len(results.datalist.get(name, [])) for name in SECTIONS}
     if sum(sizes.values()):
@@ -34,6 +36,8 @@ def people_section(results: Results) -> Section:
         if CLUSTERS in results.facts:
             steps.append(("clustered", count(results.facts[CLUSTERS]["n_people"]), ""))
         told = "Nobody was left out by the stages that have run: an unusable image stops them."
+        if was_prepared:
+            told = "Nobody was left out after that."
     else:
         lost = -flow["people"].diff().fillna(0)
         for row, fewer in zip(flow.to_dict("records"), lost, strict=True):
