@@ -58,6 +58,9 @@ CONFIGS = {
     "phenotyping": "phenotypes",
     "reporting": "report",
     "calibrating": "calibrate",
+    "cross_validating": "cross_validate",
+    "checking_folds": "cross_validate",
+    "collecting": "cross_validate",
 }
 
 

@@ -19,6 +19,7 @@ from bundle.paths import (
     BEST_MODEL,
     CHECKPOINT,
     CLUSTERS,
+    CROSS_VALIDATION,
     DATALIST,
     EMBEDDINGS,
     EVALUATION,
@@ -34,6 +35,7 @@ MADE_BY = {
     EMBEDDINGS: "embedding --config_file configs/inference.yaml --dataset_dir FOLDER",
     CLUSTERS: "clustering --config_file configs/cluster.yaml",
     PHENOTYPING: "phenotyping --config_file configs/phenotypes.yaml",
+    CROSS_VALIDATION: "cross_validating --config_file configs/cross_validate.yaml",
 }
 """Stage folder -> run id and options of the command that makes it."""
 
@@ -43,6 +45,7 @@ LAST_WRITTEN = {
     EMBEDDINGS: "embeddings.npz",
     CLUSTERS: "summary.json",
     PHENOTYPING: "summary.json",
+    CROSS_VALIDATION: "summary.json",
 }
 """Stage folder -> the file whose presence says that the stage has run."""
 
@@ -130,12 +133,28 @@ FORMS: dict[tuple[str, str], Form] = {
     (PHENOTYPING, "dimension_share"): Form(
         "maps that each axis of the clustered space shows in", ("dimension", "modality"), ("share",)
     ),
+    (CROSS_VALIDATION, "summary"): Form(
+        "cross-validation: reconstruction of all held-out people",
+        ("modality",),
+        (
+            *("n_people", "n_families", "skill", "skill_low", "skill_high", "skill_lowest_fold", "skill_highest_fold"),
+            *("pca_skill", "above_pca", "above_pca_low", "above_pca_high", "mse_mask", "norm_diff", "cnr_ratio"),
+            *("identifiability", "identifiability_low", "identifiability_high"),
+        ),
+    ),
+    (CROSS_VALIDATION, "per_fold"): Form(
+        "the same fold by fold", ("modality",), ("fold", "n_people", "skill", "skill_low", "skill_high", "pca_skill")
+    ),
+    (CROSS_VALIDATION, "people"): Form(
+        "the same for each held-out person", ("participant_id", "family_id", "modality"), ("fold", "skill")
+    ),
 }  # fmt: skip
 """(stage folder, table) -> its form."""
 
 FACTS = {
     CLUSTERS: ("headline", "n_strata", "p_value", "n_people", "encoders"),
     PHENOTYPING: ("headline", "notes", "n_people", "n_strata", "strata_headlines", "primary", "n_permutations"),
+    CROSS_VALIDATION: ("headline", "n_folds", "missing", "n_people", "n_families", "stratified", "made_with"),
 }
 """Stage folder -> what its summary.json must say."""
 
@@ -211,7 +230,7 @@ def read_results(output_dir: str) -> Results:
             tables[stage, name], wrong = _read_table(file, form)
             problems += wrong
     facts = {}
-    for stage in (CLUSTERS, PHENOTYPING):
+    for stage in FACTS:
         if stage in stages:
             file = stage_folder(output_dir, stage) / "summary.json"
             facts[stage] = read_json(file)

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure as PlotFigure
 
 from bundle.data.datalist import SECTIONS
 from bundle.data.embedding_table import EmbeddingTable
-from bundle.paths import CLUSTERS, EMBEDDINGS, EVALUATION, PHENOTYPING, TRAINING
+from bundle.paths import CLUSTERS, CROSS_VALIDATION, EMBEDDINGS, EVALUATION, PHENOTYPING, TRAINING
 from bundle.report.blocks import Bullets, Column, Figure, Figures, Section, Steps, Table, Text, make_table
 from bundle.report.numbers import count, counted, digits, listed, p_is, share, words
 from bundle.report.pictures import MOST_PEOPLE, SCREEN_DPI, drawn, embedded, maps_of_people, skill_picture
@@ -28,6 +28,7 @@ STAGE_WORDS = {
     EMBEDDINGS: "Embedding has",
     CLUSTERS: "Clustering has",
     PHENOTYPING: "Phenotype analysis has",
+    CROSS_VALIDATION: "Cross-validation has",
 }
 
 

@@ -10,6 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from bundle.data.atomic import atomic_path
 from bundle.paths import PHENOTYPING, REPORT, stage_folder
 from bundle.report.blocks import Section, Text
+from bundle.report.cross_validation import cross_validation_section
 from bundle.report.methods import methods_section
 from bundle.report.phenotypes import (
     comparison,
@@ -83,6 +84,7 @@ def sections(results: Results) -> list[Section]:
         people_section(results),
         training_section(results),
         reconstruction_section(results),
+        cross_validation_section(results),
         embedding_section(results),
         strata_section(results),
         factors_section(results),

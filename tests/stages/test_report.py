@@ -238,11 +238,45 @@ def _write_tests(target, both, n_strata, n_people):
     )
 
 
+def write_cross_validation(folder, missing=()):
+    """Stage 8."""
+    target = folder / "8_cross_validation"
+    people = pd.DataFrame(
+        [(name, modality) for name in NAMES for modality in MAPS], columns=["participant_id", "modality"]
+    )
+    people["family_id"] = [f"fam-{number // 2}" for number in range(N_PEOPLE) for _ in MAPS]
+    save(people.assign(fold=1, skill=0.7), target, "people")
+    figures = {
+        "skill": 0.731,
+        "pca_skill": 0.65,
+        "above_pca": 0.081,
+        "mse_mask": 0.2,
+        "norm_diff": 0.1,
+        "identifiability": 0.95,
+    }
+    row = {"n_people": N_PEOPLE, "n_families": N_PEOPLE // 2, "cnr_ratio": None, "skill_lowest_fold": 0.7}
+    for name, value in figures.items():
+        row |= {name: value, f"{name}_low": value - 0.01, f"{name}_high": value + 0.01}
+    summary = pd.DataFrame({"modality": MAPS}).assign(**row, skill_highest_fold=0.76)
+    save(summary, target, "summary")
+    save(pd.concat([summary.assign(fold=fold) for fold in range(1, 11) if fold not in missing]), target, "per_fold")
+    paint(target / "folds.png", 12, 4)
+    facts = {"headline": "Incomplete: 9 of 10 folds; missing: 4." if missing else "All 10 folds are in.", "n_folds": 10}
+    facts |= {
+        "missing": list(missing),
+        "n_people": N_PEOPLE,
+        "n_families": N_PEOPLE // 2,
+        "stratified": ["sex", "site"],
+    }
+    (target / "summary.json").write_text(json.dumps(facts | {"made_with": {"max_epochs": 6}}))
+
+
 def write_results(folder, n_strata=3):
     """A results folder of all stages."""
     write_images(folder)
     write_clusters(folder, n_strata)
     write_phenotypes(folder, n_strata)
+    write_cross_validation(folder)
     return folder
 
 
@@ -332,6 +366,7 @@ def test_strata_of_unadjusted_codes_alone_are_no_finding(tmp_path, n_clusters):
         ("4_embeddings", "embedding --config_file configs/inference.yaml --dataset_dir FOLDER"),
         ("5_clusters", "clustering --config_file configs/cluster.yaml"),
         ("6_phenotypes", "phenotyping --config_file configs/phenotypes.yaml"),
+        ("8_cross_validation", "cross_validating --config_file configs/cross_validate.yaml"),
     ],
 )
 def test_a_stage_that_has_not_run_is_named_with_its_command(tmp_path, stage, command):
@@ -342,13 +377,28 @@ def test_a_stage_that_has_not_run_is_named_with_its_command(tmp_path, stage, com
     assert text.count("not been run") == 1
 
 
-@pytest.mark.parametrize("stage", ["2_training", "3_evaluation", "4_embeddings", "5_clusters", "6_phenotypes"])
+@pytest.mark.parametrize(
+    "stage", ["2_training", "3_evaluation", "4_embeddings", "5_clusters", "6_phenotypes", "8_cross_validation"]
+)
 def test_one_stage_is_enough(tmp_path, stage):
     folder = write_results(tmp_path / "results")
     for other in folder.iterdir():
         if other.name != stage:
             shutil.rmtree(other)
-    assert text_of(page_of(folder)).count("not been run") >= 4
+    assert text_of(page_of(folder)).count("not been run") >= 5
+
+
+def test_cross_validation_is_told_with_its_interval_and_says_if_it_is_incomplete(with_strata, tmp_path):
+    _, page = with_strata
+    text = text_of(page)
+    assert "60 people in 30 families were each drawn by a network that was trained without them" in text
+    assert "0.731 0.721 0.741 0.700 0.760" in text and "95 % of the reconstructions are nearer" in text
+    assert "10 folds, alike in sex and site, and a network of its own was trained for 6 epochs" in text
+    assert "Incomplete" not in text
+    folder = write_results(tmp_path / "results")
+    write_cross_validation(folder, missing=[4])
+    text = text_of(page_of(folder))
+    assert "Incomplete: 9 of 10 folds; missing: 4." in text and "without each (1 fold missing)" in text
 
 
 def test_nothing_to_report_is_refused(tmp_path):
