@@ -31,7 +31,7 @@ def fold_picture(per_fold: pd.DataFrame, summary: pd.DataFrame, folds: Sequence[
         panel.hlines(y, rows["skill_low"], rows["skill_high"], color=NETWORK, linewidth=1.5)
         panel.plot(rows["skill"], y, "o", color=NETWORK, markersize=5, label="network, fold by fold")
         panel.plot(rows["pca_skill"], y, "D", color=PCA, markersize=4, label="best PCA")
-        panel.set_title(f"{modality}: {pooled['skill']:.3f} [{pooled['skill_low']:.3f}, {pooled['skill_high']:.3f}]")
+        panel.set_title(f"{modality}: {pooled['skill']:z.3f} [{pooled['skill_low']:z.3f}, {pooled['skill_high']:z.3f}]")
         panel.set(xlabel="skill", ylim=(len(folds) - 0.5, -0.5))
         panel.grid(axis="x", color="0.9")
         panel.set_axisbelow(True)

@@ -175,7 +175,7 @@ def _words(summary: pd.DataFrame, facts: dict[str, Any], folder: Path) -> str:
     for figure in FIGURES:
         numbers = summary[[figure, f"{figure}_low", f"{figure}_high"]].to_numpy()
         shown[figure] = [
-            f"{value:.3f} [{low:.3f}, {high:.3f}]" if np.isfinite(value) else "n/a" for value, low, high in numbers
+            f"{value:z.3f} [{low:z.3f}, {high:z.3f}]" if np.isfinite(value) else "n/a" for value, low, high in numbers
         ]
     return "\n".join(
         [

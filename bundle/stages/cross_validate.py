@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import signal
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -47,7 +49,7 @@ def cross_validate(
     Raises:
         InputProblems: before anything runs, if the folder holds folds of another split or other settings; after
             everything has run, if folds failed.
-        SystemExit: with status 130 after Ctrl-C.
+        SystemExit: with status 130 after Ctrl-C or a kill.
     """
     cohort, table = checked
     numbers = _numbers(fold, table)
@@ -67,6 +69,8 @@ def cross_validate(
     _claim(stage_folder(output_dir, FOLDS), table, runs)
     waiting = [number for number in numbers if not runs[number].is_finished]
     logger.info("%d of %d folds to run: %s.", len(waiting), len(runs), ", ".join(map(str, waiting)) or "none")
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # a job that is cut off takes its stages with it
     try:
         failed = run_folds(waiting, devices or [], lambda number, *how: runs[number].run(*how), progress)
     except KeyboardInterrupt:
