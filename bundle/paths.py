@@ -14,6 +14,8 @@ CLUSTERS = "5_clusters"
 ASSIGNED = "5_assigned"
 PHENOTYPING = "6_phenotypes"
 REPORT = "7_report"
+CROSS_VALIDATION = "8_cross_validation"
+FOLDS = "folds"
 CALIBRATION = "calibration"
 
 COHORT = "cohort"

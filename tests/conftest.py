@@ -60,6 +60,9 @@ CONFIGS = {
     "phenotyping": "phenotypes",
     "reporting": "report",
     "calibrating": "calibrate",
+    "cross_validating": "cross_validate",
+    "checking_folds": "cross_validate",
+    "collecting": "cross_validate",
 }
 
 

@@ -19,6 +19,7 @@ STAGES = {
     "phenotypes": "phenotyping",
     "report": "reporting",
     "calibrate": "calibrating",
+    "cross_validate": "cross_validating",
 }
 
 

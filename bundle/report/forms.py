@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bundle.paths import CLUSTERS, EMBEDDINGS, EVALUATION, PHENOTYPING, TRAINING
+from bundle.paths import CLUSTERS, CROSS_VALIDATION, EMBEDDINGS, EVALUATION, PHENOTYPING, TRAINING
 
 LAST_WRITTEN = {
     TRAINING: "log.tsv",
@@ -12,6 +12,7 @@ LAST_WRITTEN = {
     EMBEDDINGS: "embeddings.npz",
     CLUSTERS: "summary.json",
     PHENOTYPING: "summary.json",
+    CROSS_VALIDATION: "summary.json",
 }
 """Stage folder -> the file whose presence says that the stage has run."""
 
@@ -99,11 +100,27 @@ FORMS: dict[tuple[str, str], Form] = {
     (PHENOTYPING, "dimension_share"): Form(
         "maps that each axis of the clustered space shows in", ("dimension", "modality"), ("share",)
     ),
+    (CROSS_VALIDATION, "summary"): Form(
+        "cross-validation: reconstruction of all held-out people",
+        ("modality",),
+        (
+            *("n_people", "n_families", "skill", "skill_low", "skill_high", "skill_lowest_fold", "skill_highest_fold"),
+            *("pca_skill", "above_pca", "above_pca_low", "above_pca_high", "mse_mask", "norm_diff", "cnr_ratio"),
+            *("identifiability", "identifiability_low", "identifiability_high"),
+        ),
+    ),
+    (CROSS_VALIDATION, "per_fold"): Form(
+        "the same fold by fold", ("modality",), ("fold", "n_people", "skill", "skill_low", "skill_high", "pca_skill")
+    ),
+    (CROSS_VALIDATION, "people"): Form(
+        "the same for each held-out person", ("participant_id", "family_id", "modality"), ("fold", "skill")
+    ),
 }  # fmt: skip
 """(stage folder, table) -> its form."""
 
 FACTS = {
     CLUSTERS: ("headline", "n_strata", "p_value", "n_people", "encoders"),
     PHENOTYPING: ("headline", "notes", "n_people", "n_strata", "strata_headlines", "primary", "n_permutations"),
+    CROSS_VALIDATION: ("headline", "n_folds", "missing", "n_people", "n_families", "stratified", "made_with"),
 }
 """Stage folder -> what its summary.json must say."""

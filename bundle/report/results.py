@@ -20,6 +20,7 @@ from bundle.paths import (
     BEST_MODEL,
     CHECKPOINT,
     CLUSTERS,
+    CROSS_VALIDATION,
     DATALIST,
     EMBEDDINGS,
     EVALUATION,
@@ -36,6 +37,7 @@ MADE_BY = {
     EMBEDDINGS: "embedding --config_file configs/inference.yaml --dataset_dir FOLDER",
     CLUSTERS: "clustering --config_file configs/cluster.yaml",
     PHENOTYPING: "phenotyping --config_file configs/phenotypes.yaml",
+    CROSS_VALIDATION: "cross_validating --config_file configs/cross_validate.yaml",
 }
 """Stage folder -> run id and options of the command that makes it."""
 
@@ -111,7 +113,7 @@ def read_results(output_dir: str) -> Results:
             tables[stage, name], wrong = _read_table(file, form)
             problems += wrong
     facts = {}
-    for stage in (CLUSTERS, PHENOTYPING):
+    for stage in FACTS:
         if stage in stages:
             file = stage_folder(output_dir, stage) / "summary.json"
             facts[stage] = read_json(file)

@@ -12,6 +12,7 @@ from bundle.paths import PHENOTYPING, REPORT, stage_folder
 from bundle.report.blocks import Section, Text
 from bundle.report.continuum import continuum_section
 from bundle.report.contributions import contributions_section
+from bundle.report.cross_validation import cross_validation_section
 from bundle.report.factors import factors_section
 from bundle.report.files import files_section, missing_stages
 from bundle.report.headline import headline, key_figures
@@ -74,6 +75,7 @@ def sections(results: Results) -> list[Section]:
         people_section(results),
         training_section(results),
         reconstruction_section(results),
+        cross_validation_section(results),
         embedding_section(results),
         strata_section(results),
         factors_section(results),

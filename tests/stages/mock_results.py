@@ -226,9 +226,43 @@ def _write_tests(target, both, n_strata, n_people):
     )
 
 
+def write_cross_validation(folder, missing=()):
+    """Stage 8."""
+    target = folder / "8_cross_validation"
+    people = pd.DataFrame(
+        [(name, modality) for name in NAMES for modality in MAPS], columns=["participant_id", "modality"]
+    )
+    people["family_id"] = [f"fam-{number // 2}" for number in range(N_PEOPLE) for _ in MAPS]
+    save(people.assign(fold=1, skill=0.7), target, "people")
+    figures = {
+        "skill": 0.731,
+        "pca_skill": 0.65,
+        "above_pca": 0.081,
+        "mse_mask": 0.2,
+        "norm_diff": 0.1,
+        "identifiability": 0.95,
+    }
+    row = {"n_people": N_PEOPLE, "n_families": N_PEOPLE // 2, "cnr_ratio": None, "skill_lowest_fold": 0.7}
+    for name, value in figures.items():
+        row |= {name: value, f"{name}_low": value - 0.01, f"{name}_high": value + 0.01}
+    summary = pd.DataFrame({"modality": MAPS}).assign(**row, skill_highest_fold=0.76)
+    save(summary, target, "summary")
+    save(pd.concat([summary.assign(fold=fold) for fold in range(1, 11) if fold not in missing]), target, "per_fold")
+    paint(target / "folds.png", 12, 4)
+    facts = {"headline": "Incomplete: 9 of 10 folds; missing: 4." if missing else "All 10 folds are in.", "n_folds": 10}
+    facts |= {
+        "missing": list(missing),
+        "n_people": N_PEOPLE,
+        "n_families": N_PEOPLE // 2,
+        "stratified": ["sex", "site"],
+    }
+    (target / "summary.json").write_text(json.dumps(facts | {"made_with": {"max_epochs": 6}}))
+
+
 def write_results(folder, n_strata=3):
     """A results folder of all stages."""
     write_images(folder)
     write_clusters(folder, n_strata)
     write_phenotypes(folder, n_strata)
+    write_cross_validation(folder)
     return folder

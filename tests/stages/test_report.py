@@ -11,7 +11,7 @@ from bundle.data.problems import InputProblems
 from bundle.data.tables import read_table, write_table
 from bundle.stages.report import report
 from tests.conftest import root_cause
-from tests.stages.mock_results import ENCODER, write_clusters, write_phenotypes, write_results
+from tests.stages.mock_results import ENCODER, write_clusters, write_cross_validation, write_phenotypes, write_results
 
 
 def page_of(folder):
@@ -100,6 +100,7 @@ def test_strata_of_unadjusted_codes_alone_are_no_finding(tmp_path, n_clusters):
         ("4_embeddings", "embedding --config_file configs/inference.yaml --dataset_dir FOLDER"),
         ("5_clusters", "clustering --config_file configs/cluster.yaml"),
         ("6_phenotypes", "phenotyping --config_file configs/phenotypes.yaml"),
+        ("8_cross_validation", "cross_validating --config_file configs/cross_validate.yaml"),
     ],
 )
 def test_a_stage_that_has_not_run_is_named_with_its_command(tmp_path, stage, command):
@@ -110,13 +111,28 @@ def test_a_stage_that_has_not_run_is_named_with_its_command(tmp_path, stage, com
     assert text.count("not been run") == 1
 
 
-@pytest.mark.parametrize("stage", ["2_training", "3_evaluation", "4_embeddings", "5_clusters", "6_phenotypes"])
+@pytest.mark.parametrize(
+    "stage", ["2_training", "3_evaluation", "4_embeddings", "5_clusters", "6_phenotypes", "8_cross_validation"]
+)
 def test_one_stage_is_enough(tmp_path, stage):
     folder = write_results(tmp_path / "results")
     for other in folder.iterdir():
         if other.name != stage:
             shutil.rmtree(other)
-    assert text_of(page_of(folder)).count("not been run") >= 4
+    assert text_of(page_of(folder)).count("not been run") >= 5
+
+
+def test_cross_validation_is_told_with_its_interval_and_says_if_it_is_incomplete(with_strata, tmp_path):
+    _, page = with_strata
+    text = text_of(page)
+    assert "60 people in 30 families were each drawn by a network that was trained without them" in text
+    assert "0.731 0.721 0.741 0.700 0.760" in text and "95 % of the reconstructions are nearer" in text
+    assert "10 folds, alike in sex and site, and a network of its own was trained for 6 epochs" in text
+    assert "Incomplete" not in text
+    folder = write_results(tmp_path / "results")
+    write_cross_validation(folder, missing=[4])
+    text = text_of(page_of(folder))
+    assert "Incomplete: 9 of 10 folds; missing: 4." in text and "without each (1 fold missing)" in text
 
 
 def test_nothing_to_report_is_refused(tmp_path):
