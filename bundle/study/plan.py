@@ -101,7 +101,8 @@ def _plan(
         problems += [unknown_word("modalities", name, list(patterns)) for name in modalities if name not in patterns]
     if problems:
         return None, problems
-    facts = {"modalities": modalities, "spatial_size": known.value_of("spatial_size"), "network": network}
+    names = ("spatial_size", "fusion")
+    facts = {"modalities": modalities, "network": network} | {name: known.value_of(name) for name in names}
     try:
         size = trainable_parameters(ConfigParser(facts).get_parsed_content("network"))
     except Exception as error:  # whatever a network raises for arguments that it cannot be built from

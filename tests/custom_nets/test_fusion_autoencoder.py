@@ -101,9 +101,9 @@ def test_kernel_of_the_depthwise_filters_can_be_chosen(kernel_size):
         assert network(images).shape == images.shape
 
 
-def test_default_kernel_leaves_the_signature_of_earlier_checkpoints():
-    assert b"kernel_size" not in bytes(small_folded().signature.tolist())
-    assert b"kernel_size" in bytes(small_folded(kernel_size=(5, 5, 5)).signature.tolist())
+def test_signature_tells_networks_of_other_kernels_and_fusions_apart():
+    networks = [small_folded(), small_folded(kernel_size=(5, 5, 5)), small_folded(fusion="mean")]
+    assert len({bytes(network.signature.tolist()) for network in networks}) == 3
 
 
 @pytest.mark.parametrize("build", [small_folded, lambda: small_paper(skips="none")])
