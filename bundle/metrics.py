@@ -13,6 +13,7 @@ from monai.metrics.regression import compute_ssim_and_cs
 from torch import Tensor
 
 from custom_nets import FusionAutoencoder
+from custom_nets.fusion import maps_present
 
 
 class ReconstructionSkill(Metric):
@@ -21,7 +22,7 @@ class ReconstructionSkill(Metric):
         skill = 1 - sum |x - x_hat|^2 / sum |x - mean image|^2
 
     over people and brain voxels: 1 is perfect, 0 is what the training mean image scores, below 0 is worse than it.
-    The sums run over all people before dividing, per modality.
+    The sums run over all people before dividing, per modality; a map that a person does not have counts for nothing.
 
     Args:
         network: gives the mean image and the brain mask.
@@ -44,13 +45,14 @@ class ReconstructionSkill(Metric):
         """Add a batch: lists of `(M, D, H, W)` reconstructions and images."""
         mean_image, mask = self._network.scaling.mean_image, self._network.scaling.brain_mask
         for reconstruction, image in zip(*output, strict=True):
-            self._error += _masked_sum_of_squares(reconstruction.float() - image, mask)
-            self._reference += _masked_sum_of_squares(image - mean_image, mask)
+            present = maps_present(image[None])[0].view(-1, 1, 1, 1)
+            self._error += _masked_sum_of_squares((reconstruction.float() - image).where(present, 0), mask)
+            self._reference += _masked_sum_of_squares((image - mean_image).where(present, 0), mask)
 
     def compute(self) -> float:
         """The skill of the people seen since the last reset."""
-        skill = 1 - self._error / self._reference
-        return float(skill.mean() if self._channel is None else skill[self._channel])
+        skill = 1 - self._error / self._reference  # NaN for a modality that nobody has
+        return float(skill.nanmean() if self._channel is None else skill[self._channel])
 
 
 def skill_metrics(network: FusionAutoencoder) -> dict[str, ReconstructionSkill]:

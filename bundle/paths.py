@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+CHECKED = "0_checked"
+GATHERED = "0_cohort"
 PREPARED = "1_prepared"
 TRAINING = "2_training"
 EVALUATION = "3_evaluation"
@@ -12,6 +14,8 @@ CLUSTERS = "5_clusters"
 ASSIGNED = "5_assigned"
 PHENOTYPING = "6_phenotypes"
 REPORT = "7_report"
+CROSS_VALIDATION = "8_cross_validation"
+FOLDS = "folds"
 CALIBRATION = "calibration"
 
 COHORT = "cohort"
@@ -19,6 +23,8 @@ DATALIST = "datalist.json"
 PARTICIPANTS = "participants.tsv"
 PHENOTYPES = "phenotypes.tsv"
 TRUTH = "truth"
+RESTRICTED = "restricted"
+PREPARATION = "preparation.json"
 BEST_MODEL = "model.pt"
 CHECKPOINT = "checkpoint.pt"
 STRATIFIER = "stratifier.npz"
@@ -27,3 +33,12 @@ STRATIFIER = "stratifier.npz"
 def stage_folder(output_dir: str | Path, stage: str) -> Path:
     """`<output_dir>/<stage>`, absolute, not created."""
     return Path(output_dir).expanduser().resolve() / stage
+
+
+def beside_datalist(datalist: str | Path, name: str) -> Path | None:
+    """The table of that name that belongs to a datalist or a cohort folder, with restricted columns if there are such.
+
+    `preparing` writes them: `restricted/NAME` beside the datalist where restricted columns are kept, else `NAME`.
+    """
+    folder = Path(datalist) if Path(datalist).is_dir() else Path(datalist).parent
+    return next((file for file in (folder / RESTRICTED / name, folder / name) if file.is_file()), None)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bundle.strata_pictures import COLOURS
@@ -48,31 +49,19 @@ def profile_picture(profile: pd.DataFrame, tests: pd.DataFrame, significance: fl
         significance: largest q of a factor that differs.
     """
     factors = tests["factor"].tolist()
-    strata = sorted(profile["stratum"].unique())
-    figure = Figure(figsize=(9, 1.4 + 0.55 * len(factors)), layout="constrained")
-    panel = figure.subplots()
-    offsets = np.linspace(-0.28, 0.28, len(strata))
-    for number, stratum in enumerate(strata):
-        rows = profile[profile["stratum"] == stratum].set_index("factor").loc[factors]
-        heights = np.arange(len(factors)) + offsets[number]
-        spans = [rows["mean"] - rows["low"], rows["high"] - rows["mean"]]
-        colour = COLOURS[(stratum - 1) % len(COLOURS)]
+    series = []
+    for stratum in sorted(profile["stratum"].unique()):
+        rows = profile[profile["stratum"] == stratum]
         label = f"stratum {stratum} ({rows['n_people'].iloc[0]})"
-        panel.errorbar(rows["mean"], heights, xerr=spans, fmt="o", color=colour, capsize=2, markersize=5, label=label)
-    panel.axvline(0, color="0.6", linewidth=1)
+        series.append((label, COLOURS[(stratum - 1) % len(COLOURS)], rows))
+    figure, panel = _interval_plot(factors, series, "mean", 0.55)
     for line in range(1, len(factors)):
         panel.axhline(line - 0.5, color="0.92", linewidth=1)
-    names = profile.drop_duplicates("factor").set_index("factor")["name"]
     found = tests.set_index("factor")["found"]
-    panel.set_yticks(range(len(factors)), [f"{factor}: {names[factor]}" for factor in factors], fontsize=9)
     for tick, factor in zip(panel.get_yticklabels(), factors, strict=True):
         tick.set_fontweight("bold" if found[factor] else "normal")
-    panel.set(
-        xlabel="mean score less that of all, standard deviations; 95 % interval",
-        ylim=(len(factors) - 0.5, -0.5),
-    )
+    panel.set_xlabel("mean score less that of all, standard deviations; 95 % interval")
     panel.set_title(f"Factors in bold differ between strata (q at most {significance:g})", fontsize=10)
-    figure.legend(loc="outside lower center", ncols=min(5, len(strata)), fontsize=9)
     return figure
 
 
@@ -83,25 +72,42 @@ def continuum_picture(continuum: pd.DataFrame) -> Figure:
         continuum: rows of one version: `factor`, `name`, `predictor`, `r2`, `low`, `high`.
     """
     factors = continuum["factor"].unique().tolist()
-    predictors = continuum["predictor"].unique().tolist()
-    figure = Figure(figsize=(9, 1.4 + 0.6 * len(factors)), layout="constrained")
-    panel = figure.subplots()
-    offsets = np.linspace(-0.28, 0.28, len(predictors))
-    for number, predictor in enumerate(predictors):
-        rows = continuum[continuum["predictor"] == predictor].set_index("factor").loc[factors]
-        heights = np.arange(len(factors)) + offsets[number]
-        spans = [rows["r2"] - rows["low"], rows["high"] - rows["r2"]]
-        panel.errorbar(
-            rows["r2"], heights, xerr=spans, fmt="o", color=COLOURS[number], capsize=2, markersize=5, label=predictor
-        )
-    panel.axvline(0, color="0.6", linewidth=1)
-    names = continuum.drop_duplicates("factor").set_index("factor")["name"]
-    panel.set_yticks(range(len(factors)), [f"{factor}: {names[factor]}" for factor in factors], fontsize=9)
-    panel.set(xlabel="cross-validated share of variance explained, 95 % interval", ylim=(len(factors) - 0.5, -0.5))
+    series = [
+        (predictor, COLOURS[number], continuum[continuum["predictor"] == predictor])
+        for number, predictor in enumerate(continuum["predictor"].unique())
+    ]
+    figure, panel = _interval_plot(factors, series, "r2", 0.6)
+    panel.set_xlabel("cross-validated share of variance explained, 95 % interval")
     panel.set_xlim(left=max(-0.3, continuum["low"].min() - 0.02))
     panel.set_title("Clusters or a continuum: what predicts each factor in people of other families", fontsize=10)
-    figure.legend(loc="outside lower center", ncols=len(predictors), fontsize=9)
     return figure
+
+
+def _interval_plot(
+    factors: Sequence[str], series: Sequence[tuple[str, str, pd.DataFrame]], value: str, row_height: float
+) -> tuple[Figure, Axes]:
+    """A row per factor from the top down; in it a value with its interval for each series, one below the other.
+
+    Args:
+        factors: ids.
+        series: (label, colour, rows with `factor`, `name`, `low`, `high` and the value, a row per factor).
+        value: name of the value's column.
+        row_height: in inches.
+    """
+    figure = Figure(figsize=(9, 1.4 + row_height * len(factors)), layout="constrained")
+    panel = figure.subplots()
+    offsets = np.linspace(-0.28, 0.28, len(series))
+    for offset, (label, colour, table) in zip(offsets, series, strict=True):
+        rows = table.set_index("factor").loc[list(factors)]
+        heights = np.arange(len(factors)) + offset
+        spans = [rows[value] - rows["low"], rows["high"] - rows[value]]
+        panel.errorbar(rows[value], heights, xerr=spans, fmt="o", color=colour, capsize=2, markersize=5, label=label)
+    panel.axvline(0, color="0.6", linewidth=1)
+    names = series[0][2].set_index("factor")["name"]
+    panel.set_yticks(range(len(factors)), [f"{factor}: {names[factor]}" for factor in factors], fontsize=9)
+    panel.set_ylim(len(factors) - 0.5, -0.5)
+    figure.legend(loc="outside lower center", ncols=min(5, len(series)), fontsize=9)
+    return figure, panel
 
 
 def maps_picture(

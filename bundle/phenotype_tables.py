@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bundle.analysis.phenotype_cohort import Cohort, Factors, FactorSettings, Grouping
+from bundle.analysis.groupings import Grouping
+from bundle.analysis.phenotype_cohort import Cohort, Factors, FactorSettings
 from bundle.analysis.phenotyping import PRIMARY, RAW, VALIDATION, TestSettings
 from bundle.data.items import ItemTable
 
@@ -17,7 +18,8 @@ from bundle.data.items import ItemTable
 def headline(tests: pd.DataFrame, grouping: Grouping, continuum: pd.DataFrame, covariates: Sequence[str]) -> str:
     """The finding in one sentence, of the version that counts."""
     primary = PRIMARY if covariates else RAW
-    after = f" after {', '.join(covariates)} were taken out of codes and phenotypes" if covariates else ""
+    named = ", ".join(covariates)
+    after = f" after {named} were taken out of codes and phenotypes" if covariates else ""
     own = tests[tests["version"] == primary]
     if grouping.n_strata < 2:
         best = continuum[(continuum["version"] == primary) & (continuum["predictor"] == "ridge")]
@@ -25,7 +27,8 @@ def headline(tests: pd.DataFrame, grouping: Grouping, continuum: pd.DataFrame, c
         much = "the code predicts no phenotype factor beyond chance"
         if best["low"] > 0:
             much = f"the code predicts {best['factor']} {best['name']} best (cross-validated R² {best['r2']:.2f})"
-        return f"No discrete strata were found{' after ' + ', '.join(covariates) + ' were taken out of the codes' if covariates else ''}. As a continuum, {much}."
+        from_codes = f" after {named} were taken out of the codes" if covariates else ""
+        return f"No discrete strata were found{from_codes}. As a continuum, {much}."
     if own.empty:
         return f"{grouping.n_strata} strata were found{after}, but too few of their people have phenotypes to compare."
     found = own[own["found"]]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +17,15 @@ from bundle.data.problems import InputProblems
 BUNDLE_ROOT = Path(__file__).resolve().parent.parent
 """Configs name each other relative to it."""
 SHOWN_LINES = 15
+SECONDS_BETWEEN_LOOKS, SECONDS_TO_STOP = 0.5, 30
+
+
+class StageFailed(InputProblems):
+    """A stage that ended with another status than 0; `stopped` says whether somebody stopped it (Ctrl-C, a kill)."""
+
+    def __init__(self, title: str, problems: Sequence[str], stopped: bool = False) -> None:
+        super().__init__(title, problems)
+        self.stopped = stopped
 
 
 def stage_command(run_id: str, config_files: Sequence[str | Path], options: Mapping[str, Any]) -> list[str]:
@@ -31,7 +43,14 @@ def stage_command(run_id: str, config_files: Sequence[str | Path], options: Mapp
     return words
 
 
-def run_stage(run_id: str, config_files: Sequence[str | Path], options: Mapping[str, Any], log_file: Path) -> float:
+def run_stage(
+    run_id: str,
+    config_files: Sequence[str | Path],
+    options: Mapping[str, Any],
+    log_file: Path,
+    environment: Mapping[str, str] | None = None,
+    stop: threading.Event | None = None,
+) -> float:
     """Run a stage to its end, with all that it prints in a file; seconds it took.
 
     Args:
@@ -39,17 +58,48 @@ def run_stage(run_id: str, config_files: Sequence[str | Path], options: Mapping[
         config_files: as `stage_command`.
         options: as `stage_command`.
         log_file: replaced; its folder is made.
+        environment: variables of its own, beside those of this process.
+        stop: once set, the stage is interrupted as by Ctrl-C; for stages that a thread runs.
 
     Raises:
-        InputProblems: if the stage fails, with the last lines that it printed.
+        StageFailed: if the stage fails, with the last lines that it printed.
     """
     log_file.parent.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
     with log_file.open("w") as log:
-        done = subprocess.run(
-            stage_command(run_id, config_files, options), cwd=BUNDLE_ROOT, stdout=log, stderr=subprocess.STDOUT
+        process = subprocess.Popen(
+            stage_command(run_id, config_files, options),
+            cwd=BUNDLE_ROOT,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **(environment or {})},
         )
-    if done.returncode:
+        status = _wait(process, stop)
+    if status:
         last = "\n    ".join(log_file.read_text(errors="replace").strip().splitlines()[-SHOWN_LINES:])
-        raise InputProblems(f"Stage {run_id}", [f"It failed; {log_file} ends with\n    {last}"])
+        stopped = status in (128 + signal.SIGINT, -signal.SIGINT, -signal.SIGTERM)
+        raise StageFailed(f"Stage {run_id}", [f"It failed; {log_file} ends with\n    {last}"], stopped)
     return time.perf_counter() - started
+
+
+def _wait(process: subprocess.Popen, stop: threading.Event | None) -> int:
+    """Exit status of a process; if this one is interrupted, or told to stop, so is that one."""
+    try:
+        while True:
+            try:
+                return process.wait(SECONDS_BETWEEN_LOOKS)
+            except subprocess.TimeoutExpired:
+                if stop is not None and stop.is_set():
+                    return _end(process)
+    except KeyboardInterrupt:
+        _end(process)
+        raise
+
+
+def _end(process: subprocess.Popen) -> int:
+    process.send_signal(signal.SIGINT)
+    try:
+        return process.wait(SECONDS_TO_STOP)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()

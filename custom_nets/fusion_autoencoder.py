@@ -9,10 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from custom_nets.conv_unit import ConvUnit, StandardConv3d
+from custom_nets.conv_unit import ConvUnit
 from custom_nets.decoder import UnfoldingDecoder, UpsamplingDecoder
 from custom_nets.encoder import FoldingEncoder, PoolingEncoder
 from custom_nets.folding import depth_to_space, space_to_depth
+from custom_nets.fusion import AnySubsetFusion, make_fusion, maps_present
 from custom_nets.image_scaling import ImageScaling
 from custom_nets.template_basis import BASIS_NAMES, template_basis
 
@@ -24,7 +25,7 @@ class FusionAutoencoder(nn.Module, ABC):
     """What every fusion network here does: scale, encode, fuse, decode, scale back.
 
     Images go in and come out in their own units; scaling, mean image and brain mask are buffers, hence in the
-    checkpoint. A subclass sets how scaled images become a code map and how that becomes scaled images.
+    checkpoint. A map that a person does not have is NaN everywhere on the way in; every map comes out. A subclass sets how scaled images become a code map and how that becomes scaled images.
 
     Args:
         modalities: names, in channel order.
@@ -36,6 +37,7 @@ class FusionAutoencoder(nn.Module, ABC):
 
     Attributes:
         scaling: see `ImageScaling`.
+        takes_any_subset: False if every map of a person is needed.
         signature: JSON of what was built, as bytes, so that a checkpoint says which network it is of.
         grid_affine: `(4, 4)` voxel to world (RAS, mm) of the training images' grid, to refuse images of another space.
 
@@ -70,6 +72,7 @@ class FusionAutoencoder(nn.Module, ABC):
         self.spatial_size = (int(spatial_size[0]), int(spatial_size[1]), int(spatial_size[2]))
         self.code_shape = (code_channels, *[size // total_stride for size in self.spatial_size])
         self.embedding_size = prod(self.code_shape)
+        self.takes_any_subset = False
         self.scaling = ImageScaling(scaling, len(self.modalities), self.spatial_size)
         self.register_buffer("grid_affine", torch.eye(4, dtype=torch.float64))
         facts = {"network": type(self).__name__, "modalities": self.modalities, "spatial_size": self.spatial_size}
@@ -97,7 +100,7 @@ class FusionAutoencoder(nn.Module, ABC):
 
     @abstractmethod
     def encode_scaled(self, scaled: Tensor) -> tuple[Tensor, list[list[Tensor]]]:
-        """Scaled images to the code map and, if there are any, the skips of each modality."""
+        """Scaled images to the code map and, if there are any, the skips of each modality; NaN where a map is absent."""
 
     @abstractmethod
     def decode_scaled(self, code_map: Tensor, skips: list[list[Tensor]]) -> Tensor:
@@ -171,6 +174,8 @@ class PaperFusionAutoencoder(FusionAutoencoder):
                     nn.init.zeros_(parameter)
 
     def encode_scaled(self, scaled: Tensor) -> tuple[Tensor, list[list[Tensor]]]:
+        if not bool(maps_present(scaled).all()):
+            raise ValueError("This network needs every map of a person; FoldedFusionAutoencoder can do with fewer.")
         maps: list[Tensor] = []
         skips: list[list[Tensor]] = []
         for number, encoder in enumerate(self.encoders):
@@ -205,6 +210,7 @@ class FoldedFusionAutoencoder(FusionAutoencoder):
         norm: `group` (default: one group, so that a batch of one is like a batch of n), `batch` or `instance`.
         code_channels: channels of the code map.
         scaling: see `ImageScaling`; only `residual` starts at the mean image.
+        fusion: `concat` (needs every map), `mean` or `product_of_experts` (take any of them); see `make_fusion`.
         kernel_size: of the depthwise filters.
 
     Source: fusion and code map of Dimitri et al. (2022); the rest is ours, see docs/method.md.
@@ -221,12 +227,11 @@ class FoldedFusionAutoencoder(FusionAutoencoder):
         norm: str = "group",
         code_channels: int = 32,
         scaling: str = "residual",
+        fusion: str = "concat",
         kernel_size: Sequence[int] = (3, 3, 3),
     ) -> None:
-        architecture: dict[str, Any] = {"widths": list(widths), "n_units": list(n_units)}
-        architecture |= {"norm": norm, "code_channels": code_channels}
-        if list(kernel_size) != [3, 3, 3]:  # the default is not named: checkpoints are older than the choice
-            architecture["kernel_size"] = list(kernel_size)
+        architecture: dict[str, Any] = {"widths": list(widths), "n_units": list(n_units), "norm": norm}
+        architecture |= {"code_channels": code_channels, "fusion": fusion, "kernel_size": list(kernel_size)}
         total_stride = STEM_STRIDE * 2 ** (len(widths) - 1)
         super().__init__(modalities, spatial_size, scaling, total_stride, code_channels, architecture)
         self.stem_stride = STEM_STRIDE
@@ -239,7 +244,8 @@ class FoldedFusionAutoencoder(FusionAutoencoder):
         self.encoders = nn.ModuleList(
             FoldingEncoder(n_modes * cell, widths, n_units, norm, kernel_size) for _ in range(n_modalities)
         )
-        self.fusion = StandardConv3d(n_modalities * widths[-1], code_channels, (3, 3, 3))
+        self.fusion = make_fusion(fusion, n_modalities, widths[-1], code_channels)
+        self.takes_any_subset = isinstance(self.fusion, AnySubsetFusion)
         self.decoders = nn.ModuleList(
             UnfoldingDecoder(code_channels, n_modes * cell, widths, n_units, norm, kernel_size)
             for _ in range(n_modalities)
@@ -247,12 +253,14 @@ class FoldedFusionAutoencoder(FusionAutoencoder):
 
     def encode_scaled(self, scaled: Tensor) -> tuple[Tensor, list[list[Tensor]]]:
         modes = self.modes if torch.jit.is_scripting() else self._modes_under_autocast()
+        present = maps_present(scaled)
+        scaled = scaled.masked_fill(~present[:, :, None, None, None], 0.0)
         maps: list[Tensor] = []
         for number, encoder in enumerate(self.encoders):
             cells = space_to_depth(scaled[:, number : number + 1], self.stem_stride).permute(0, 2, 3, 4, 1)
             products = (cells.to(modes.dtype).unsqueeze(-2) * modes[number]).flatten(-2)
             maps.append(encoder(products.permute(0, 4, 1, 2, 3)))
-        return self.fusion(torch.cat(maps, dim=1)), []
+        return self.fusion(maps, present), []
 
     def decode_scaled(self, code_map: Tensor, skips: list[list[Tensor]]) -> Tensor:
         modes = self.modes if torch.jit.is_scripting() else self._modes_under_autocast()

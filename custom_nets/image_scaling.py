@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor, nn
 
+from custom_nets.fusion import maps_present
+
 SCALINGS = ("residual", "min_max")
 
 
@@ -64,25 +66,33 @@ class ImageScaling(nn.Module):
         """Fit on training images.
 
         Args:
-            images: returns an iterable over `(M, D, H, W)` images, one per subject; it is gone through twice.
+            images: returns an iterable over `(M, D, H, W)` images, one per subject; it is gone through twice. A map that
+                a subject does not have is NaN everywhere and counts for nothing.
 
         Raises:
-            ValueError: without images, where no voxel is brain, or where a modality is the same in all subjects.
+            ValueError: without images of a modality, where no voxel is brain, or where a modality is the same in all subjects.
         """
-        count = 0
+        n_images = 0
+        count = torch.zeros(len(self.mean_image), 1, 1, 1, dtype=torch.long, device=self.mean_image.device)
         total = torch.zeros_like(self.mean_image, dtype=torch.float64)
         non_zero = torch.zeros_like(self.mean_image)
         lowest = torch.full_like(self.mean_image, float("inf"))
         highest = -lowest
         for image in images():
             image = image.to(self.mean_image.device)
-            count += 1
-            total += image
-            non_zero += image != 0
-            lowest = torch.minimum(lowest, image)
-            highest = torch.maximum(highest, image)
-        if count == 0:
-            raise ValueError("Expected at least one training subject to fit the intensity scaling on, got none.")
+            has = maps_present(image[None])[0].view(-1, 1, 1, 1)
+            n_images += 1
+            count += has
+            total += image.where(has, 0)
+            non_zero += (image != 0) & has
+            lowest = torch.minimum(lowest, image.where(has, float("inf")))
+            highest = torch.maximum(highest, image.where(has, -float("inf")))
+        if not bool((count > 0).all()):
+            without = torch.nonzero(count.flatten() == 0).flatten().tolist()
+            raise ValueError(
+                "Expected at least one training subject with each modality to fit the intensity scaling on, got none "
+                f"with modality number {without}."
+            )
         is_brain = (non_zero >= 0.5 * count).all(dim=0)
         if not is_brain.any():
             raise ValueError(
@@ -100,7 +110,7 @@ class ImageScaling(nn.Module):
                 (image.to(self.mean_image.device) - self.mean_image)[:, is_brain].square().mean(dim=1).sqrt()
                 for image in images()
             ]
-            spread = torch.stack(spreads).median(dim=0).values
+            spread = torch.stack(spreads).nanmedian(dim=0).values
             if bool((spread <= 0).any()):
                 flat = torch.nonzero(spread <= 0).flatten().tolist()
                 raise ValueError(f"Modality number {flat} is the same in at least half of the training subjects.")
@@ -108,4 +118,4 @@ class ImageScaling(nn.Module):
         self.base.copy_(torch.where(is_brain, offset, self.mean_image))
         self.gain.copy_(gain * is_brain)
         self.inverse_gain.copy_(is_brain / gain)
-        self.n_fitted.fill_(count)
+        self.n_fitted.fill_(n_images)

@@ -50,6 +50,8 @@ TINY_NETWORK = {
 
 
 CONFIGS = {
+    "preparing": "prepare",
+    "checking": "check",
     "training": "train",
     "evaluating": "evaluate",
     "embedding": "inference",
@@ -58,6 +60,9 @@ CONFIGS = {
     "phenotyping": "phenotypes",
     "reporting": "report",
     "calibrating": "calibrate",
+    "cross_validating": "cross_validate",
+    "checking_folds": "cross_validate",
+    "collecting": "cross_validate",
 }
 
 
@@ -70,8 +75,10 @@ def run_stage(run_id: str, output_dir: Path, overlay: dict[str, Any] | None = No
     options: dict[str, Any] = {"output_dir": str(output_dir)}
     if run_id in ("training", "evaluating", "embedding", "phenotyping"):
         options |= {"spatial_size": [32, 32, 24], "network_def": TINY_NETWORK}
-    if run_id in ("training", "evaluating", "phenotyping"):
+    if run_id in ("checking", "preparing", "training", "evaluating", "phenotyping"):
         options["progress"] = False
+    if run_id in ("checking", "preparing"):
+        options["spatial_size"] = [32, 32, 24]
     files = [f"configs/{config}.yaml"]
     if overlay:
         output_dir.mkdir(parents=True, exist_ok=True)

@@ -9,6 +9,8 @@ from custom_nets import PaperFusionAutoencoder, trainable_parameters
 from tests.conftest import ROOT
 
 STAGES = {
+    "prepare": "preparing",
+    "check": "checking",
     "train": "training",
     "evaluate": "evaluating",
     "inference": "embedding",
@@ -17,6 +19,7 @@ STAGES = {
     "phenotypes": "phenotyping",
     "report": "reporting",
     "calibrate": "calibrating",
+    "cross_validate": "cross_validating",
 }
 
 

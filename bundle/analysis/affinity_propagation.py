@@ -11,8 +11,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 SMALL_BYTES = 40e6
-"""Similarities and responsibilities are kept if each is smaller than this (3000 people), and otherwise computed again."""
-BLOCK_BYTES = 4e6
+"""Responsibilities are kept as a matrix if it is smaller than this (3000 people), and otherwise follow a formula."""
+BLOCK_BYTES = 2e6
 """What a block of rows may take, so that all passes over it stay in the cache."""
 FIRST_SLOTS = 8
 """Pairs of each row that there is room for at first."""
@@ -53,7 +53,7 @@ def affinity_propagation(
 
     The labels are those of scikit-learn's `AffinityPropagation` (ties aside: nothing random is added to break them).
     One sweep over blocks of rows updates availabilities from the column sums of the previous sweep and adds up the next
-    ones. In large cohorts availabilities are the only matrix that is kept: 4 bytes per pair of people, against
+    ones. In large cohorts similarities and availabilities are the only matrices: 8 bytes per pair of people, against
     scikit-learn's 32.
 
     Args:
@@ -121,23 +121,18 @@ class _Messages:
         height = min(n_points, max(1, int(BLOCK_BYTES / 4 / n_points)))
         self.blocks = [slice(start, min(start + height, n_points)) for start in range(0, n_points, height)]
         self._work = _zeros(height, n_points, self.device)
-        self._is_small = 4 * n_points**2 < SMALL_BYTES
-        kind = _StoredResponsibilities if self._is_small else _ComputedResponsibilities
+        kind = _StoredResponsibilities if 4 * n_points**2 < SMALL_BYTES else _ComputedResponsibilities
         self._responsibilities = kind(n_points, damping, self.device)
-        self._similarity = _zeros(n_points if self._is_small else height, n_points, self.device)
-        if self._is_small:
-            for rows in self.blocks:
-                self._fill_similarity(rows)
+        # computing them again in each sweep, for half the memory, takes longer than all the rest of the sweep
+        self._similarity = _zeros(n_points, n_points, self.device)
+        for rows in self.blocks:
+            block = self._similarity[rows]
+            torch.addmm(-self._squares, self.points[rows], self.points.T, alpha=2, out=block)
+            block.diagonal(rows.start).copy_(self._self_similarity[rows])
 
     @property
     def device(self) -> torch.device:
         return self.points.device
-
-    def _fill_similarity(self, rows: slice) -> Tensor:
-        block = self._similarity[rows] if self._is_small else self._similarity[: rows.stop - rows.start]
-        torch.addmm(-self._squares, self.points[rows], self.points.T, alpha=2, out=block)
-        block.diagonal(rows.start).copy_(self._self_similarity[rows])
-        return block
 
     def sweep(self) -> None:
         """One iteration of both messages."""
@@ -146,7 +141,7 @@ class _Messages:
         own_value = self.self_availability + self._self_similarity
         rivals = []
         for rows in self.blocks:
-            similarity = self._similarity[rows] if self._is_small else self._fill_similarity(rows)
+            similarity = self._similarity[rows]
             work = self._work[: len(similarity)]
             availability = self.availability[rows]
             if self.n_sweeps:

@@ -1,20 +1,17 @@
-"""People with codes and phenotypes: who is analysed, their factors, and what predicts them."""
+"""People with codes and phenotypes: who is analysed, and their factors."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from bundle.analysis.code_space import principal_axes
-from bundle.analysis.continuum import explained_by, indicators
 from bundle.analysis.covariates import CovariateModel
 from bundle.analysis.factors import FactorModel, factor_names, split_half_congruence
-from bundle.analysis.phenotyping import BOTH_ADJUSTED, PRIMARY, RAW, TestSettings
-from bundle.analysis.strata import MIN_FAMILIES, MIN_PEOPLE
+from bundle.analysis.phenotyping import PRIMARY, RAW
+from bundle.analysis.strata_settings import MIN_FAMILIES, MIN_PEOPLE
 from bundle.data.embedding_table import EmbeddingTable
 from bundle.data.items import ItemTable, usable_items
 from bundle.data.problems import InputProblems
@@ -128,28 +125,6 @@ class Factors:
     congruence: np.ndarray
 
 
-@dataclass(frozen=True)
-class Grouping:
-    """A partition of everybody who is embedded.
-
-    Attributes:
-        labels: `(N,)` strata from 1, all 1 if there are none.
-        headline: of the search.
-        n_tried: clusters of the chosen partition, also where it is no better than chance.
-        codes: `(N, E)` that it was found in, covariates taken out or not.
-    """
-
-    labels: np.ndarray
-    headline: str
-    n_tried: int
-    codes: np.ndarray
-
-    @property
-    def n_strata(self) -> int:
-        """1 if no discrete strata were found."""
-        return int(self.labels.max())
-
-
 def analysed_people(
     items: ItemTable, people: pd.DataFrame, settings: FactorSettings
 ) -> tuple[np.ndarray, pd.DataFrame, pd.DataFrame]:
@@ -224,58 +199,3 @@ def make_factors(cohort: Cohort, rows: np.ndarray, settings: FactorSettings, see
     )
     factor_name = dict(zip(ids, factor_names(model.loadings, labels), strict=True))
     return Factors(model, factor_name, states, values, labels, halves)
-
-
-def compare_with_continuum(
-    cohort: Cohort,
-    raw: Grouping,
-    both: Grouping,
-    scores: np.ndarray,
-    linear: np.ndarray | None,
-    factors: Mapping[str, str],
-    n_folds: int,
-    settings: TestSettings,
-) -> pd.DataFrame:
-    """What predicts each factor: strata, as many code components, the whole code, and fusion without a network.
-
-    Args:
-        cohort: people.
-        raw: strata of the codes as they are.
-        both: strata of the codes without covariates.
-        scores: `(rows, F)` of the people who are analysed.
-        linear: `(N, C)` components of everybody's images, or None.
-        factors: F ids -> names.
-        n_folds: of whole families.
-        settings: seed and draws.
-    """
-    tables = []
-    for version, grouping in ((RAW, raw), (BOTH_ADJUSTED, both))[: 1 + cohort.has_covariates]:
-        is_adjusted = version == BOTH_ADJUSTED
-        codes = grouping.codes[cohort.rows]
-        centred = codes - codes.mean(axis=0)
-        components = centred @ principal_axes(centred)[1]
-        count = max(1, (grouping.n_strata if grouping.n_strata > 1 else grouping.n_tried) - 1)
-        predictors = {"components": components[:, :count], "ridge": components}
-        if grouping.n_strata > 1:
-            predictors = {"strata": indicators(grouping.labels[cohort.rows]), **predictors}
-        if linear is not None:
-            own = linear[cohort.rows]
-            predictors["linear fusion"] = cohort.without_covariates(own, cohort.rows) if is_adjusted else own
-        table = explained_by(
-            scores,
-            predictors,
-            ["ridge", "linear fusion"],
-            cohort.families[cohort.rows].tolist(),
-            cohort.taken_out.iloc[cohort.rows] if is_adjusted else None,
-            cohort.splines,
-            n_folds,
-            settings.n_bootstrap,
-            settings.seed,
-        )
-        table.insert(0, "version", version)
-        tables.append(table)
-    result = pd.concat(tables, ignore_index=True)
-    ids = list(factors)
-    result["factor"] = [ids[number] for number in result["factor"]]
-    result.insert(2, "name", result["factor"].map(dict(factors)))
-    return result

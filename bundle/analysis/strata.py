@@ -3,90 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from sklearn.metrics import silhouette_samples
 
-from bundle.analysis.affinity_propagation import Clustering
 from bundle.analysis.ballots import Ballots, cast_ballots, no_ballots
-from bundle.analysis.cluster_choice import (
-    Candidate,
-    Choice,
-    ChoiceSettings,
-    Scanned,
-    choose,
-    cluster_until_converged,
-    family_subsamples,
-    scan_preferences,
-)
+from bundle.analysis.cluster_choice import Choice, Scanned, choose, scan_preferences
 from bundle.analysis.code_space import CodeSpace, effective_rank, principal_axes
 from bundle.analysis.covariates import CovariateModel
-from bundle.analysis.references import KINDS
+from bundle.analysis.partition import cluster_everybody, join_nearest, one_stratum, rows_for_choice
 from bundle.analysis.strata_null import NullTest, null_test
 from bundle.analysis.strata_quality import are_apart, gap_p_value, gaps, hubness, other_partitions, without_gap
-from bundle.analysis.stratifier import (
-    Stratifier,
-    by_size,
-    held_out_distances,
-    mahalanobis,
-    nearest_exemplar,
-    within_strata,
-)
+from bundle.analysis.strata_settings import StrataSettings, check_codes
+from bundle.analysis.stratifier import Stratifier, held_out_distances, mahalanobis, within_strata
 from bundle.data.embedding_table import EmbeddingTable
-from bundle.data.problems import InputProblems
-
-MIN_PEOPLE = 20
-MIN_FAMILIES = 10
-
-
-@dataclass(frozen=True)
-class StrataSettings:
-    """How strata are looked for.
-
-    Args:
-        standardise: divide each code value by its standard deviation. Off: the code's own scale says what matters.
-        reduce: to the principal axes that parallel analysis keeps.
-        choice: see `ChoiceSettings`.
-        reference: of the null, `gaussian` or `t`.
-        n_references: cohorts without strata that the choice is repeated on.
-        significance: strata are reported if p is at most this.
-        choice_size: the choice and its null are made on about so many people at most (whole families, at random);
-            everybody is then clustered at the chosen preference.
-        n_stability: half-samples of families for the stability of each stratum and for assignment's votes.
-        splines: covariates that are numbers enter as splines rather than with their squares.
-        seed: of everything random.
-    """
-
-    standardise: bool = False
-    reduce: bool = True
-    choice: ChoiceSettings = field(default_factory=ChoiceSettings)
-    reference: str = "gaussian"
-    n_references: int = 99
-    significance: float = 0.05
-    choice_size: int = 1000
-    n_stability: int = 50
-    splines: bool = False
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        problems = []
-        if not 0 < self.significance < 1:
-            problems.append(f"significance: expected a value between 0 and 1, got {self.significance}.")
-        elif (self.n_references + 1) * self.significance < 1:
-            problems.append(
-                f"{self.n_references} references cannot give p <= {self.significance}: "
-                f"set n_references to {int(np.ceil(1 / self.significance)) - 1} or more."
-            )
-        if self.reference not in KINDS:
-            problems.append(f"reference: expected one of {KINDS}, got {self.reference!r}.")
-        if self.reference == "t" and not self.reduce:
-            problems.append("reference: t needs fewer dimensions than people: use gaussian, or reduce: true.")
-        if self.choice_size < MIN_PEOPLE or self.n_stability < 1:
-            problems.append(f"expected choice_size of {MIN_PEOPLE} or more and n_stability of 1 or more.")
-        if problems:
-            raise InputProblems("Clustering settings", problems)
 
 
 @dataclass(frozen=True)
@@ -184,7 +116,7 @@ def find_strata(
     """
     settings = settings or StrataSettings()
     report = report or (lambda word, done, of: None)
-    _check(codes, families)
+    check_codes(codes, families)
     if covariates is not None and not covariates.shape[1]:
         covariates = None
     model = None if covariates is None else CovariateModel.fit(codes, covariates, settings.splines)
@@ -229,7 +161,7 @@ def find_strata(
         candidate_labels, candidate_exemplars = join_nearest(points, few, choice.chosen.scanned.clustering)
         is_clear = test.p_value <= settings.significance
         if is_clear and len(few) < len(points):
-            candidate_labels, candidate_exemplars = _cluster_everybody(
+            candidate_labels, candidate_exemplars = cluster_everybody(
                 points, few, choice.chosen, settings, show_progress, notes
             )
         between = gaps(points, candidate_labels)
@@ -298,61 +230,3 @@ def stratifier_of(found: Strata, table: EmbeddingTable) -> Stratifier:
         most_outside=float(found.outside.max()),
         worst_reconstruction=float(table.reconstruction_errors.max()),
     )
-
-
-def _check(codes: np.ndarray, families: Sequence[object]) -> None:
-    n_families = len(set(families))
-    problem = ""
-    if len(codes) < MIN_PEOPLE:
-        problem = f"Strata need {MIN_PEOPLE} people at least, got {len(codes)}."
-    elif n_families < MIN_FAMILIES:
-        problem = (
-            f"Strata need {MIN_FAMILIES} families at least, since stability leaves families out; got {n_families}."
-        )
-    elif not np.isfinite(codes).all():
-        problem = f"Codes must be finite; those of {(~np.isfinite(codes)).any(axis=1).sum()} people are not."
-    elif not (codes.std(axis=0) > 1e-6 * np.abs(codes).max()).any():
-        problem = "All codes are alike: the encoder tells nobody apart; train it longer."
-    if problem:
-        raise InputProblems("Clustering", [problem])
-
-
-def rows_for_choice(family_of: np.ndarray, size: int, seed: int) -> np.ndarray:
-    """Rows of everybody, or of random whole families that make up about `size` people."""
-    if len(family_of) <= size:
-        return np.arange(len(family_of))
-    return next(family_subsamples(family_of, 1, size / len(family_of), seed))
-
-
-def one_stratum(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Labels and exemplar when there are no strata: everybody, and the person nearest to the middle."""
-    middle = int(np.square(points - points.mean(axis=0)).sum(axis=1).argmin())
-    return np.zeros(len(points), dtype=int), np.array([middle])
-
-
-def join_nearest(points: np.ndarray, few: np.ndarray, clustering: Clustering) -> tuple[np.ndarray, np.ndarray]:
-    """Everybody to the nearest exemplar of a clustering of few: labels and exemplars, largest cluster first."""
-    exemplars = few[clustering.exemplars]
-    labels = nearest_exemplar(points, points[exemplars])
-    labels[few] = clustering.labels
-    return by_size(labels, exemplars)
-
-
-def _cluster_everybody(
-    points: np.ndarray,
-    few: np.ndarray,
-    chosen: Candidate,
-    settings: StrataSettings,
-    show_progress: bool,
-    notes: list[str],
-) -> tuple[np.ndarray, np.ndarray]:
-    preference = chosen.scanned.preference * len(points) / len(few)
-    clustering = cluster_until_converged(points, preference, settings.choice, show_progress).clustering
-    if clustering.converged and clustering.n_clusters == chosen.n_clusters:
-        return by_size(clustering.labels, clustering.exemplars)
-    found = f"gave {clustering.n_clusters} clusters" if clustering.converged else "did not converge"
-    notes.append(
-        f"Affinity propagation of all {len(points)} people {found}, so everybody joined the nearest of the "
-        f"{chosen.n_clusters} exemplars that were chosen on {len(few)} people."
-    )
-    return join_nearest(points, few, chosen.scanned.clustering)

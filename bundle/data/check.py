@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ import nibabel as nib
 import numpy as np
 from tqdm.auto import tqdm
 
-from bundle.data.datalist import Item
+from bundle.data.datalist import Item, present_modalities
 from custom_nets import FusionAutoencoder
 
 AFFINE_TOLERANCE = 2e-2
@@ -29,6 +29,7 @@ class ImageFacts:
     shape: tuple[int, ...] = ()
     affine: np.ndarray | None = None
     problem: str = ""
+    seen: Any = None
 
     @property
     def rounded_affine(self) -> tuple[tuple[float, ...], ...]:
@@ -45,15 +46,32 @@ def check_images(
     everywhere, grids larger than `spatial_size`, and grids or affines that differ from those of most files.
 
     Args:
-        items: people with a path per modality.
+        items: people with a path for each modality that they have.
         modalities: which paths to read.
         spatial_size: the network's grid; smaller images are padded to it, larger ones refused.
         num_workers: threads (decompression runs outside Python's lock).
     """
-    jobs = [(item["participant_id"], modality, item[modality]) for item in items for modality in modalities]
+    jobs = [
+        (item["participant_id"], modality, item[modality])
+        for item in items
+        for modality in present_modalities(item, modalities)
+    ]
     with ThreadPoolExecutor(max(1, num_workers)) as pool:
-        facts = list(tqdm(pool.map(_inspect, jobs), total=len(jobs), desc="Checking images", unit="file"))
-    problems = [fact.problem for fact in facts if fact.problem]
+        facts = list(tqdm(pool.map(inspect_image, jobs), total=len(jobs), desc="Checking images", unit="file"))
+    return [fact.problem for fact in facts if fact.problem] + grid_problems(jobs, facts, spatial_size)
+
+
+def grid_problems(
+    jobs: Sequence[tuple[str, str, str]], facts: Sequence[ImageFacts], spatial_size: Sequence[int] | None
+) -> list[str]:
+    """A sentence for each sound image whose grid or affine differs from most, and one if all are too large.
+
+    Args:
+        jobs: (participant, modality, path).
+        facts: of each.
+        spatial_size: the network's grid; None sets no limit.
+    """
+    problems: list[str] = []
     sound = [(job, fact) for job, fact in zip(jobs, facts, strict=True) if not fact.problem]
     if not sound:
         return problems
@@ -66,13 +84,13 @@ def check_images(
                 f"{name}, {modality}, {path}: expected the grid {_by(usual_shape)} of most files, got "
                 f"{_by(fact.shape)}: resample it to the common grid."
             )
-        elif not np.allclose(fact.affine, usual_affine, atol=AFFINE_TOLERANCE):
-            off = np.abs(fact.affine - usual_affine).max()
+        elif not np.allclose(np.asarray(fact.affine), usual_affine, atol=AFFINE_TOLERANCE):
+            off = np.abs(np.asarray(fact.affine) - usual_affine).max()
             problems.append(
                 f"{name}, {modality}, {path}: its affine differs from that of the other files (by up to {off:.4g} mm): "
                 "bring it to the common template space."
             )
-    if any(size > limit for size, limit in zip(usual_shape, spatial_size, strict=True)):
+    if spatial_size and any(size > limit for size, limit in zip(usual_shape, spatial_size, strict=True)):
         problems.append(
             f"Images are {_by(usual_shape)}, the network takes {_by(spatial_size)}: resample or crop the images, "
             "or set --spatial_size to a grid that holds them."
@@ -89,7 +107,7 @@ def check_against_network(items: Sequence[Item], network: FusionAutoencoder, num
     named = {problem.split(": ")[0] for problem in problems}
     expected = network.grid_affine.cpu().numpy()
     for item in items:
-        for modality in network.modalities:
+        for modality in present_modalities(item, network.modalities):
             where = f"{item['participant_id']}, {modality}, {item[modality]}"
             if where in named:
                 continue
@@ -123,11 +141,20 @@ def explain_padding(shape: Sequence[int], spatial_size: Sequence[int]) -> str:
 
 def canonical_grid(path: str) -> tuple[tuple[int, ...], np.ndarray]:
     """Shape and affine of an image once it is in RAS orientation; reads the header only."""
-    image = nib.as_closest_canonical(nib.load(path))
-    return image.shape, image.affine
+    image: Any = nib.load(path)
+    # not `as_closest_canonical`, which reads the voxels of every image that is not in RAS orientation
+    orientation = nib.io_orientation(image.affine)
+    shape = tuple(int(image.shape[axis]) for axis in np.argsort(orientation[:, 0]))
+    return shape, image.affine @ nib.orientations.inv_ornt_aff(orientation, image.shape[:3])
 
 
-def _inspect(job: tuple[str, str, str]) -> ImageFacts:
+def inspect_image(job: tuple[str, str, str], look: Callable[[np.ndarray, np.ndarray], Any] | None = None) -> ImageFacts:
+    """Read one image and say what it is like.
+
+    Args:
+        job: participant, modality, path.
+        look: called with the voxels as stored and their affine, if the image is sound; what it returns is `seen`.
+    """
     name, modality, path = job
     where = f"{name}, {modality}, {path}"
     try:
@@ -139,7 +166,7 @@ def _inspect(job: tuple[str, str, str]) -> ImageFacts:
         voxels = np.asanyarray(image.dataobj)
         shape, affine = canonical_grid(path)
         if path.endswith(".gz"):
-            _read_to_the_end(path)
+            read_to_the_end(path)
     except Exception as error:  # whatever a broken file makes the reader raise is this file's problem
         return ImageFacts(problem=f"{where}: cannot be read ({error}): copy or make it again.")
     if voxels.dtype.kind not in "biuf":
@@ -153,7 +180,7 @@ def _inspect(job: tuple[str, str, str]) -> ImageFacts:
     if voxels.max() == voxels.min():
         value = "zero" if not voxels.any() else voxels.flat[0]
         return ImageFacts(problem=f"{where}: every voxel is {value}: make it again or remove the person.")
-    return ImageFacts(shape, affine)
+    return ImageFacts(shape, affine, seen=look(voxels, image.affine) if look else None)
 
 
 def _by(shape: Sequence[int]) -> str:
@@ -163,11 +190,13 @@ def _by(shape: Sequence[int]) -> str:
 def files_signature(items: Sequence[Item], modalities: Sequence[str]) -> Mapping[str, list[int]]:
     """Size and modification time of every file: images that have not changed need not be checked again."""
     return {
-        item[m]: [Path(item[m]).stat().st_size, Path(item[m]).stat().st_mtime_ns] for item in items for m in modalities
+        item[m]: [Path(item[m]).stat().st_size, Path(item[m]).stat().st_mtime_ns]
+        for item in items
+        for m in present_modalities(item, modalities)
     }
 
 
-def _read_to_the_end(path: str) -> None:
+def read_to_the_end(path: str) -> None:
     """Decompress everything, so that the checksum at the end is compared; nibabel stops before it."""
     with gzip.open(path) as stream:
         while stream.read(1 << 20):

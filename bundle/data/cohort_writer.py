@@ -19,6 +19,7 @@ from tqdm.auto import tqdm
 from bundle.data.atomic import atomic_path
 from bundle.data.problems import InputProblems
 from bundle.data.synthetic import CohortSettings, SyntheticCohort
+from bundle.data.tables import write_table
 from bundle.paths import PARTICIPANTS, PHENOTYPES, TRUTH
 
 logger = logging.getLogger(__name__)
@@ -121,5 +122,4 @@ def _write_tables(folder: Path, cohort: SyntheticCohort) -> None:
         PARTICIPANTS: people.participants,
     }
     for name, table in tables.items():
-        with atomic_path(folder / name) as temporary:
-            table.to_csv(temporary, sep="\t", na_rep="n/a", float_format="%.6g")
+        write_table(table.reset_index(), folder / name)

@@ -21,7 +21,7 @@ SECTIONS = ("training", "validation", "test")
 MISSING = ["n/a", "N/A", "NA", "NaN", "nan", ""]
 """Words for a value that is not there; the first is that of BIDS."""
 Item = dict[str, str]
-"""`participant_id`, `family_id`, and a path for each modality."""
+"""`participant_id`, `family_id`, and a path for each modality that the person has."""
 
 
 def check_ids(names: Iterable[str], where: str) -> list[str]:
@@ -87,16 +87,19 @@ def read_participants(source: str | Path) -> pd.DataFrame:
     return table
 
 
-def items_from_folder(folder: str | Path, patterns: Mapping[str, str], modalities: Sequence[str]) -> list[Item]:
+def items_from_folder(
+    folder: str | Path, patterns: Mapping[str, str], modalities: Sequence[str], any_subset: bool = False
+) -> list[Item]:
     """One item per participant of a cohort folder.
 
     Args:
         folder: holds `participants.tsv`; patterns are relative to it.
         patterns: modality -> file pattern with `{participant_id}`.
         modalities: those wanted, each a key of `patterns`.
+        any_subset: participants may lack some, not all, of them.
 
     Raises:
-        InputProblems: for a modality without a pattern, a participant without a file, a file without a participant.
+        InputProblems: for a modality without a pattern, a participant without a file that is needed, a file without a participant.
     """
     folder = Path(folder)
     _check_patterns(patterns, modalities)
@@ -110,12 +113,14 @@ def items_from_folder(folder: str | Path, patterns: Mapping[str, str], modalitie
         missing = [m for m, path in files.items() if not path.is_file()]
         if len(missing) == len(files):
             problems.append(f"{name}: none of its files is there (looked for {files[missing[0]]}): remove its row.")
-        elif missing:
+        elif missing and not any_subset:
             problems += [
-                f"{name}: no {m} at {files[m]}: add the file, remove the row, or leave {m} out of --modalities."
+                f"{name}: no {m} at {files[m]}: add the file, remove the row, leave {m} out of --modalities, or use a "
+                "network that takes any of the maps (--fusion mean)."
                 for m in missing
             ]
-        items.append({"participant_id": name, "family_id": row["family_id"], **{m: str(p) for m, p in files.items()}})
+        there = {m: str(path) for m, path in files.items() if m not in missing}
+        items.append({"participant_id": name, "family_id": row["family_id"], **there})
     on_disk = {modality: _ids_on_disk(folder, patterns[modality]) - known for modality in modalities}
     for name in sorted(set().union(*on_disk.values())):
         maps = ", ".join(modality for modality, names in on_disk.items() if name in names)
@@ -125,11 +130,12 @@ def items_from_folder(folder: str | Path, patterns: Mapping[str, str], modalitie
     return items
 
 
-def items_from_datalist(path: str | Path, modalities: Sequence[str]) -> dict[str, list[Item]]:
+def items_from_datalist(path: str | Path, modalities: Sequence[str], any_subset: bool = False) -> dict[str, list[Item]]:
     """Sections of a MONAI datalist JSON; relative paths are taken from the JSON's folder.
 
     Expected form: `{"training": [{"participant_id": "...", "family_id": "...", "T1w": "..."}, ...], "test": [...]}`;
-    `family_id` may be left out. Keys that hold no list of people (`name`, `numTraining`, ...) are no sections.
+    `family_id` may be left out. Keys that hold no list of people (`name`, `numTraining`, ...) are no sections. With
+    `any_subset` people may lack some, not all, of the modalities.
 
     Raises:
         InputProblems: for unknown sections, entries without id or a wanted modality, files that are not there, ids
@@ -158,7 +164,11 @@ def items_from_datalist(path: str | Path, modalities: Sequence[str]) -> dict[str
             item = {"participant_id": name, "family_id": str(entry.get("family_id") or f"family of {name}")}
             for modality in modalities:
                 if modality not in entry:
-                    problems.append(f"{name}: no {modality} in {path}: it has {sorted(set(entry) - set(item))}.")
+                    if not any_subset:
+                        problems.append(
+                            f"{name}: no {modality} in {path}: it has {sorted(set(entry) - set(item))}; a network that "
+                            "takes any of the maps (--fusion mean) could do without."
+                        )
                     continue
                 if not isinstance(entry[modality], str):
                     problems.append(f"{name}: expected a path for {modality} in {path}, got {entry[modality]!r}.")
@@ -167,6 +177,8 @@ def items_from_datalist(path: str | Path, modalities: Sequence[str]) -> dict[str
                 if not file.is_file():
                     problems.append(f"{name}: {modality} is not at {file}.")
                 item[modality] = str(file)
+            if not set(modalities) & set(entry):
+                problems.append(f"{name}: none of {', '.join(modalities)} in {path}: remove this entry.")
             sections[section].append(item)
     counts = Counter(item["participant_id"] for items in sections.values() for item in items)
     problems += [f"{name}: stands {count} times in {path}: keep one." for name, count in counts.items() if count > 1]
@@ -215,11 +227,16 @@ def people_hash(sections: Mapping[str, Sequence[Item]]) -> str:
     return hashlib.sha256(repr(people).encode()).hexdigest()[:12]
 
 
+def present_modalities(item: Item, modalities: Sequence[str]) -> tuple[str, ...]:
+    """Those of the modalities that the person has, in their order."""
+    return tuple(modality for modality in modalities if modality in item)
+
+
 def shared_files(items: Sequence[Item], modalities: Sequence[str]) -> list[str]:
     """A sentence for each file that stands for more than one image: people would leak into each other."""
     owners: dict[Path, list[str]] = defaultdict(list)
     for item in items:
-        for modality in modalities:
+        for modality in present_modalities(item, modalities):
             owners[Path(item[modality]).resolve()].append(f"{item['participant_id']} {modality}")
     return [
         f"{path} is given for {' and '.join(names)}: each image needs its own."

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,16 @@ from bundle.data.atomic import atomic_path
 from bundle.data.problems import InputProblems
 
 TABLE = "embeddings"
-NEEDED = ("participant_id", "embeddings", "reconstruction_error", "encoder_hash", "modalities")
+PER_PERSON = ("participant_ids", "codes", "reconstruction_errors", "present", "uncertainties")
+NEEDED = (
+    "participant_id",
+    "embeddings",
+    "reconstruction_error",
+    "encoder_hash",
+    "modalities",
+    "present",
+    "uncertainty",
+)
 
 
 @dataclass(frozen=True)
@@ -30,6 +40,8 @@ class EmbeddingTable:
         encoder_hash: see `bundle.encoder_hash`.
         modalities: that the encoder fuses.
         versions: of the software that made them.
+        present: `(N, M)` bool, which modalities each code was made from; None stands for all.
+        uncertainties: `(N, E)` standard deviations of the codes where the fusion gives them, else `(N, 0)`.
     """
 
     participant_ids: np.ndarray
@@ -38,6 +50,14 @@ class EmbeddingTable:
     encoder_hash: str
     modalities: tuple[str, ...]
     versions: Mapping[str, str] = field(default_factory=dict)
+    present: np.ndarray = None  # type: ignore[assignment]
+    uncertainties: np.ndarray = None  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        if self.present is None:
+            object.__setattr__(self, "present", np.ones((len(self), len(self.modalities)), dtype=bool))
+        if self.uncertainties is None:
+            object.__setattr__(self, "uncertainties", np.zeros((len(self), 0), dtype=np.float32))
 
     def __len__(self) -> int:
         return len(self.participant_ids)
@@ -48,23 +68,27 @@ class EmbeddingTable:
         nobody = np.array([], dtype=str)
         return cls(nobody, np.zeros((0, 0), np.float32), np.zeros(0), encoder_hash, tuple(modalities), versions)
 
-    def with_people(self, names: Sequence[str], codes: np.ndarray, errors: np.ndarray) -> EmbeddingTable:
-        """The same with more people at the end."""
-        ids = np.concatenate([self.participant_ids, np.asarray(names, dtype=str)])
-        all_codes = np.concatenate([self.codes, codes]) if len(self) else np.asarray(codes)
-        all_errors = np.concatenate([self.reconstruction_errors, errors])
-        return replace(self, participant_ids=ids, codes=all_codes, reconstruction_errors=all_errors)
+    @property
+    def inputs(self) -> list[str]:
+        """For each person, the modalities that the code was made from, such as `T1w+FA`."""
+        names = np.array(self.modalities)
+        return ["+".join(names[row]) for row in self.present]
+
+    def with_people(self, others: EmbeddingTable) -> EmbeddingTable:
+        """The same with more people of the same encoder at the end."""
+        if not len(self):
+            return replace(others, versions=self.versions)
+        joined: dict[str, Any] = {
+            name: np.concatenate([getattr(self, name), getattr(others, name)]) for name in PER_PERSON
+        }
+        return replace(self, **joined)
 
     def in_order_of(self, names: Sequence[str]) -> EmbeddingTable:
         """The same people in another order."""
         row_of = {name: row for row, name in enumerate(self.participant_ids)}
         rows = [row_of[name] for name in names]
-        return replace(
-            self,
-            participant_ids=self.participant_ids[rows],
-            codes=self.codes[rows],
-            reconstruction_errors=self.reconstruction_errors[rows],
-        )
+        chosen: dict[str, Any] = {name: getattr(self, name)[rows] for name in PER_PERSON}
+        return replace(self, **chosen)
 
     def write_arrays(self, folder: Path) -> None:
         """Write `embeddings.npz`."""
@@ -76,13 +100,18 @@ class EmbeddingTable:
                 reconstruction_error=self.reconstruction_errors.astype(np.float32),
                 encoder_hash=self.encoder_hash,
                 modalities=np.array(self.modalities),
+                present=self.present,
+                uncertainty=self.uncertainties.astype(np.float32),
                 versions=json.dumps(dict(self.versions)),
             )
 
     def write_text(self, folder: Path) -> None:
         """Write `embeddings.tsv`: a row per person, for reading by eye and by other programs."""
         table = pd.DataFrame(self.codes, columns=[f"e{number:04d}" for number in range(self.codes.shape[1])])
+        if self.uncertainties.shape[1]:
+            table.insert(0, "uncertainty", self.uncertainties.mean(axis=1))
         table.insert(0, "reconstruction_error", self.reconstruction_errors)
+        table.insert(0, "inputs", self.inputs)
         table.insert(0, "encoder_hash", self.encoder_hash)
         table.insert(0, "participant_id", self.participant_ids)
         with atomic_path(folder / f"{TABLE}.tsv") as temporary:
@@ -118,6 +147,8 @@ def read_embedding_table(file: str | Path) -> EmbeddingTable:
         str(content["encoder_hash"]),
         tuple(content["modalities"].tolist()),
         json.loads(str(content["versions"])) if "versions" in content else {},
+        content["present"],
+        content["uncertainty"],
     )
     problems = _problems(table)
     if problems:
@@ -127,10 +158,15 @@ def read_embedding_table(file: str | Path) -> EmbeddingTable:
 
 def _problems(table: EmbeddingTable) -> list[str]:
     n_people = len(table)
-    if table.codes.ndim != 2 or len(table.codes) != n_people or len(table.reconstruction_errors) != n_people:
+    lengths = {name: len(getattr(table, name)) for name in PER_PERSON}
+    if (
+        table.codes.ndim != 2
+        or set(lengths.values()) != {n_people}
+        or table.present.shape[1:] != (len(table.modalities),)
+    ):
         return [
-            f"Expected one code and one reconstruction error per person, got {n_people} people, codes of shape "
-            f"{table.codes.shape} and {len(table.reconstruction_errors)} errors."
+            f"Expected a code, an error and {len(table.modalities)} words on modalities per person, got {lengths} rows, "
+            f"codes of shape {table.codes.shape} and words of shape {table.present.shape}."
         ]
     if n_people == 0:
         return ["It holds nobody: embed somebody first."]

@@ -68,7 +68,7 @@ def read_items(file: str | Path, dictionary: str | Path | Mapping[str, Any] | No
         InputProblems: with all that is wrong in the table and the dictionary.
     """
     path = Path(file).expanduser()
-    table = _read_table(path, id_column)
+    table = read_table(path, id_column)
     known = _read_dictionary(dictionary) if dictionary is not None else {name: ItemFacts() for name in table}
     problems = [
         f"{name}: in the dictionary but no column of {path.name}: correct the name or remove the entry."
@@ -102,7 +102,17 @@ def read_items(file: str | Path, dictionary: str | Path | Mapping[str, Any] | No
     )
 
 
-def _read_table(path: Path, id_column: str) -> pd.DataFrame:
+def read_table(path: Path, id_column: str, naming: str = "by --id_column") -> pd.DataFrame:
+    """A table of words with the ids as index; tab-separated, or (`.csv`) comma-separated.
+
+    Args:
+        path: of the table.
+        id_column: holds the ids.
+        naming: how the id column is said to be another, for people.
+
+    Raises:
+        InputProblems: if it is no such table, or an id is missing or stands twice.
+    """
     if not path.is_file():
         raise InputProblems("Phenotypes", [f"No {path}: give --phenotypes, a table with a row per person."])
     try:
@@ -131,7 +141,7 @@ def _read_table(path: Path, id_column: str) -> pd.DataFrame:
             "Phenotypes",
             [
                 f"{path} has no column {id_column!r}, it has {', '.join(map(str, table.columns[:8]))}: name the id column "
-                f"by --id_column, and separate columns by {kind}s."
+                f"{naming}, and separate columns by {kind}s."
             ],
         )
     problems = [

@@ -11,7 +11,7 @@ from pandas.api.types import is_numeric_dtype
 
 from bundle.data.datalist import SECTIONS, read_json, read_participants
 from bundle.data.problems import InputProblems
-from bundle.paths import DATALIST, PREPARED, stage_folder
+from bundle.paths import DATALIST, PARTICIPANTS, PREPARED, beside_datalist, stage_folder
 
 logger = logging.getLogger(__name__)
 LARGE_FAMILY = 12
@@ -79,9 +79,12 @@ def _read(output_dir: str, participants: str | None) -> pd.DataFrame:
         )
     datalist = read_json(file)
     source = Path(datalist.get("dataset_dir", file))
-    if source.is_dir():
-        return read_participants(source)
-    logger.warning("%s is no cohort folder, so only families are known; give --participants for covariates.", source)
+    table = beside_datalist(source, PARTICIPANTS)
+    if table is not None or source.is_dir():
+        return read_participants(table or source)
+    logger.warning(
+        "%s has no participants.tsv beside it, so only families are known; give --participants for covariates.", source
+    )
     people = [item for section in SECTIONS for item in datalist.get(section, [])]
     return pd.DataFrame([{name: item[name] for name in ("participant_id", "family_id")} for item in people])
 

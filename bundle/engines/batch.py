@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 class PrepareReconstructionBatch(PrepareBatch):
-    """The images are input and target: `{"image": (B, M, D, H, W)}` to (image, image) on the device."""
+    """The images are target and, with what `hide` takes away, input: `{"image": (B, M, D, H, W)}` on the device."""
 
     def __call__(
         self,
@@ -21,8 +21,12 @@ class PrepareReconstructionBatch(PrepareBatch):
     ) -> tuple[Tensor, Tensor]:
         images = torch.as_tensor(batchdata["image"]).to(device=device, non_blocking=non_blocking)
         images = self.augment(images)
-        return images, images
+        return self.hide(images), images
 
     def augment(self, images: Tensor) -> Tensor:
         """What training may do to a batch `(B, M, D, H, W)`; here nothing."""
+        return images
+
+    def hide(self, images: Tensor) -> Tensor:
+        """What the network does not see of a batch though it has to draw it, as NaN; here nothing."""
         return images

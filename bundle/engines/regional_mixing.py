@@ -41,7 +41,7 @@ class PrepareMixedBatch(PrepareReconstructionBatch):
         return self.mix(images) if torch.rand(()) < self.share else images
 
     def mix(self, images: Tensor) -> Tensor:
-        """`(B, M, D, H, W)` to the same; a person alone in a batch stays as they are."""
+        """`(B, M, D, H, W)` to the same; a person alone in a batch stays as they are, a blend has the maps that both have."""
         if len(images) < 2:
             return images
         coarse = torch.rand(len(images), 1, self.cells, self.cells, self.cells) * (math.pi / 2)

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from typing import Any
 
 from bundle.data.datalist import SECTIONS
-from bundle.paths import CLUSTERS, EMBEDDINGS, EVALUATION, PHENOTYPING, TRAINING
+from bundle.paths import CLUSTERS, CROSS_VALIDATION, EMBEDDINGS, EVALUATION, PHENOTYPING, TRAINING
 from bundle.report.blocks import Section, Table, Text
 from bundle.report.numbers import count, counted, digits, listed, p_is, setting, share
 from bundle.report.results import Results
@@ -19,7 +19,7 @@ HASHED = ((EMBEDDINGS, "embeddings.npz"), (CLUSTERS, "summary.json"), (PHENOTYPI
 
 def methods_section(results: Results) -> Section:
     """Paragraphs and a table of versions, seeds and hashes."""
-    paragraphs = [_people(results), _network(results), _strata(results), _phenotypes(results)]
+    paragraphs = [_people(results), _network(results), _folds(results), _strata(results), _phenotypes(results)]
     table = Table("Versions, seeds and hashes", ["What", "Value"], _provenance(results), [True, True], "")
     return Section("methods", "Methods", [*[Text(words) for words in paragraphs if words], table])
 
@@ -76,6 +76,22 @@ def _network(results: Results) -> str:
             "each map."
         )
     return " ".join(sentences)
+
+
+def _folds(results: Results) -> str:
+    facts = results.facts.get(CROSS_VALIDATION)
+    if facts is None:
+        return ""
+    alike = f", alike in {listed(facts['stratified'])}," if facts["stratified"] else ""
+    epochs = facts["made_with"].get("max_epochs")
+    trained = f" for {counted(int(epochs), 'epoch')}" if epochs is not None else ""
+    left_out = f" ({counted(len(facts['missing']), 'fold')} missing)" if facts["missing"] else ""
+    return (
+        f"For cross-validation, whole families were divided into {facts['n_folds']} folds{alike} and a network of its own "
+        f"was trained{trained} without each{left_out}. Errors of the {count(facts['n_people'])} people, each drawn by the "
+        "network that was trained without them, were pooled; codes were not, since every network has a code of its own. "
+        "Intervals are of 10,000 bootstrap samples of families."
+    )
 
 
 def _strata(results: Results) -> str:

@@ -11,14 +11,16 @@ from typing import Any
 
 import pandas as pd
 
-from bundle.data.datalist import MISSING, read_json
+from bundle.data.datalist import read_json
 from bundle.data.embedding_table import EmbeddingTable, read_embedding_table
 from bundle.data.problems import InputProblems
+from bundle.data.tables import read_table
 from bundle.handlers.training_checkpoint import read_weights
 from bundle.paths import (
     BEST_MODEL,
     CHECKPOINT,
     CLUSTERS,
+    CROSS_VALIDATION,
     DATALIST,
     EMBEDDINGS,
     EVALUATION,
@@ -27,6 +29,7 @@ from bundle.paths import (
     TRAINING,
     stage_folder,
 )
+from bundle.report.forms import FACTS, FORMS, LAST_WRITTEN, Form
 
 MADE_BY = {
     TRAINING: "training --config_file configs/train.yaml",
@@ -34,110 +37,9 @@ MADE_BY = {
     EMBEDDINGS: "embedding --config_file configs/inference.yaml --dataset_dir FOLDER",
     CLUSTERS: "clustering --config_file configs/cluster.yaml",
     PHENOTYPING: "phenotyping --config_file configs/phenotypes.yaml",
+    CROSS_VALIDATION: "cross_validating --config_file configs/cross_validate.yaml",
 }
 """Stage folder -> run id and options of the command that makes it."""
-
-LAST_WRITTEN = {
-    TRAINING: "log.tsv",
-    EVALUATION: "summary.tsv",
-    EMBEDDINGS: "embeddings.npz",
-    CLUSTERS: "summary.json",
-    PHENOTYPING: "summary.json",
-}
-"""Stage folder -> the file whose presence says that the stage has run."""
-
-
-@dataclass(frozen=True)
-class Form:
-    """What a table must have: columns of words and of numbers, and one line on what it holds."""
-
-    holds: str
-    words: tuple[str, ...] = ()
-    numbers: tuple[str, ...] = ()
-
-
-FORMS: dict[tuple[str, str], Form] = {
-    (TRAINING, "log"): Form("loss and validation skill of every epoch", (), ("epoch", "loss", "skill", "seconds")),
-    (EVALUATION, "summary"): Form(
-        "how well each map is reconstructed",
-        ("modality",),
-        ("skill", "pca_skill", "skill_code_swapped", "ssim", "identifiability", "above_pca_low", "above_pca_high"),
-    ),
-    (EVALUATION, "people"): Form(
-        "the same for each held-out person", ("participant_id", "modality"), ("skill", "ssim")
-    ),
-    (CLUSTERS, "strata"): Form("stratum of each person", ("participant_id",), ("stratum",)),
-    (CLUSTERS, "strata_summary"): Form(
-        "size and stability of each stratum",
-        (),
-        ("stratum", "size", "share", "jaccard", "jaccard_low", "jaccard_high", "silhouette"),
-    ),
-    (CLUSTERS, "candidates"): Form(
-        "stability of each number of clusters",
-        ("chosen",),
-        ("n_clusters", "plateau", "stability", "stability_low", "stability_high", "silhouette"),
-    ),
-    (CLUSTERS, "preferences"): Form(
-        "clusters at every preference", ("converged",), ("preference", "damping", "n_clusters")
-    ),
-    (CLUSTERS, "null"): Form(
-        "the same choice on cohorts without strata", (), ("silhouette", "stability", "n_clusters")
-    ),
-    (CLUSTERS, "gaps"): Form(
-        "people between neighbouring clusters", (), ("cluster", "nearest_cluster", "middle", "flank")
-    ),
-    (CLUSTERS, "other_methods"): Form(
-        "what other methods make of the same people", ("method",), ("n_clusters", "share_noise", "ami")
-    ),
-    (CLUSTERS, "encoder_agreement"): Form("agreement between encoders", ("encoder_hash",)),
-    (PHENOTYPING, "flow"): Form("how many people were left at each step", ("step", "reason"), ("people",)),
-    (PHENOTYPING, "left_out"): Form("who was left out and why", ("participant_id", "reason")),
-    (PHENOTYPING, "items"): Form(
-        "what became of each column of phenotypes", ("item", "label", "state", "reason"), ("missing",)
-    ),
-    (PHENOTYPING, "factors"): Form(
-        "phenotype factors", ("factor", "name", "top_items"), ("explained", "congruence", "congruence_low")
-    ),
-    (PHENOTYPING, "loadings"): Form("how much each item belongs to each factor", ("item", "label"), ("communality",)),
-    (PHENOTYPING, "scores"): Form("factor scores of each person", ("participant_id",)),
-    (PHENOTYPING, "code_covariates"): Form(
-        "how much of the codes covariates explain", ("covariate",), ("share", "share_last")
-    ),
-    (PHENOTYPING, "tests"): Form(
-        "strata against factors",
-        ("version", "factor", "name", "found"),
-        ("n_people", "n_strata", "h", "p", "q", "epsilon_squared", "low", "high", "least_detectable"),
-    ),
-    (PHENOTYPING, "pairs"): Form(
-        "which strata differ in a factor",
-        ("version", "factor", "name", "stratum_a", "stratum_b"),
-        ("z", "p", "p_holm"),
-    ),
-    (PHENOTYPING, "profile"): Form(
-        "mean of each stratum in each factor",
-        ("version", "factor", "name", "stratum"),
-        ("n_people", "mean", "low", "high"),
-    ),
-    (PHENOTYPING, "strata_people"): Form(
-        "who is in each stratum", ("variable", "level", "stratum"), ("n_people", "mean", "sd")
-    ),
-    (PHENOTYPING, "continuum"): Form(
-        "factors predicted from strata and from codes",
-        ("version", "factor", "name", "predictor"),
-        ("n_predictors", "r2", "low", "high"),
-    ),
-    (PHENOTYPING, "modality_share"): Form("maps that each stratum shows in", ("stratum", "modality"), ("share",)),
-    (PHENOTYPING, "dimension_share"): Form(
-        "maps that each axis of the clustered space shows in", ("dimension", "modality"), ("share",)
-    ),
-}  # fmt: skip
-"""(stage folder, table) -> its form."""
-
-FACTS = {
-    CLUSTERS: ("headline", "n_strata", "p_value", "n_people", "encoders"),
-    PHENOTYPING: ("headline", "notes", "n_people", "n_strata", "strata_headlines", "primary", "n_permutations"),
-}
-"""Stage folder -> what its summary.json must say."""
 
 
 @dataclass(frozen=True)
@@ -211,7 +113,7 @@ def read_results(output_dir: str) -> Results:
             tables[stage, name], wrong = _read_table(file, form)
             problems += wrong
     facts = {}
-    for stage in (CLUSTERS, PHENOTYPING):
+    for stage in FACTS:
         if stage in stages:
             file = stage_folder(output_dir, stage) / "summary.json"
             facts[stage] = read_json(file)
@@ -239,7 +141,7 @@ def read_results(output_dir: str) -> Results:
 def _read_table(file: Path, form: Form) -> tuple[pd.DataFrame, list[str]]:
     """A table with its numbers as numbers, and a sentence for each thing that is wrong with it."""
     try:
-        table = pd.read_csv(file, sep="\t", dtype=str, keep_default_na=False, na_values=MISSING, encoding="utf-8")
+        table = read_table(file, str)
     except (ValueError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         return pd.DataFrame(), [f"{file}: is no tab-separated table ({error}): run its stage again."]
     problems = [

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 
 from bundle.analysis.stratifier import NOT_ASSIGNED, Stratifier
-from bundle.data.atomic import atomic_path
 from bundle.data.embedding_table import read_embedding_table
 from bundle.data.people import people_table
 from bundle.data.problems import InputProblems
+from bundle.data.tables import write_table
 from bundle.paths import ASSIGNED, CLUSTERS, EMBEDDINGS, STRATIFIER, stage_folder
 
 logger = logging.getLogger(__name__)
@@ -69,8 +69,7 @@ def assign(
     assigned = model.assign(table.codes.astype(float), covariates, table.reconstruction_errors)
     assigned.insert(0, "participant_id", table.participant_ids)
     target = stage_folder(output_dir, ASSIGNED) / "assignments.tsv"
-    with atomic_path(target) as temporary:
-        assigned.to_csv(temporary, sep="\t", index=False, float_format="%.6g")
+    write_table(assigned, target)
     logger.info("%s", _words(model, assigned, target))
     return assigned
 

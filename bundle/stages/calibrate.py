@@ -14,8 +14,8 @@ from scipy.stats import binomtest
 from tqdm.auto import tqdm
 
 from bundle.analysis.calibration import N_FACTORS, SIGNIFICANCE, Scenario, factors_found, strata_found
-from bundle.data.atomic import atomic_path
 from bundle.data.problems import InputProblems
+from bundle.data.tables import read_table, write_table
 from bundle.paths import CALIBRATION, stage_folder
 from bundle.pictures import save_figure
 
@@ -106,7 +106,7 @@ def calibrate(
     if problems:
         raise InputProblems("Calibration", problems)
     file = stage_folder(output_dir, CALIBRATION) / "calibration.tsv"
-    done = pd.read_csv(file, sep="\t", na_values="n/a").to_dict("records") if file.is_file() else []
+    done = read_table(file).to_dict("records") if file.is_file() else []
     for scenario in known:
         if not any(scenario.name.startswith(word) for word in wanted):
             continue
@@ -119,8 +119,7 @@ def calibrate(
         done = [row for row in done if row["scenario"] != scenario.name] + rows
         done.sort(key=lambda row: names.index(row["scenario"]) if row["scenario"] in names else len(names))
         table = pd.DataFrame(done)
-        with atomic_path(file) as temporary:  # after each scenario: what is done is not lost
-            table.to_csv(temporary, sep="\t", index=False, float_format="%.6g", na_rep="n/a")
+        write_table(table, file)  # after each scenario: what is done is not lost
     save_figure(calibration_picture(table), file.with_suffix(".png"))
     logger.info("%s\nWritten: %s: calibration.tsv, calibration.png", _words(table), file.parent)
     return table

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,13 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from bundle.analysis.cluster_choice import ChoiceSettings
-from bundle.analysis.strata import Strata, StrataSettings, find_strata, stratifier_of
+from bundle.analysis.strata import Strata, find_strata, stratifier_of
+from bundle.analysis.strata_settings import StrataSettings
 from bundle.data.atomic import atomic_path
 from bundle.data.embedding_table import EmbeddingTable, read_embedding_table
 from bundle.data.people import covariate_columns, people_table
 from bundle.data.problems import InputProblems
+from bundle.data.tables import write_table
 from bundle.paths import CLUSTERS, EMBEDDINGS, STRATIFIER, stage_folder
 from bundle.pictures import save_figure
 from bundle.strata_pictures import choice_picture, people_picture
@@ -84,6 +87,13 @@ def cluster(
     results = []
     for table in tables:
         logger.info("%d people, encoder %s (%s).", len(table), table.encoder_hash, ", ".join(table.modalities))
+        if not table.present.all():
+            counts = ", ".join(f"{count} from {inputs}" for inputs, count in Counter(table.inputs).most_common())
+            logger.warning(
+                "Codes were made from different maps (%s): strata may follow what is missing rather than the brain. "
+                "Compare them with the column inputs of embeddings.tsv, or embed everybody from the same maps.",
+                counts,
+            )
         with Progress(progress) as bar:
             families = people["family_id"].tolist()
             try:
@@ -202,8 +212,7 @@ def _write(folder: Path, tables: Sequence[EmbeddingTable], results: Sequence[Str
     if len(results) > 1:
         written[AGREEMENT] = agreement(tables, results)
     for name, table in written.items():
-        with atomic_path(folder / f"{name}.tsv") as temporary:
-            table.to_csv(temporary, sep="\t", index=False, float_format="%.6g", na_rep="n/a")
+        write_table(table, folder / f"{name}.tsv")
     with atomic_path(folder / "summary.json") as temporary:
         temporary.write_text(json.dumps(facts(tables, results), indent=1))
     save_figure(choice_picture(first), folder / "choice.png")

@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 
 from bundle.analysis.code_space import principal_axes
 from bundle.data.atomic import atomic_path
-from bundle.data.datalist import SECTIONS, Item, items_from_datalist
+from bundle.data.datalist import SECTIONS, Item, items_from_datalist, present_modalities
 from bundle.data.embedding_table import EmbeddingTable
 from bundle.encoder_hash import encoder_hash
 from bundle.paths import DATALIST, PREPARED, stage_folder
@@ -50,12 +50,13 @@ class ImageEvidence:
 
 
 def prepared_people(output_dir: str, modalities: Sequence[str]) -> list[Item]:
-    """Everybody of `1_prepared`, whatever their section; nobody if there is no such folder."""
+    """Everybody of `1_prepared` who has every map, whatever their section; nobody if there is no such folder."""
     file = stage_folder(output_dir, PREPARED) / DATALIST
     if not file.is_file():
         return []
-    sections = items_from_datalist(file, modalities)
-    return [item for name in SECTIONS for item in sections[name]]
+    sections = items_from_datalist(file, modalities, any_subset=True)
+    everybody = [item for name in SECTIONS for item in sections[name]]
+    return [item for item in everybody if len(present_modalities(item, modalities)) == len(modalities)]
 
 
 def read_images(
@@ -85,7 +86,7 @@ def read_images(
     absent = [name for name in table.participant_ids if name not in row_of]
     if absent:
         logger.warning(
-            "Images of %d embedded people are not in 1_prepared: no linear fusion, modality shares and maps.",
+            "Images of %d embedded people are not all in 1_prepared: no linear fusion, modality shares and maps.",
             len(absent),
         )
         return None

@@ -7,7 +7,9 @@ import os
 import platform
 import shutil
 import time
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +22,15 @@ from monai.engines import SupervisedEvaluator
 from torch import Tensor
 
 from bundle.data.check import check_against_network
-from bundle.data.datalist import Item, check_ids, items_from_datalist, items_from_folder
+from bundle.data.datalist import Item, check_ids, items_from_datalist, items_from_folder, present_modalities
 from bundle.data.embedding_table import TABLE, EmbeddingTable, read_embedding_table
 from bundle.data.problems import InputProblems
 from bundle.encoder_hash import encoder_hash
 from bundle.engines.inferer import AutocastInferer
 from bundle.paths import EMBEDDINGS, stage_folder
+from bundle.stages.subsets import known_subsets
 from custom_nets import FusionAutoencoder
+from custom_nets.fusion import ProductOfExperts, maps_present
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +71,7 @@ def new_people(
         )
     if files is not None and not isinstance(files, Mapping):
         raise InputProblems("Input", [f"--files: expected \"{{'T1w': 't1.nii.gz', ...}}\", got {files!r}."])
-    items = _find(network.modalities, images, dataset_dir, files, participant_id)
+    items = _find(network, images, dataset_dir, files, participant_id)
     if not items:
         raise InputProblems("Input", [f"{dataset_dir} lists nobody: expected at least one person."])
     folder = stage_folder(output_dir, EMBEDDINGS)
@@ -86,19 +90,37 @@ def new_people(
         logger.info(
             "%d of %d people are in the table already and are left as they are.", len(items) - len(new), len(items)
         )
-    problems = check_against_network(new, network, num_workers)
+    problems = subsets_never_trained(network, new) or check_against_network(new, network, num_workers)
     if problems:
         raise InputProblems("Images", problems)
     return new
 
 
+def subsets_never_trained(network: FusionAutoencoder, items: Sequence[Item]) -> list[str]:
+    """A sentence for each subset of maps that people have and training never showed to the network."""
+    if not network.takes_any_subset:
+        return []
+    seen = known_subsets(network)
+    people: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for item in items:
+        people[present_modalities(item, network.modalities)].append(item["participant_id"])
+    known = "; ".join("+".join(subset) for subset in seen)
+    return [
+        f"{len(names)} people ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''}) have {'+'.join(subset)} only: this "
+        f"network was never trained on that. It knows {known}: train with --modality_dropout 0.5."
+        for subset, names in people.items()
+        if subset not in seen
+    ]
+
+
 def _find(
-    modalities: Sequence[str],
+    network: FusionAutoencoder,
     images: Mapping[str, str],
     dataset_dir: str | None,
     files: Mapping[str, str] | None,
     participant_id: str | None,
 ) -> list[Item]:
+    modalities, any_subset = network.modalities, network.takes_any_subset
     if files is not None and participant_id is not None:
         participant_id = str(participant_id)  # the command line makes a number of 007
         problems = check_ids([participant_id], "--participant_id")
@@ -108,22 +130,24 @@ def _find(
         problems += [
             f"{participant_id}: no {m} given: this network needs {', '.join(modalities)}."
             for m in modalities
-            if m not in files
+            if m not in files and not any_subset
         ]
+        if not files:
+            problems.append(f"{participant_id}: no file given: expected some of {', '.join(modalities)}.")
         problems += [
             f"{participant_id}: {m} is not at {path}." for m, path in files.items() if not Path(path).is_file()
         ]
         if problems:
             raise InputProblems("Files", problems)
         return [
-            {"participant_id": participant_id, "family_id": participant_id, **{m: str(files[m]) for m in modalities}}
+            {"participant_id": participant_id, "family_id": participant_id, **{m: str(p) for m, p in files.items()}}
         ]
     source = Path(str(dataset_dir)).expanduser().resolve()
     if not source.exists():
         raise InputProblems("Input", [f"--dataset_dir {source} does not exist."])
     if source.is_dir():
-        return items_from_folder(source, images, modalities)
-    return [item for items in items_from_datalist(source, modalities).values() for item in items]
+        return items_from_folder(source, images, modalities, any_subset)
+    return [item for items in items_from_datalist(source, modalities, any_subset).values() for item in items]
 
 
 def embedded_so_far(folder: Path, network: FusionAutoencoder) -> EmbeddingTable:
@@ -149,7 +173,11 @@ def embedded_so_far(folder: Path, network: FusionAutoencoder) -> EmbeddingTable:
 
 
 class EmbeddingInferer(AutocastInferer):
-    """Gives embedding `(B, embedding_size)` and reconstruction `(B, M, D, H, W)` from one pass, as a tuple."""
+    """Gives embedding, uncertainty and reconstruction from one pass, as a tuple.
+
+    Embeddings are `(B, E)`, their standard deviations too, or `(B, 0)` if the fusion gives none; reconstructions
+    `(B, M, D, H, W)`, of every map.
+    """
 
     def __call__(self, inputs: Tensor, network: Any, *args: Any, **kwargs: Any) -> Any:
         """Encode and decode a batch `(B, M, D, H, W)`."""
@@ -162,7 +190,9 @@ class EmbeddingInferer(AutocastInferer):
 
         code_map = super().__call__(inputs, encode)
         scaled = super().__call__(code_map, lambda code: network.decode_scaled(code, skips))
-        return code_map.flatten(1), network.scaling.inverse(scaled)
+        gives = isinstance(network.fusion, ProductOfExperts)
+        uncertainty = network.fusion.variance.sqrt().flatten(1) if gives else code_map.new_zeros(len(code_map), 0)
+        return code_map.flatten(1), uncertainty, network.scaling.inverse(scaled)
 
 
 def reconstruction_folder(folder: Path, name: str) -> Path:
@@ -192,7 +222,7 @@ class EmbeddingWriter:
         self.hash = encoder_hash(network)
         self.folder = stage_folder(output_dir, EMBEDDINGS)
         self.items = {item["participant_id"]: item for item in items}
-        self._pending: list[tuple[list[str], np.ndarray, np.ndarray]] = []
+        self._pending: list[EmbeddingTable] = []
         self.write_reconstructions = write_reconstructions
         self.table = embedded_so_far(self.folder, network)
         self._known = set(self.table.participant_ids)
@@ -210,11 +240,20 @@ class EmbeddingWriter:
     @torch.no_grad()
     def _add(self, engine: Engine) -> None:
         names = list(engine.state.batch["participant_id"])
-        codes, drawn = engine.state.output["pred"]
-        errors = reconstruction_errors(self.network, engine.state.output["image"], drawn)
+        codes, uncertainties, drawn = engine.state.output["pred"]
+        images = engine.state.output["image"]
+        errors = reconstruction_errors(self.network, images, drawn)
         new = [row for row, name in enumerate(names) if name not in self._known]
         if new:
-            self._pending.append(([names[row] for row in new], codes[new].cpu().numpy(), errors[new].cpu().numpy()))
+            batch = replace(
+                EmbeddingTable.empty(self.hash, self.network.modalities, {}),
+                participant_ids=np.array(names),
+                codes=codes.cpu().numpy(),
+                reconstruction_errors=errors.cpu().numpy(),
+                present=maps_present(images).cpu().numpy(),
+                uncertainties=uncertainties.cpu().numpy(),
+            )
+            self._pending.append(batch.in_order_of([names[row] for row in new]))
         if self.write_reconstructions:
             for name, reconstruction in zip(names, drawn.cpu().numpy(), strict=True):
                 self._write_reconstruction(name, reconstruction)
@@ -228,12 +267,9 @@ class EmbeddingWriter:
             self.table.write_text(self.folder)
 
     def _write_arrays(self) -> None:
-        if self._pending:
-            names, codes, errors = zip(*self._pending, strict=True)
-            self._pending = []
-            self.table = self.table.with_people(
-                [name for part in names for name in part], np.concatenate(codes), np.concatenate(errors)
-            )
+        for batch in self._pending:
+            self.table = self.table.with_people(batch)
+        self._pending = []
         if len(self.table):
             self.table.write_arrays(self.folder)
         self._last_write = time.monotonic()
@@ -244,7 +280,9 @@ class EmbeddingWriter:
         temporary.mkdir(parents=True, exist_ok=True)
         try:
             for modality, volume in zip(self.network.modalities, reconstruction, strict=True):
-                original: Any = nib.load(self.items[name][modality])
+                item = self.items[name]
+                # a map that the person lacks is drawn in the space of one that is there
+                original: Any = nib.load(item.get(modality, item[present_modalities(item, self.network.modalities)[0]]))
                 nib.save(in_space_of(volume, original), temporary / f"{name}_{modality}_reconstruction.nii.gz")
             temporary.replace(target)
         finally:
@@ -252,10 +290,12 @@ class EmbeddingWriter:
 
 
 def reconstruction_errors(network: FusionAutoencoder, images: Tensor, drawn: Tensor) -> Tensor:
-    """Mean squared error in scaled units in the brain, over modalities: `(B,)`."""
+    """Mean squared error in scaled units in the brain, over the modalities that are there: `(B,)`."""
     scaling = network.scaling
-    difference = (drawn - images) * scaling.inverse_gain  # 0 outside the brain
-    return difference.square().sum(dim=(1, 2, 3, 4)) / (len(network.modalities) * scaling.brain_mask.sum())
+    difference = (drawn - images.nan_to_num()) * scaling.inverse_gain  # 0 outside the brain
+    present = maps_present(images)
+    per_map = difference.square().sum(dim=(2, 3, 4)) * present
+    return per_map.sum(dim=1) / (present.sum(dim=1) * scaling.brain_mask.sum())
 
 
 def in_space_of(volume: np.ndarray, original: nib.Nifti1Image) -> nib.Nifti1Image:

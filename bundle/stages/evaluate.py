@@ -35,6 +35,7 @@ from bundle.handlers.training_checkpoint import check_fits, read_weights
 from bundle.metrics import ContrastToNoiseRatio, MaskedMSE, NormalisedDifference, StructuralSimilarity
 from bundle.paths import BEST_MODEL, EVALUATION, TRAINING, stage_folder
 from bundle.pictures import reconstruction_picture, save_figure
+from bundle.stages.subsets import known_subsets, skill_of_subsets, subset_picture
 from custom_nets import FusionAutoencoder
 
 logger = logging.getLogger(__name__)
@@ -98,8 +99,9 @@ def run_evaluation(
 ) -> pd.DataFrame:
     """Evaluate, write `3_evaluation/` and log the table.
 
-    Writes `people.tsv` (a row per person and modality), `summary.tsv` (a row per modality), `pca_curve.tsv` and
-    pictures of the median and the worst person.
+    Writes `people.tsv` (a row per person and modality, with the sums of squares from which skill can be pooled over
+    evaluations), `summary.tsv` (a row per modality), `pca_curve.tsv` and pictures of the median and the worst person;
+    of a network that takes any subset of maps also `subsets.tsv`, what it draws from each of them.
 
     Args:
         evaluator: goes over `held_out` with the recorder attached.
@@ -130,25 +132,50 @@ def run_evaluation(
     curves = np.stack([np.pad(curve, (0, longest - len(curve)), mode="edge") for curve in per_map])
     nearest = identifiability(images, drawn)
     summary = _summarise(network, recorder, images, drawn, variants, curves, nearest)
+    sums = _sums_of_squares(images, drawn, training_residuals, per_map)
     summary[["above_pca_low", "above_pca_high"]] = [
         skill_difference_interval(
-            np.square(images[:, m] - drawn[:, m]).sum(axis=1, dtype=float),
-            pca_errors(training_residuals[:, m], images[:, m], int(per_map[m].argmax()) + 1),
-            np.square(images[:, m]).sum(axis=1, dtype=float),
-            families,
+            sums["squared_error"][:, m], sums["pca_squared_error"][:, m], sums["squared_residual"][:, m], families
         )
         for m in range(len(network.modalities))
     ]
     folder = stage_folder(output_dir, EVALUATION)
-    people = _people_table(network, recorder, images, drawn, nearest)
+    people = _people_table(network, recorder, images, drawn, nearest, sums)
     curve_table = pd.DataFrame(curves.T, columns=list(network.modalities))
     curve_table.insert(0, "components", np.arange(1, len(curve_table) + 1))
-    for name, table in {"people": people, "summary": summary, "pca_curve": curve_table}.items():
+    tables = {"people": people, "summary": summary, "pca_curve": curve_table}
+    if len(known_subsets(network)) > 1:
+        tables["subsets"] = skill_of_subsets(network, inferer, held_out, families, device)
+        save_figure(subset_picture(tables["subsets"], network.modalities), folder / "subsets.png")
+    for name, table in tables.items():
         with atomic_path(folder / f"{name}.tsv") as temporary:
             table.to_csv(temporary, sep="\t", index=False, float_format="%.6g")
     _draw_people(network, inferer, held_out, skill_per_person(images, drawn).mean(axis=1), folder, device)
     logger.info("%s", _words(network, summary, recorder, nearest, folder))
+    if "subsets" in tables:
+        skills = tables["subsets"].pivot(index="inputs", columns="modality", values="skill")
+        order = list(dict.fromkeys(tables["subsets"]["inputs"]))
+        text = skills.loc[order, list(network.modalities)].to_string(float_format=lambda value: f"{value:.3f}")
+        logger.info(
+            "Skill of every map (columns) from every subset (rows):\n%s\nWritten: %s/subsets.tsv, .png", text, folder
+        )
     return summary
+
+
+def _sums_of_squares(
+    images: np.ndarray, drawn: np.ndarray, training_residuals: np.ndarray, per_map: Sequence[np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Sums over the brain voxels, each `(N, M)`: what the network leaves, what PCA at its best leaves, all there is."""
+    columns = [
+        (
+            np.square(images[:, m] - drawn[:, m]).sum(axis=1, dtype=float),
+            pca_errors(training_residuals[:, m], images[:, m], int(curve.argmax()) + 1),
+            np.square(images[:, m]).sum(axis=1, dtype=float),
+        )
+        for m, curve in enumerate(per_map)
+    ]
+    names = ("squared_error", "pca_squared_error", "squared_residual")
+    return {name: np.stack(parts, axis=1) for name, parts in zip(names, zip(*columns, strict=True), strict=True)}
 
 
 def _skills_of_changed_codes(
@@ -216,6 +243,7 @@ def _people_table(
     images: np.ndarray,
     drawn: np.ndarray,
     nearest: np.ndarray,
+    sums: Mapping[str, np.ndarray],
 ) -> pd.DataFrame:
     per_person = {"skill": skill_per_person(images, drawn)}
     per_person |= {name: metric.aggregate().numpy() for name, metric in recorder.metrics.items()}
@@ -226,6 +254,7 @@ def _people_table(
     }
     columns |= {name: values.ravel() for name, values in per_person.items()}
     columns["own_image_is_nearest"] = np.repeat(nearest, n_modalities)
+    columns |= {name: values.ravel() for name, values in sums.items()}
     return pd.DataFrame(columns)
 
 

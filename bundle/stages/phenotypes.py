@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,37 +14,28 @@ import pandas as pd
 import torch
 from monai.data import Dataset
 
-from bundle.analysis.cluster_choice import ChoiceSettings
 from bundle.analysis.contributions import covariate_shares, dimension_shares, modality_shares
-from bundle.analysis.covariates import CovariateModel
 from bundle.analysis.discovery import validate
 from bundle.analysis.group_tests import exchangeable_families, share_fixed
-from bundle.analysis.phenotype_cohort import (
-    Cohort,
-    FactorSettings,
-    Grouping,
-    analysed_people,
-    compare_with_continuum,
-    make_factors,
-)
+from bundle.analysis.groupings import compare_versions, compare_with_continuum, groupings, stored_settings
+from bundle.analysis.phenotype_cohort import Cohort, analysed_people, make_factors
 from bundle.analysis.phenotyping import (
     BOTH_ADJUSTED,
     PHENOTYPE_ADJUSTED,
     RAW,
     VALIDATION,
-    TestSettings,
-    compare,
     people_of_strata,
     together,
 )
-from bundle.analysis.strata import StrataSettings, find_strata
 from bundle.data.atomic import atomic_path
-from bundle.data.datalist import read_json
 from bundle.data.embedding_table import EmbeddingTable, read_embedding_table
 from bundle.data.items import read_items
-from bundle.data.people import USUAL, covariate_columns, people_table
+from bundle.data.people import people_table
 from bundle.data.problems import InputProblems
-from bundle.paths import CLUSTERS, DATALIST, EMBEDDINGS, PHENOTYPES, PHENOTYPING, PREPARED, STRATIFIER, stage_folder
+from bundle.data.tables import write_table
+from bundle.paths import CLUSTERS, EMBEDDINGS, PHENOTYPING, STRATIFIER, stage_folder
+from bundle.phenotype_inputs import checked_settings, chosen_covariates, items_file, kinds_of_people, read_clusters
+from bundle.phenotype_notes import notes_on
 from bundle.phenotype_pictures import continuum_picture, loadings_picture, maps_picture, profile_picture
 from bundle.phenotype_tables import factor_rows, facts, item_rows, loading_rows, score_rows
 from bundle.pictures import save_figure
@@ -64,11 +53,6 @@ from bundle.stages.evaluate import load_network
 from custom_nets import FusionAutoencoder
 
 logger = logging.getLogger(__name__)
-OTHER_REFERENCES = 19
-"""Cohorts without strata for the codes that clustering did not cluster, where p needs no more."""
-PEOPLE_PER_TERM = 20
-FAR = 8.0
-"""Standard deviations that an item's value may lie from the mean without a word."""
 OPTIONAL = ("modality_share.tsv", "dimension_share.tsv", "profile.png", "maps.png")
 
 
@@ -128,24 +112,17 @@ def phenotype(
         InputProblems: with all that is wrong with the input.
         SystemExit: with status 130 after Ctrl-C.
     """
-    factor_settings, test_settings = _checked(factors, tests, validation_share, n_folds, n_explained)
+    factor_settings, test_settings = checked_settings(factors, tests, validation_share, n_folds, n_explained)
     table = read_embedding_table(embeddings if embeddings else stage_folder(output_dir, EMBEDDINGS))
     clusters, found = read_clusters(output_dir, table)
     people = people_table(table.participant_ids.tolist(), output_dir, participants, categories)
-    taken_out = _covariates(people, covariates, found["covariates"])
-    items = read_items(_items_file(output_dir, phenotypes), dictionary, id_column)
+    taken_out = chosen_covariates(people, covariates, found["covariates"])
+    items = read_items(items_file(output_dir, phenotypes), dictionary, id_column)
     rows, flow, left_out = analysed_people(items, people, factor_settings)
-    kinds = _kinds(people, kinship)
+    kinds = kinds_of_people(people, kinship)
     codes = table.codes.astype(float)
     cohort = Cohort(table, codes, people, taken_out, items, rows, kinds, found["settings"]["splines"])
-    fixed = share_fixed(exchangeable_families(cohort.families[rows], cohort.kinds_of(rows)))
-    if fixed == 1:
-        raise InputProblems(
-            "Families",
-            [
-                "No two families are alike, so nothing can be exchanged: --kinship '$None' exchanges families of one size."
-            ],
-        )
+    fixed = _share_fixed(cohort)
     made = make_factors(cohort, rows, factor_settings, test_settings.seed)
     scores = made.model.scores(made.values)
     adjusted = cohort.without_covariates(scores, rows)
@@ -155,18 +132,10 @@ def phenotype(
             network = load_network(network, checkpoint, output_dir, device)
             evidence = read_images(network, dataset, table, n_explained, device, test_settings.seed, progress)
         with Progress(progress) as bar:
-            raw, both = groupings(cohort, clusters, found, num_workers, bar)
-            # unadjusted codes may hide strata; what adjusting phenotypes does is then shown for those of adjusted codes
-            first = raw if raw.n_strata > 1 else both
-            versions = [(RAW, scores, first)]
-            if cohort.has_covariates:
-                versions += [(PHENOTYPE_ADJUSTED, adjusted, first), (BOTH_ADJUSTED, adjusted, both)]
-            comparisons = [
-                compare(name, values, grouping.labels[rows], cohort.families[rows], cohort.kinds_of(rows), made.names, test_settings)
-                for name, values, grouping in versions
-            ]  # fmt: skip
+            raw, both = groupings(cohort, clusters, found, num_workers, bar.show)
+            comparisons = compare_versions(cohort, scores, adjusted, raw, both, made.names, test_settings)
             if validation_share:
-                settings = _settings(found, found["settings"]["n_references"])
+                settings = stored_settings(found, found["settings"]["n_references"])
                 comparisons.append(
                     validate(cohort, settings, validation_share, factor_settings, test_settings, num_workers, bar.show)
                 )
@@ -174,30 +143,10 @@ def phenotype(
         logger.warning("Interrupted; nothing was written, the same command starts again.")
         raise SystemExit(130) from None
     result = together(comparisons)
-    notes = list(dict.fromkeys(result.notes))
-    if people["family_id"].nunique() == len(people):
-        notes.append("Nobody shares a family_id: everybody counts as unrelated.")
-    if first is not raw and both.n_strata > 1:
-        notes.append(
-            f"The unadjusted codes have no discrete strata, so {RAW} and {PHENOTYPE_ADJUSTED} compare those of the "
-            "adjusted codes."
-        )
-    n_terms = len(CovariateModel.fit_unchecked(scores, taken_out.iloc[rows], cohort.splines).coefficients)
-    if len(rows) < PEOPLE_PER_TERM * n_terms:
-        notes.append(
-            f"{len(rows)} people for {n_terms} terms of covariates: with fewer than {PEOPLE_PER_TERM} per term, p of "
-            "adjusted scores is a little too small."
-        )
-    far = made.items[(made.items["state"] == "used") & (made.items["farthest"] > FAR)]
-    notes += [
-        f"{row.item}: a value lies {row.farthest:.0f} standard deviations from the mean ({row.least:g} to {row.largest:g}): "
-        "is it a code for a missing value?"
-        for row in far.itertuples()
-    ]
     describing = people.iloc[rows].drop(columns="family_id").join(items.demographics, rsuffix="_item")
-    who, skipped = people_of_strata(describing, both.labels[rows])
-    if skipped:
-        notes.append(f"Not described by stratum, since nearly everybody has a word of their own: {', '.join(skipped)}.")
+    who, not_described = people_of_strata(describing, both.labels[rows])
+    notes = [*dict.fromkeys(result.notes), *notes_on(cohort, raw, both, made, scores, not_described)]
+    linear = None if evidence is None else evidence.components
     tables = {
         "flow": flow,
         "left_out": left_out,
@@ -212,8 +161,8 @@ def phenotype(
         "pairs": result.pairs,
         "profile": result.profile,
         "strata_people": who,
-        "continuum": compare_with_continuum(cohort, raw, both, scores, _linear(evidence), made.names, n_folds, test_settings),
-    }  # fmt: skip
+        "continuum": compare_with_continuum(cohort, raw, both, scores, linear, made.names, n_folds, test_settings),
+    }
     differences = None
     is_of_primary = bool(found["covariates"]) == cohort.has_covariates
     if evidence is not None and is_of_primary:
@@ -222,21 +171,9 @@ def phenotype(
             differences = _differences(network, clusters, codes, device)
     elif evidence is not None:
         notes.append(
-            "Clustering took no covariates out, so its strata are not those that count here: no modality shares and maps. "
-            "Cluster with covariates for these."
+            "Clustering took no covariates out, so its strata are not those that count here: no modality shares and "
+            "maps. Cluster with covariates for these."
         )
-    folder = stage_folder(output_dir, PHENOTYPING)
-    # what an earlier run found goes first: a page of two runs would be wrong without a sign
-    for name in ("summary.json", *OPTIONAL):
-        (folder / name).unlink(missing_ok=True)
-    for old in (folder / "maps").glob("stratum_*.nii.gz"):
-        old.unlink()
-    if differences is not None:
-        write_maps(differences, dataset.data[0], table.modalities, folder / "maps")
-    for name, content in tables.items():
-        with atomic_path(folder / f"{name}.tsv") as temporary:
-            content.to_csv(temporary, sep="\t", index=False, float_format="%.6g", na_rep="n/a")
-    _draw(folder, tables, cohort.primary, test_settings.significance, differences, network)
     summary = facts(cohort, raw, both, made, tables, factor_settings, test_settings) | {
         "notes": notes,
         "exchange": f"whole families of one size{'' if kinds is None else f' and the same {kinship}'}",
@@ -246,6 +183,13 @@ def phenotype(
         "strata_sha256": strata_sha256(output_dir),
         "versions": software_versions(),
     }
+    folder = stage_folder(output_dir, PHENOTYPING)
+    _remove_earlier(folder)
+    if differences is not None:
+        write_maps(differences, dataset.data[0], table.modalities, folder / "maps")
+    for name, content in tables.items():
+        write_table(content, folder / f"{name}.tsv")
+    _draw(folder, tables, cohort.primary, test_settings.significance, differences, network)
     with atomic_path(folder / "summary.json") as temporary:  # last: with it the folder counts as whole
         temporary.write_text(json.dumps(summary, indent=1))
     logger.info("%s", _words(folder, summary, result.tests))
@@ -257,84 +201,16 @@ def strata_sha256(output_dir: str) -> str:
     return hashlib.sha256((stage_folder(output_dir, CLUSTERS) / "strata.tsv").read_bytes()).hexdigest()
 
 
-def _checked(
-    factors: Mapping[str, Any], tests: Mapping[str, Any], validation_share: float, n_folds: int, n_explained: int
-) -> tuple[FactorSettings, TestSettings]:
-    problems = []
-    if not 0 <= validation_share < 0.9:
-        problems.append(f"validation_share: expected 0 to 0.9, got {validation_share}.")
-    if n_folds < 2:
-        problems.append(f"n_folds: expected 2 or more, got {n_folds}.")
-    if n_explained < 2:
-        problems.append(f"n_explained: expected 2 or more, got {n_explained}; --use_images False does without images.")
-    if problems:
-        raise InputProblems("Phenotype settings", problems)
-    try:
-        return FactorSettings(**factors), TestSettings(**tests)
-    except TypeError as error:  # a name that is no setting
-        raise InputProblems("Phenotype settings", [str(error)]) from error
-
-
-def read_clusters(output_dir: str, table: EmbeddingTable) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """`strata.tsv`, in the order of the embeddings, and `summary.json` of `5_clusters`.
-
-    Raises:
-        InputProblems: if they are not there, or are of an earlier version, another encoder or other people.
-    """
-    folder = stage_folder(output_dir, CLUSTERS)
-    if not (folder / "summary.json").is_file() or not (folder / "strata.tsv").is_file():
-        raise InputProblems("Strata", [f"No strata in {folder}: run clustering first."])
-    found = read_json(folder / "summary.json")
-    if "splines" not in found.get("settings", {}):
-        raise InputProblems("Strata", [f"{folder} was written by an earlier version: run clustering again."])
-    strata = pd.read_csv(folder / "strata.tsv", sep="\t", dtype={"participant_id": str}).set_index("participant_id")
-    made_by = found["encoders"][0]["encoder_hash"]
-    if made_by != table.encoder_hash:
-        raise InputProblems(
-            "Strata",
-            [f"{folder} is of encoder {made_by}, the embeddings are of {table.encoder_hash}: run clustering again."],
+def _share_fixed(cohort: Cohort) -> float:
+    """Share of the people who are analysed whose families can be exchanged with no other."""
+    rows = cohort.rows
+    fixed = share_fixed(exchangeable_families(cohort.families[rows], cohort.kinds_of(rows)))
+    if fixed == 1:
+        problem = (
+            "No two families are alike, so nothing can be exchanged: --kinship '$None' exchanges families of one size."
         )
-    differing = sorted(set(strata.index) ^ set(table.participant_ids))
-    if differing:
-        raise InputProblems(
-            "Strata",
-            [f"{folder} and the embeddings hold different people ({', '.join(differing[:3])}): run clustering again."],
-        )
-    return strata.loc[table.participant_ids], found
-
-
-def groupings(
-    cohort: Cohort, clusters: pd.DataFrame, found: Mapping[str, Any], num_workers: int, bar: Progress
-) -> tuple[Grouping, Grouping]:
-    """Strata of the codes as they are, and of the codes without covariates; one of the two is what clustering wrote."""
-    without = cohort.without_covariates(cohort.codes, np.arange(len(cohort.table)))
-    is_adjusted = bool(found["covariates"])
-    given = Grouping(
-        clusters["stratum"].to_numpy(),
-        found["headline"],
-        int(clusters["candidate_cluster"].max()),
-        without if is_adjusted else cohort.codes,
-    )
-    if not cohort.has_covariates:
-        return given, given
-    stored = found["settings"]
-    # the strata that count are looked for as thoroughly as clustering looks, the others as quickly as p allows
-    few = max(OTHER_REFERENCES, math.ceil(1 / stored["significance"]) - 1)
-    searched = find_strata(
-        cohort.codes,
-        cohort.families.tolist(),
-        None if is_adjusted else cohort.taken_out,
-        _settings(found, few if is_adjusted else stored["n_references"]),
-        num_workers,
-        bar.show,
-    )
-    other = Grouping(
-        searched.labels + 1,
-        searched.headline,
-        int(searched.candidate_labels.max()) + 1,
-        cohort.codes if is_adjusted else without,
-    )
-    return (other, given) if is_adjusted else (given, other)
+        raise InputProblems("Families", [problem])
+    return fixed
 
 
 def shares(
@@ -351,10 +227,6 @@ def shares(
     }
 
 
-def _linear(evidence: ImageEvidence | None) -> np.ndarray | None:
-    return None if evidence is None else evidence.components
-
-
 def _differences(
     network: FusionAutoencoder, clusters: pd.DataFrame, codes: np.ndarray, device: torch.device
 ) -> np.ndarray | None:
@@ -366,44 +238,12 @@ def _differences(
         return None
 
 
-def _covariates(people: pd.DataFrame, wanted: str | Sequence[str] | None, by_clustering: Sequence[str]) -> pd.DataFrame:
-    table = covariate_columns(people, wanted if wanted is not None else (list(by_clustering) or USUAL))
-    if by_clustering and set(by_clustering) != set(table):
-        raise InputProblems(
-            "Covariates",
-            [
-                f"Clustering took {', '.join(by_clustering)} out of the codes, --covariates names "
-                f"{', '.join(table) or 'none'}: leave --covariates out, or cluster again with the same."
-            ],
-        )
-    return table
-
-
-def _kinds(people: pd.DataFrame, kinship: str | None) -> np.ndarray | None:
-    if kinship is None:
-        return None
-    if kinship not in people:
-        logger.warning("No column %s in the participants table: families of one size are exchanged.", kinship)
-        return None
-    return people[kinship].fillna("n/a").to_numpy(dtype=str)
-
-
-def _settings(found: Mapping[str, Any], n_references: int) -> StrataSettings:
-    stored = dict(found["settings"])
-    stored["choice"] = ChoiceSettings(**stored["choice"])
-    return replace(StrataSettings(**stored), n_references=n_references)
-
-
-def _items_file(output_dir: str, phenotypes: str | None) -> Path:
-    if phenotypes is not None:
-        return Path(phenotypes)
-    file = stage_folder(output_dir, PREPARED) / DATALIST
-    source = Path(read_json(file).get("dataset_dir", "")) if file.is_file() else Path()
-    if not (source / PHENOTYPES).is_file():
-        raise InputProblems(
-            "Phenotypes", [f"The cohort has no {PHENOTYPES}: give --phenotypes, a table with a row per person."]
-        )
-    return source / PHENOTYPES
+def _remove_earlier(folder: Path) -> None:
+    """What an earlier run found goes first: a page of two runs would be wrong without a sign."""
+    for name in ("summary.json", *OPTIONAL):
+        (folder / name).unlink(missing_ok=True)
+    for old in (folder / "maps").glob("stratum_*.nii.gz"):
+        old.unlink()
 
 
 def _draw(

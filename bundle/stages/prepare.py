@@ -17,6 +17,7 @@ from bundle.data.datalist import (
     datalist_to_json,
     items_from_datalist,
     items_from_folder,
+    present_modalities,
     read_json,
     shared_files,
     split_by_family,
@@ -39,6 +40,7 @@ def prepare(
     seed: int,
     synthetic: Mapping[str, Any],
     num_workers: int = 2,
+    fusion: str = "concat",
 ) -> dict[str, list[Item]]:
     """Check the cohort and write `1_prepared/datalist.json`; a second call gives the same split.
 
@@ -54,6 +56,7 @@ def prepare(
         seed: of the split.
         synthetic: arguments of `CohortSettings`.
         num_workers: processes that draw, threads that check.
+        fusion: of the network; with `concat` people who lack a map are refused.
 
     Returns:
         Sections `training`, `validation`, `test`: lists of items with absolute paths.
@@ -73,7 +76,8 @@ def prepare(
         raise InputProblems(
             "Cohort", [f"--dataset_dir {source} does not exist: expected a cohort folder or a datalist JSON."]
         )
-    sections = _read(source, images, modalities, validation_fraction, test_fraction, seed)
+    any_subset = fusion != "concat"
+    sections = _read(source, images, modalities, any_subset, validation_fraction, test_fraction, seed)
     everybody = [item for name in SECTIONS for item in sections[name]]
     twice = shared_files(everybody, modalities)
     if twice:
@@ -85,43 +89,59 @@ def prepare(
         "files": files_signature(everybody, modalities),
     }
     _check(folder / DATALIST, sections, facts, num_workers)
-    note = explain_padding(canonical_grid(everybody[0][modalities[0]])[0], spatial_size)
+    first = everybody[0]
+    note = explain_padding(canonical_grid(first[present_modalities(first, modalities)[0]])[0], spatial_size)
+    incomplete = sum(len(present_modalities(item, modalities)) < len(modalities) for item in everybody)
+    if incomplete:
+        note = f"{incomplete} of them lack some of the maps. {note}"
     counts = ", ".join(f"{len(sections[name])} {name}" for name in SECTIONS)
     logger.info("%d people from %s: %s. %s", len(everybody), source, counts, note)
     return sections
 
 
 def prepared_section(output_dir: str, modalities: Sequence[str], section: str) -> list[Item]:
-    """One of the sections that `prepare` wrote, for later stages.
+    """The people of a section that `prepare` wrote who have every map, for later stages.
 
     Raises:
-        InputProblems: for another section, or if nothing is prepared there, a modality is not in it, or a file is gone.
+        InputProblems: for another section, or if nothing is prepared there, nobody has every map, or a file is gone.
     """
     if section not in SECTIONS:
         raise InputProblems("Section", [f"Expected --section to be one of {SECTIONS}, got {section!r}."])
     file = stage_folder(output_dir, PREPARED) / DATALIST
     if not file.is_file():
         raise InputProblems("Results folder", [f"No {file}: run training first, or give its --output_dir."])
-    return items_from_datalist(file, modalities)[section]
+    items = items_from_datalist(file, modalities, any_subset=True)[section]
+    complete = [item for item in items if len(present_modalities(item, modalities)) == len(modalities)]
+    if not complete:
+        maps = ", ".join(modalities)
+        raise InputProblems(
+            "Section", [f"Nobody in {section} of {file} has every map ({maps}): give fewer --modalities."]
+        )
+    if len(complete) < len(items):
+        logger.info(
+            "%d of %d people in %s lack a map and are left out.", len(items) - len(complete), len(items), section
+        )
+    return complete
 
 
 def _read(
     source: Path,
     images: Mapping[str, str],
     modalities: Sequence[str],
+    any_subset: bool,
     validation_fraction: float,
     test_fraction: float,
     seed: int,
 ) -> dict[str, list[Item]]:
     if source.is_file():
-        sections = items_from_datalist(source, modalities)
+        sections = items_from_datalist(source, modalities, any_subset)
         empty = [name for name, items in sections.items() if not items]
         if empty:
             raise InputProblems(
                 f"Datalist {source}", [f"Nobody in {name}: training needs all of {SECTIONS}." for name in empty]
             )
         return sections
-    items = items_from_folder(source, images, modalities)
+    items = items_from_folder(source, images, modalities, any_subset)
     return split_by_family(items, validation_fraction, test_fraction, seed)
 
 

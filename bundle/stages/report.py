@@ -10,27 +10,19 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from bundle.data.atomic import atomic_path
 from bundle.paths import PHENOTYPING, REPORT, stage_folder
 from bundle.report.blocks import Section, Text
+from bundle.report.continuum import continuum_section
+from bundle.report.contributions import contributions_section
+from bundle.report.cross_validation import cross_validation_section
+from bundle.report.factors import factors_section
+from bundle.report.files import files_section, missing_stages
+from bundle.report.headline import headline, key_figures
+from bundle.report.limits import limits_section
 from bundle.report.methods import methods_section
-from bundle.report.phenotypes import (
-    comparison,
-    continuum_section,
-    contributions_section,
-    factors_section,
-    profile_section,
-)
+from bundle.report.network import reconstruction_section, training_section
+from bundle.report.people import embedding_section, people_section
+from bundle.report.profile import comparison, profile_section
 from bundle.report.results import Results, read_results
-from bundle.report.sections import (
-    embedding_section,
-    files_section,
-    headline,
-    key_figures,
-    limits_section,
-    missing_stages,
-    people_section,
-    reconstruction_section,
-    strata_section,
-    training_section,
-)
+from bundle.report.strata import strata_section
 
 logger = logging.getLogger(__name__)
 TEMPLATES = Path(__file__).parent.parent / "report"
@@ -83,6 +75,7 @@ def sections(results: Results) -> list[Section]:
         people_section(results),
         training_section(results),
         reconstruction_section(results),
+        cross_validation_section(results),
         embedding_section(results),
         strata_section(results),
         factors_section(results),

@@ -15,6 +15,7 @@ from monai.engines import SupervisedTrainer
 from torch.utils.data import Dataset
 
 from bundle.data.check import canonical_grid, padded_affine
+from bundle.data.datalist import present_modalities
 from bundle.data.problems import InputProblems
 from bundle.engines.inferer import AutocastInferer
 from bundle.handlers.training_log import TrainingLog
@@ -69,7 +70,7 @@ def fit_network(
 
     Args:
         network: fresh; after this it reconstructs everybody as the mean image.
-        dataset: training people, each a dictionary with `image` `(M, D, H, W)`.
+        dataset: training people, each a dictionary with `image` `(M, D, H, W)`, absent maps NaN.
         device: where training runs.
         batch_size: of training; there must be as many people.
 
@@ -81,7 +82,8 @@ def fit_network(
             "Training", [f"{len(dataset)} training people cannot fill a batch: lower --batch_size {batch_size}."]
         )
     network.fit_to_images(lambda: (dataset[number]["image"] for number in range(len(dataset))))
-    shape, affine = canonical_grid(dataset.data[0][network.modalities[0]])
+    first = dataset.data[0]
+    shape, affine = canonical_grid(first[present_modalities(first, network.modalities)[0]])
     network.grid_affine.copy_(torch.from_numpy(padded_affine(shape, affine, network.spatial_size)))
     logger.info("%s", size_table(network, native_voxels_per_modality=prod(shape)))
     return network.to(device)

@@ -18,7 +18,7 @@ from bundle.stage_process import run_stage
 from bundle.study.plan import PlannedRun
 
 RECORD = "made_with.json"
-SHARED = ("modalities", "spatial_size", "images", "num_workers")
+SHARED = ("modalities", "spatial_size", "fusion", "images", "num_workers")
 """Options of training that evaluating and embedding need, too."""
 StageRunner = Callable[[str, Sequence[str], Mapping[str, Any], Path], float]
 

@@ -4,11 +4,11 @@ import pytest
 from sklearn.metrics import adjusted_rand_score
 
 from bundle.analysis.cluster_choice import ChoiceSettings, choose, family_subsamples
-from bundle.analysis.strata import StrataSettings, find_strata
+from bundle.analysis.strata import find_strata, stratifier_of
 from bundle.analysis.strata_null import null_test
+from bundle.analysis.strata_settings import StrataSettings
 from bundle.analysis.stratifier import Stratifier
 from bundle.data.embedding_table import EmbeddingTable
-from bundle.stages.cluster import stratifier_of
 
 QUICK = StrataSettings(
     n_references=19, n_stability=10, choice=ChoiceSettings(n_preferences=20, n_subsamples=5, max_strata=6)

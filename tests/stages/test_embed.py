@@ -101,7 +101,7 @@ def test_embeddings_of_another_encoder_are_not_mixed_in(output_dir, tiny_cohort)
     embed(output_dir, files=files_of(tiny_cohort, "sub-0001"), participant_id="sub-0001")
     weights = output_dir / "2_training" / "model.pt"
     state = torch.load(weights, weights_only=True)
-    state["fusion.bias"] += 1
+    state["fusion.joint.bias"] += 1
     torch.save(state, weights)
     before = (output_dir / "4_embeddings" / "embeddings.npz").read_bytes()
     assert "different encoders live in different spaces" in refused(output_dir, dataset_dir=str(tiny_cohort))

@@ -39,6 +39,17 @@ def test_people_table_agrees_with_the_summary(evaluated):
         assert np.allclose(means[summary.index], summary[figure], rtol=1e-4)
 
 
+def test_sums_of_squares_of_people_pool_to_the_skills_of_the_summary(evaluated):
+    summary = pd.read_csv(evaluated / "summary.tsv", sep="\t").set_index("modality")
+    people = pd.read_csv(evaluated / "people.tsv", sep="\t")
+    sums = (
+        people.groupby("modality")[["squared_error", "pca_squared_error", "squared_residual"]].sum().loc[summary.index]
+    )
+    assert np.allclose(1 - sums["squared_error"] / sums["squared_residual"], summary["skill"], atol=1e-5)
+    assert np.allclose(1 - sums["pca_squared_error"] / sums["squared_residual"], summary["pca_skill"], atol=1e-5)
+    assert np.allclose(1 - people["squared_error"] / people["squared_residual"], people["skill"], atol=1e-5)
+
+
 def test_only_held_out_people_are_reported(evaluated, trained):
     import json
 

@@ -1,0 +1,79 @@
+"""How long the check of a cohort takes: headers of everybody, then all voxels.
+
+    python benchmarks/checking.py --people 1000 --grid 91 109 91
+
+Draws noise in a head's shape, four maps a person, as compressed files of the given grid, in a temporary folder; a few
+different files are copied, so that the disk holds as many bytes as a cohort would have.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+from bundle.data.check import read_to_the_end
+from bundle.data.cohort_source import CohortSource
+from bundle.stages.check import look_at, write_look
+
+MODALITIES = ("T1w", "FA", "NDI", "JAC")
+SCALES = {"T1w": 800.0, "FA": 0.5, "NDI": 0.6, "JAC": 1.0}
+DIFFERENT = 8
+
+
+def draw(grid: tuple[int, int, int], modality: str, rng: np.random.Generator) -> nib.Nifti1Image:
+    """An ellipsoid of noise, stored as 16-bit numbers from right to left, as FSL's tools store it."""
+    axes = np.meshgrid(*[np.linspace(-1, 1, size) for size in grid], indexing="ij")
+    head = sum(axis**2 for axis in axes) < 0.8
+    voxels = SCALES[modality] * (0.8 + 0.1 * rng.standard_normal(grid)) * head
+    affine = np.diag([-2.0, 2.0, 2.0, 1.0])
+    image = nib.Nifti1Image(voxels.astype(np.float32), affine)
+    image.set_data_dtype(np.int16)
+    return image
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--people", type=int, default=1000)
+    parser.add_argument("--grid", type=int, nargs=3, default=(91, 109, 91))
+    parser.add_argument("--workers", type=int, default=2)
+    options = parser.parse_args()
+    grid = tuple(options.grid)
+    names = [f"sub-{number:05d}" for number in range(options.people)]
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        rng = np.random.default_rng(0)
+        for modality in MODALITIES:
+            for number in range(DIFFERENT):
+                nib.save(draw(grid, modality, rng), folder / f"{modality}_{number}.nii.gz")
+        for number, name in enumerate(names):
+            (folder / name).mkdir()
+            for modality in MODALITIES:
+                shutil.copy(folder / f"{modality}_{number % DIFFERENT}.nii.gz", folder / name / f"{modality}.nii.gz")
+        (folder / "participants.tsv").write_text("participant_id\n" + "\n".join(names) + "\n")
+        size = sum(file.stat().st_size for file in folder.glob("*/*.nii.gz"))
+        print(f"{len(names)} people x {len(MODALITIES)} maps of {grid}, {size / 1e9:.2f} GB compressed")
+        cohort = CohortSource(str(folder), images={m: "{participant_id}/" + m + ".nii.gz" for m in MODALITIES})
+        for voxels in ("headers", "full"):
+            started, worked = time.perf_counter(), time.process_time()
+            look = look_at(cohort, MODALITIES, grid, False, voxels, 6.0, options.workers, False)
+            looked, done = time.perf_counter(), time.process_time()
+            write_look(folder / "0_checked", look, 200)
+            page = (folder / "0_checked" / "check.html").stat().st_size / 1e6
+            print(f"{voxels}: {looked - started:.1f} s ({done - worked:.1f} s of CPU), writing table and page {time.perf_counter() - looked:.1f} s, page {page:.1f} MB, {len(look.to_mend)} to mend")  # fmt: skip
+        started = time.process_time()
+        sample = [str(folder / name / f"{m}.nii.gz") for name in names[:: max(1, len(names) // 25)] for m in MODALITIES]
+        for file in sample:
+            read_to_the_end(file)
+        alone = (time.process_time() - started) / len(sample) * 4 * len(names)
+        print(f"decompressing alone: {alone:.0f} s of CPU, {os.cpu_count()} cores")
+
+
+if __name__ == "__main__":
+    main()

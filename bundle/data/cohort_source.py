@@ -1,0 +1,233 @@
+"""A source of images as it lies on disk, by a layout, a cohort folder or a datalist: who has what, and what is wrong."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bundle.data.datalist import Item, check_ids, items_from_datalist
+from bundle.data.exclusions import read_exclusions
+from bundle.data.file_patterns import Image
+from bundle.data.findings import LEFT_OUT, LOOK, MEND, Finding
+from bundle.data.image_choice import Choice, Files, check_spaces, choose, existing_files
+from bundle.data.layouts import ImageSource, JacobianKind, Layout, TableSource, read_layout
+from bundle.data.problems import InputProblems
+from bundle.data.source_tables import SourceTables, read_source_tables
+from bundle.paths import PARTICIPANTS
+
+INCOMPLETE = ("refuse", "leave_out", "keep")
+
+
+@dataclass(frozen=True)
+class FoundCohort:
+    """What was found.
+
+    Attributes:
+        items: people who are analysed, with session, space and a path per map; without families.
+        findings: what is wrong or left out.
+        flow: (step, people, why fewer than before).
+        tables: of the source.
+        jacobians: modality -> what its Jacobians are.
+        masks, matrices: (participant, modality) -> file.
+    """
+
+    items: list[Item]
+    findings: list[Finding]
+    flow: list[tuple[str, int, str]]
+    tables: SourceTables
+    jacobians: Mapping[str, JacobianKind] = field(default_factory=dict)
+    masks: Mapping[tuple[str, str], Path] = field(default_factory=dict)
+    matrices: Mapping[tuple[str, str], Path] = field(default_factory=dict)
+
+
+class CohortSource:
+    """A source, and who and what of it is wanted. Nothing is read before `find`.
+
+    Args:
+        dataset_dir: folder of images, or a MONAI datalist JSON if there is no layout.
+        layout: content of a layout's YAML; None takes `images` and `participants.tsv` of the folder.
+        images: modality -> file pattern with `{participant_id}`, without a layout.
+        tables_dir: folder of tables; None is `dataset_dir`.
+        derivatives: folder that `{derivatives}` in patterns stands for; None is `<dataset_dir>/derivatives`.
+        session: `first`, `last`, a label, or None: refuse where somebody has several.
+        space: template space to take; None refuses where there are several.
+        exclude: file of ids and reasons.
+        incomplete: people who lack a map: `refuse`, `leave_out`, or `keep` them with the maps that they have.
+
+    Raises:
+        InputProblems: for settings or a layout that cannot be.
+    """
+
+    def __init__(
+        self,
+        dataset_dir: str | None,
+        layout: Mapping[str, Any] | None = None,
+        images: Mapping[str, str] | None = None,
+        tables_dir: str | None = None,
+        derivatives: str | None = None,
+        session: str | int | None = None,
+        space: str | None = None,
+        exclude: str | None = None,
+        incomplete: str = "refuse",
+    ) -> None:
+        if dataset_dir is None:
+            raise InputProblems("Cohort", ["Give --dataset_dir, the folder of the source."])
+        self.folder = Path(dataset_dir).expanduser().resolve()
+        problems = [] if self.folder.exists() else [f"--dataset_dir {self.folder} does not exist."]
+        if incomplete not in INCOMPLETE:
+            problems.append(f"--incomplete must be one of {', '.join(INCOMPLETE)}, got {incomplete!r}.")
+        if layout is not None and self.folder.is_file():
+            problems.append(f"{self.folder} is a file: with a layout, --dataset_dir is a folder.")
+        if problems:
+            raise InputProblems("Cohort", problems)
+        self.layout = _of_folder(images or {}) if layout is None else read_layout(layout)
+        self.tables_dir = Path(tables_dir).expanduser().resolve() if tables_dir else self.folder
+        self.derivatives = Path(derivatives).expanduser().resolve() if derivatives else self.folder / "derivatives"
+        self.session = None if session is None else str(session)
+        self.space = space
+        self.exclude = exclude
+        self.incomplete = incomplete
+
+    def find(self, modalities: Sequence[str]) -> FoundCohort:
+        """Look at names and tables; no image is opened.
+
+        Raises:
+            InputProblems: for unknown modalities, broken tables, or a datalist with problems.
+        """
+        if self.folder.is_file():
+            return self._of_datalist(modalities)
+        unknown = [m for m in modalities if m not in self.layout.images]
+        if unknown:
+            known = ", ".join(self.layout.images)
+            raise InputProblems("Modalities", [f"Unknown modality {m!r}: {self.layout.name} has {known}." for m in unknown])  # fmt: skip
+        tables = read_source_tables(self.layout, self.tables_dir)
+        sources = {m: self.layout.images[m] for m in modalities}
+        files, findings = self._files(sources, tables)
+        findings += [Finding("", "", LOOK, note.rstrip(".")) for note in tables.notes]
+        findings += check_spaces(files, self.space)
+        listed = list(tables.values.index)
+        on_disk = sorted({image.participant_id for images in files.values() for image in images})
+        names = [*listed, *sorted(set(on_disk) - set(listed))]
+        findings += [Finding("", "", MEND, sentence) for sentence in check_ids(names, str(self.tables_dir))]
+        choices, several = choose(files, names, self.session, self.space)
+        return self._select(sources, tables, names, choices, [*findings, *several])
+
+    def _files(self, sources: Mapping[str, ImageSource], tables: SourceTables) -> tuple[Files, list[Finding]]:
+        fixed = {"derivatives": str(self.derivatives)}
+        files, findings = existing_files(sources, self.folder, fixed, self.layout.space, self.layout.ids)
+        for modality, source in sources.items():
+            if not source.column:
+                continue
+            if source.column not in tables.values:
+                columns = ", ".join(map(str, tables.values.columns[:8]))
+                findings.append(Finding("", modality, MEND, f"no column {source.column!r} in the table, it has {columns}", "correct the layout or the table"))  # fmt: skip
+                continue
+            for name, word in tables.values[source.column].dropna().items():
+                path = self.folder / str(word)
+                if path.is_file():
+                    files[modality][Image(str(name), "", self.layout.space[0])] = path
+                else:
+                    findings.append(Finding(str(name), modality, MEND, "the file that the table names is not there", "correct the path, or leave it empty", str(path)))  # fmt: skip
+        return files, findings
+
+    def _select(
+        self,
+        sources: Mapping[str, ImageSource],
+        tables: SourceTables,
+        names: Sequence[str],
+        choices: Mapping[str, Choice],
+        findings: list[Finding],
+    ) -> FoundCohort:
+        """Who is analysed, in the order of exclusion: no images, by name, incomplete."""
+        prefix = next((table.prefix for table in self.layout.tables if table.prefix), "")
+        reasons = read_exclusions(self.exclude, prefix)
+        findings = [finding for finding in findings if finding.participant_id not in reasons]
+        listed = set(tables.values.index)
+        excluded: Counter[str] = Counter()
+        n_without = n_incomplete = 0
+        items: list[Item] = []
+        for name in names:
+            choice = choices.get(name)
+            if choice is None:
+                n_without += 1
+                hint = "exclude the person by name if this is as it should be"
+                findings.append(Finding(name, "", LEFT_OUT, "is in the tables, but none of the maps is on disk", hint))
+                continue
+            if name in reasons:
+                excluded[reasons[name]] += 1
+                findings.append(Finding(name, "", LEFT_OUT, f"excluded: {reasons[name]}"))
+                continue
+            if name not in listed and self.layout.tables:
+                findings.append(Finding(name, "", MEND, "has images, but no row in the tables", "add the row, exclude the person, or move the files away", str(next(iter(choice.files.values())))))  # fmt: skip
+            absent = [m for m in sources if m not in choice.files]
+            status = {"refuse": MEND, "leave_out": LEFT_OUT, "keep": LOOK}[self.incomplete]
+            findings += [Finding(name, m, status, f"no {m}", _how_to_get(m, sources[m], self.incomplete)) for m in absent]  # fmt: skip
+            if absent and self.incomplete == "leave_out":
+                n_incomplete += 1
+                continue
+            item = {"participant_id": name, "space": self.space or self.layout.space[0]}
+            if choice.session:
+                item["session"] = choice.session
+            items.append(item | {m: str(choice.files[m]) for m in sources if m in choice.files})
+        strangers = sorted(set(reasons) - set(names))
+        findings += [Finding(name, "", LOOK, "is to be excluded, but nobody has this id") for name in strangers]
+        flow = [
+            ("in the tables or with images" if listed else "with images", len(names), ""),
+            *([("with images", len(names) - n_without, "none of the maps is on disk")] if n_without else []),
+        ]
+        if excluded:
+            why = ", ".join(f"{reason} ({count})" for reason, count in excluded.most_common())
+            flow.append(("not excluded by name", flow[-1][1] - excluded.total(), why))
+        if n_incomplete:
+            flow.append(("with every map", flow[-1][1] - n_incomplete, "a map is missing"))
+        flow.append(("analysed", len(items), ""))
+        return FoundCohort(
+            items,
+            findings,
+            flow,
+            tables,
+            {m: source.jacobian for m, source in sources.items() if source.jacobian is not None},
+            self._companions(items, {m: source.mask for m, source in sources.items()}),
+            self._companions(items, {m: source.jacobian.matrix for m, source in sources.items() if source.jacobian}),
+        )
+
+    def _companions(self, items: Sequence[Item], patterns: Mapping[str, Sequence[str]]) -> dict[tuple[str, str], Path]:
+        """The file that goes with each image, of its session and space."""
+        wanted = {m: ImageSource(files=tuple(words)) for m, words in patterns.items() if words}
+        files, _ = existing_files(
+            wanted, self.folder, {"derivatives": str(self.derivatives)}, self.layout.space, self.layout.ids
+        )
+        found = {}
+        for item in items:
+            for modality, images in files.items():
+                own = [Image(item["participant_id"], s, item["space"]) for s in (item.get("session", ""), "")]
+                path = next((images[image] for image in own if image in images), None)
+                if path is not None:
+                    found[item["participant_id"], modality] = path
+        return found
+
+    def _of_datalist(self, modalities: Sequence[str]) -> FoundCohort:
+        reasons = read_exclusions(self.exclude)
+        everybody = [item for items in items_from_datalist(self.folder, modalities).values() for item in items]
+        items = [item for item in everybody if item["participant_id"] not in reasons]
+        findings = [Finding(name, "", LEFT_OUT, f"excluded: {reason}") for name, reason in reasons.items()]
+        flow = [("in the datalist", len(everybody), ""), ("analysed", len(items), "excluded by name")]
+        return FoundCohort(items, findings, flow, SourceTables(pd.DataFrame()))
+
+
+def _of_folder(images: Mapping[str, str]) -> Layout:
+    """The layout of a cohort folder as `training` takes it."""
+    sources = {modality: ImageSource(files=(pattern,)) for modality, pattern in images.items()}
+    return Layout("the cohort folder", ("one space",), sources, (TableSource(PARTICIPANTS, required=True),))
+
+
+def _how_to_get(modality: str, source: ImageSource, incomplete: str) -> str:
+    if incomplete != "refuse":
+        return source.hint
+    ways = f"add it, leave {modality} out of --modalities, or --incomplete leave_out"
+    return f"{source.hint}; or {ways}" if source.hint else ways

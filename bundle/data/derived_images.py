@@ -1,0 +1,127 @@
+"""Images made from a source's own: masked, Jacobians of one definition, on one grid. Made once, and kept."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+
+from bundle.data.atomic import atomic_path
+from bundle.data.jacobian import affine_determinant, to_log_jacobian
+from bundle.data.layouts import JacobianKind
+from bundle.data.problems import InputProblems
+from bundle.data.resampling import resample
+
+Grid = tuple[tuple[int, ...], np.ndarray]
+"""Spatial size and affine."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one image is made of its source.
+
+    Args:
+        source: the source's image.
+        target: where the made one is kept.
+        mask: voxels where it is 0 become 0.
+        jacobian: what the source's Jacobian is; None for other maps.
+        matrix: affine to be taken out of it.
+        grid: to resample to.
+    """
+
+    source: Path
+    target: Path
+    mask: Path | None = None
+    jacobian: JacobianKind | None = None
+    matrix: Path | None = None
+    grid: Grid | None = None
+
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether the source itself will do."""
+        is_plain = self.jacobian is None or self.jacobian == JacobianKind("log", "excluded")
+        return self.mask is None and self.grid is None and is_plain
+
+    @property
+    def signature(self) -> str:
+        """Of the source files as they are now and of what is done with them."""
+        files = [path for path in (self.source, self.mask, self.matrix) if path is not None]
+        states = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+        grid = None if self.grid is None else (tuple(self.grid[0]), np.asarray(self.grid[1]).round(6).tolist())
+        return hashlib.sha256(repr((states, self.jacobian, grid)).encode()).hexdigest()[:16]
+
+
+def make_image(recipe: Recipe) -> int:
+    """Make an image unless it is there already, made of the same source in the same way.
+
+    Returns:
+        The number of voxels of a Jacobian that were outside [0.01, 100].
+
+    Raises:
+        InputProblems: if a mask is on another grid, or a matrix is none.
+    """
+    signature = recipe.signature
+    known = _made(recipe.target)
+    if known.get("signature") == signature:
+        return int(known["clipped"])
+    image: Any = nib.load(recipe.source)
+    volume, affine, n_clipped = image.get_fdata(dtype=np.float32), image.affine, 0
+    if recipe.mask is not None:
+        mask: Any = nib.load(recipe.mask)
+        if mask.shape != volume.shape or not np.allclose(mask.affine, affine, atol=1e-2):
+            raise InputProblems("Masks", [f"{recipe.mask} is on another grid than {recipe.source}: expected {volume.shape}, got {mask.shape}, or another affine."])  # fmt: skip
+        volume = volume * (np.asarray(mask.dataobj) > 0)
+    if recipe.jacobian is not None:
+        determinant = affine_determinant(recipe.matrix, recipe.jacobian.direction) if recipe.matrix else 1.0
+        volume, n_clipped = to_log_jacobian(volume, recipe.jacobian.kind, determinant)
+    if recipe.grid is not None:
+        volume, affine = resample(volume, affine, *recipe.grid), recipe.grid[1]
+    made = nib.Nifti1Image(np.asarray(volume, dtype=np.float32), affine)
+    made.header.set_xyzt_units("mm")
+    made.set_sform(affine, code="mni")
+    made.set_qform(affine, code="mni")
+    made.header["descrip"] = f"signature={signature} clipped={n_clipped}".encode()
+    with atomic_path(recipe.target) as temporary:
+        nib.save(made, temporary)
+    return n_clipped
+
+
+def _made(file: Path) -> Mapping[str, str]:
+    """What an image that was made says of itself; nothing if it is not there or of another origin."""
+    try:
+        words = bytes(nib.load(file).header["descrip"].tobytes()).rstrip(b"\0").decode(errors="replace").split()
+    except (OSError, nib.filebasedimages.ImageFileError):
+        return {}
+    return dict(word.split("=", 1) for word in words if "=" in word)
+
+
+def what_was_done(recipes: Mapping[str, Sequence[Recipe]], clipped: Mapping[str, int]) -> list[str]:
+    """A sentence for each map and kind of change, for people.
+
+    Args:
+        recipes: modality -> those of everybody.
+        clipped: modality -> voxels of Jacobians outside [0.01, 100].
+    """
+    notes = []
+    for modality, own in recipes.items():
+        masked = sum(recipe.mask is not None for recipe in own)
+        if masked:
+            notes.append(f"{modality}: voxels outside the source's brain mask were set to 0 in {masked} images.")
+        kinds = {recipe.jacobian for recipe in own if recipe.jacobian is not None}
+        for kind in kinds:
+            taken = "the logarithm was taken" if kind.kind == "raw" else "they were logarithms already"
+            affine = "the affine part was taken out by each person's matrix" if kind.affine == "included" else "they had no affine part"  # fmt: skip
+            notes.append(f"{modality}: Jacobians are log determinants without the affine part; {taken}, {affine}.")
+        if clipped.get(modality):
+            notes.append(f"{modality}: {clipped[modality]:,} voxels had determinants outside [0.01, 100] and were set to its ends.")  # fmt: skip
+    grids = {
+        (*recipe.grid[0], float(recipe.grid[1][0, 0])) for own in recipes.values() for recipe in own if recipe.grid
+    }
+    for *shape, spacing in grids:
+        notes.append(f"All maps were resampled, after smoothing to its resolution, to a grid of {' x '.join(map(str, shape))} voxels of {spacing:g} mm.")  # fmt: skip
+    return notes

@@ -1,0 +1,81 @@
+"""Files whose paths follow a pattern, with what the pattern's placeholders stand for in each."""
+
+from __future__ import annotations
+
+import glob
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import NamedTuple
+
+ANY_ID = "[^/.][^/]*?"
+
+
+class Image(NamedTuple):
+    """Which image a file is; `session` and `space` are empty where the pattern does not say."""
+
+    participant_id: str
+    session: str
+    space: str
+
+
+def find_files(
+    folder: Path,
+    pattern: str,
+    fixed: Mapping[str, str],
+    spaces: Sequence[str] = (),
+    without: Sequence[str] = (),
+    ids: str = ANY_ID,
+) -> dict[Image, list[Path]]:
+    """All files that a pattern matches, by the image that they are.
+
+    Args:
+        folder: relative patterns start here.
+        pattern: `{participant_id}`, `{session}` and `{space}` stand for a part of a name, the same wherever they
+            stand; `*` and `?` for other parts, `**` for folders; names in `fixed` in braces for its values.
+        fixed: such as `derivatives` -> a folder.
+        spaces: what `{space}` may be; nothing means any word.
+        without: patterns of file names that are not meant.
+        ids: regular expression of participant ids.
+    """
+    for name, value in fixed.items():
+        pattern = pattern.replace("{" + name + "}", glob.escape(value))
+    start = "/" if pattern.startswith("/") else f"{folder}/"
+    form = re.compile(re.escape(start) + _expression(pattern.removeprefix("/"), spaces, ids))
+    found: dict[Image, list[Path]] = defaultdict(list)
+    for path in matching_files(folder, re.sub(r"(\{\w+\}\*?)+", "*", pattern)):
+        match = form.fullmatch(str(path))
+        if match is not None and not any(fnmatch(path.name, other) for other in without):
+            known = match.groupdict()
+            found[Image(known["participant_id"], known.get("session") or "", known.get("space") or "")].append(path)
+    return {image: sorted(paths) for image, paths in found.items()}
+
+
+def matching_files(folder: Path, pattern: str) -> list[Path]:
+    """Files that a pattern with `*` matches, in order; relative ones start at `folder`, hidden ones do not count."""
+    start = Path("/") if pattern.startswith("/") else folder
+    paths = start.glob(pattern.removeprefix("/"))
+    return sorted(path for path in paths if not path.name.startswith(".") and path.is_file())
+
+
+def _expression(pattern: str, spaces: Sequence[str], ids: str) -> str:
+    """The regular expression of a pattern; a placeholder's second place repeats its first."""
+    words = {"participant_id": ids, "session": r"[A-Za-z0-9]+", "space": "|".join(map(re.escape, spaces)) or r"[A-Za-z0-9]+"}  # fmt: skip
+    text, seen = "", set()
+    for part in re.split(r"(\{\w+\}|\*\*/|\*|\?|\[[^]]+\])", pattern):
+        name = part[1:-1]
+        if part.startswith("{") and name in words:
+            text += f"(?P={name})" if name in seen else f"(?P<{name}>{words[name]})"
+            seen.add(name)
+        elif part.startswith("["):
+            text += part
+        else:
+            text += {"**/": "(?:.*/)?", "*": "[^/]*", "?": "[^/]"}.get(part, re.escape(part))
+    return text
+
+
+def in_order_of_number(labels: Sequence[str]) -> list[str]:
+    """Labels sorted as people count: 2 before 10."""
+    return sorted(labels, key=lambda label: [int(w) if w.isdigit() else w for w in re.split(r"(\d+)", label)])

@@ -1,0 +1,53 @@
+"""What a check finds: one line per thing, with what it concerns and how to mend it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+MEND, LOOK, LEFT_OUT, SOUND = "mend", "look", "left out", "ok"
+STATUSES = (MEND, LOOK, LEFT_OUT, SOUND)
+"""Must be mended before training; odd, so look at it; not analysed; nothing found."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the check.
+
+    Args:
+        participant_id: whom it concerns; empty for the cohort.
+        modality: which map; empty for all.
+        status: one of `STATUSES`.
+        reason: what was expected and what came.
+        how_to_mend: what to do.
+        file: which one.
+    """
+
+    participant_id: str
+    modality: str
+    status: str
+    reason: str
+    how_to_mend: str = ""
+    file: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """As one line for a terminal."""
+        where = ", ".join(filter(None, (self.participant_id, self.modality, self.file)))
+        return ": ".join(filter(None, (where, self.reason, self.how_to_mend))) + "."
+
+
+def from_sentence(job: tuple[str, str, str], sentence: str) -> Finding:
+    """A line from a problem that `bundle.data.check` found with one image: `who, map, file: reason: how to mend.`"""
+    name, modality, file = job
+    reason, _, mend = sentence.removeprefix(f"{name}, {modality}, {file}: ").rstrip(".").rpartition(": ")
+    return Finding(name, modality, MEND, reason, mend, file)
+
+
+def findings_table(findings: Sequence[Finding]) -> pd.DataFrame:
+    """All lines, what must be mended first, in the order of people within a status."""
+    rows = sorted(findings, key=lambda finding: STATUSES.index(finding.status))
+    columns = ["participant_id", "modality", "status", "reason", "how_to_mend", "file"]
+    return pd.DataFrame([vars(finding) for finding in rows], columns=columns)

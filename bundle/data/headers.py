@@ -1,0 +1,85 @@
+"""What the headers of images say, without reading their voxels."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+
+from bundle.data.check import ImageFacts, canonical_grid, grid_problems, read_to_the_end
+from bundle.data.findings import MEND, Finding, from_sentence
+
+Job = tuple[str, str, str]
+"""Participant, modality, path."""
+
+
+def inspect_header(job: Job) -> ImageFacts:
+    """Grid and affine of one image, or what its header says is wrong.
+
+    A compressed file whose last bytes do not give the length that the header asks for is read to its end to be sure.
+    """
+    name, modality, path = job
+    where = f"{name}, {modality}, {path}"
+    try:
+        image: Any = nib.load(path)
+        if image.ndim != 3:
+            return ImageFacts(
+                problem=f"{where}: expected 3 axes, got {image.ndim} {image.shape}: extract the volume you mean."
+            )
+        length = int(image.dataobj.offset) + prod(image.shape) * image.get_data_dtype().itemsize
+        if path.endswith(".gz"):
+            if _told_length(path) != length % 2**32:
+                read_to_the_end(path)
+        elif Path(path).suffix == ".nii" and Path(path).stat().st_size < length:
+            raise EOFError(f"it has {Path(path).stat().st_size} bytes, its header asks for {length}")
+        return ImageFacts(*canonical_grid(path))
+    except Exception as error:  # whatever a broken file makes the reader raise is this file's problem
+        return ImageFacts(problem=f"{where}: cannot be read ({error}): copy or make it again.")
+
+
+def _told_length(path: str) -> int:
+    """Length of the decompressed file modulo 2^32, from the last four bytes of a gzip file."""
+    with Path(path).open("rb") as stream:
+        stream.seek(-4, os.SEEK_END)
+        return int.from_bytes(stream.read(4), "little")
+
+
+def compare_grids(
+    jobs: Sequence[Job], facts: Sequence[ImageFacts], spatial_size: Sequence[int] | None
+) -> list[Finding]:
+    """A finding for each image whose grid or affine is not that of most files.
+
+    Args:
+        jobs: which image.
+        facts: what each is like.
+        spatial_size: the network's grid; None if images are to be resampled to it, so that each map may have its own.
+    """
+    by_modality: dict[str, list[int]] = {}
+    for row, (job, fact) in enumerate(zip(jobs, facts, strict=True)):
+        if not fact.problem:
+            by_modality.setdefault(job[1], []).append(row)
+    usual = {m: _most_common([facts[row] for row in rows]) for m, rows in by_modality.items()}
+    groups = list(by_modality.values())
+    findings = []
+    if spatial_size is not None:
+        if len(set(usual.values())) > 1:
+            told = ", ".join(f"{m} {' x '.join(map(str, shape))}" for m, shape in usual.items())
+            findings.append(Finding("", "", MEND, f"maps are on different grids ({told}), training needs one", "preparing --resample True brings them to one"))  # fmt: skip
+        else:
+            groups = [[row for rows in groups for row in rows]]
+    known = {f"{job[0]}, {job[1]}, {job[2]}": job for job in jobs}
+    for rows in groups:
+        for sentence in grid_problems([jobs[row] for row in rows], [facts[row] for row in rows], spatial_size):
+            image = known.get(sentence.split(": ")[0])
+            reason, _, mend = sentence.rstrip(".").rpartition(": ")
+            findings.append(Finding("", "", MEND, reason, mend) if image is None else from_sentence(image, sentence))
+    return findings
+
+
+def _most_common(facts: Sequence[ImageFacts]) -> tuple[int, ...]:
+    shapes = [fact.shape for fact in facts]
+    return max(set(shapes), key=shapes.count)

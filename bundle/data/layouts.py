@@ -1,0 +1,215 @@
+"""A layout: where a source keeps each map, its tables and its families. It is data, read from YAML."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from bundle.data.file_patterns import ANY_ID
+from bundle.data.problems import InputProblems
+
+KINDS = ("raw", "log")
+AFFINE = ("excluded", "included")
+DIRECTIONS = ("subject_to_template", "template_to_subject")
+
+
+@dataclass(frozen=True)
+class JacobianKind:
+    """What a source's Jacobian determinants are; larger than 1 means that the person is locally larger.
+
+    Args:
+        kind: `raw` determinants or their `log`.
+        affine: whether the affine part of the registration is `included` in them.
+        matrix: patterns of a text file with the 4 x 4 affine, needed to take it out.
+        direction: which way that matrix maps.
+    """
+
+    kind: str = "raw"
+    affine: str = "excluded"
+    matrix: tuple[str, ...] = ()
+    direction: str = "subject_to_template"
+
+
+@dataclass(frozen=True)
+class ImageSource:
+    """Where one map is.
+
+    Args:
+        files: patterns, the first that exists wins; `bundle.data.file_patterns` says what may stand in them.
+        column: of a table, which holds the path; instead of `files`.
+        without: patterns of file names that are not meant though `files` match them.
+        mask: patterns of a brain mask on the same grid; voxels outside it become 0.
+        jacobian: for Jacobian determinants.
+        hint: what to do where the map is missing, for people.
+    """
+
+    files: tuple[str, ...] = ()
+    column: str = ""
+    without: tuple[str, ...] = ()
+    mask: tuple[str, ...] = ()
+    jacobian: JacobianKind | None = None
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class TableSource:
+    """One table, or several of one form.
+
+    Args:
+        file: pattern, relative to the folder of tables.
+        key: column with the ids.
+        prefix: put before ids that do not have it.
+        restricted: no column of it may be passed on.
+        required: refused if no file matches.
+        warning: said if no file matches.
+    """
+
+    file: str
+    key: str = "participant_id"
+    prefix: str = ""
+    restricted: bool = False
+    required: bool = False
+    warning: str = ""
+
+
+@dataclass(frozen=True)
+class ColumnSource:
+    """Where one column of `participants.tsv` comes from.
+
+    Args:
+        columns: names in the source; each person has the value of the first that is there and not empty. `{session}`
+            stands for the person's session.
+        values: source's word -> ours; other words stay.
+    """
+
+    columns: tuple[str, ...]
+    values: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Relatives:
+    """A list of related pairs, from which families are made.
+
+    Args:
+        file: pattern of a table separated by blanks, tabs or commas.
+        columns: of the two ids.
+        kinship: column of the kinship coefficient.
+        at_least: pairs below are not counted as relatives (0.0442 is the third degree).
+    """
+
+    file: str
+    columns: tuple[str, ...]
+    kinship: str
+    at_least: float = 0.0442
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A source of images and tables.
+
+    Args:
+        name: for people.
+        space: template spaces that its images may be in; more than one where `{space}` stands in file names.
+        images: modality -> where it is.
+        tables: joined on their keys.
+        participants: our column -> where it comes from; `family_id` keeps relatives together.
+        restricted: columns, with `*`, that may not be passed on, whichever table they are in.
+        phenotypes: columns, with `*`, that may go to `phenotypes.tsv`; those of numbers do.
+        relatives: related pairs, where no column names families.
+        ids: regular expression of participant ids, where other names could be taken for some.
+    """
+
+    name: str
+    space: tuple[str, ...]
+    images: Mapping[str, ImageSource]
+    tables: tuple[TableSource, ...] = ()
+    participants: Mapping[str, ColumnSource] = field(default_factory=dict)
+    restricted: tuple[str, ...] = ()
+    phenotypes: tuple[str, ...] = ("*",)
+    relatives: Relatives | None = None
+    ids: str = ANY_ID
+
+
+def read_layout(content: Any) -> Layout:
+    """A layout from what its YAML file says.
+
+    Raises:
+        InputProblems: naming every entry that is unknown, missing or of the wrong kind.
+    """
+    if not isinstance(content, Mapping):
+        raise InputProblems("Layout", [f"Expected --layout %configs/layouts/NAME.yaml, got {content!r:.60}."])
+    title = f"Layout {content.get('name', '')}".strip()
+    problems = [f"No entry {name!r}: a layout has name, space and images." for name in ("name", "space", "images") if not content.get(name)]  # fmt: skip
+    if problems:
+        raise InputProblems(title, problems)
+    values: dict[str, Any] = dict(content)
+    values["space"] = _words(values["space"])
+    values["images"] = {m: _image(m, entry, problems) for m, entry in _pairs(values["images"])}
+    values["tables"] = tuple(_build(TableSource, entry, "tables", problems) for entry in values.get("tables") or [])
+    values["participants"] = {
+        name: _column(name, entry, problems) for name, entry in _pairs(values.get("participants"))
+    }
+    for name in ("restricted", "phenotypes"):
+        if name in values:
+            values[name] = _words(values[name])
+    if values.get("relatives") is not None:
+        values["relatives"] = _build(Relatives, values["relatives"], "relatives", problems)
+    layout = _build(Layout, values, "", problems)
+    if problems:
+        raise InputProblems(title, problems)
+    return layout
+
+
+def _image(modality: str, entry: Any, problems: list[str]) -> ImageSource:
+    values = dict(entry) if isinstance(entry, Mapping) else {"files": entry}
+    jacobian = values.get("jacobian")
+    if jacobian is not None:
+        kind = _build(JacobianKind, jacobian, f"images: {modality}: jacobian", problems)
+        for name, known in (("kind", KINDS), ("affine", AFFINE), ("direction", DIRECTIONS)):
+            if kind is not None and getattr(kind, name) not in known:
+                problems.append(f"images: {modality}: jacobian: {name} must be {' or '.join(known)}, got {getattr(kind, name)!r}.")  # fmt: skip
+        if kind is not None and kind.affine == "included" and not kind.matrix:
+            problems.append(f"images: {modality}: jacobian: affine is included, so name the file with its matrix.")
+        values["jacobian"] = kind
+    source = _build(ImageSource, values, f"images: {modality}", problems) or ImageSource()
+    if bool(source.files) == bool(source.column):
+        problems.append(f"images: {modality}: give either files (patterns) or column.")
+    problems += [
+        f"images: {modality}: the pattern {pattern!r} has no {{participant_id}}."
+        for pattern in source.files
+        if "{participant_id}" not in pattern
+    ]
+    return source
+
+
+def _column(name: str, entry: Any, problems: list[str]) -> ColumnSource:
+    values = dict(entry) if isinstance(entry, Mapping) else {"columns": entry}
+    values["values"] = {str(key): str(value) for key, value in _pairs(values.get("values"))}
+    return _build(ColumnSource, values, f"participants: {name}", problems) or ColumnSource(())
+
+
+def _build(kind: type, entry: Any, where: str, problems: list[str]) -> Any:
+    """An object of a class from a mapping; lists of words become tuples. None, and a sentence, if it cannot be."""
+    known = {f.name: f for f in fields(kind)}
+    if not isinstance(entry, Mapping):
+        problems.append(f"{where}: expected {', '.join(known)}, got {entry!r:.60}.")
+        return None
+    problems += [f"{where}: unknown entry {name!r}: known are {', '.join(known)}." for name in entry if name not in known]  # fmt: skip
+    values = {name: value for name, value in entry.items() if name in known}
+    for name in ("files", "without", "mask", "matrix", "columns"):
+        if name in values:
+            values[name] = _words(values[name])
+    try:
+        return kind(**values)
+    except TypeError as error:  # an entry that must be there
+        problems.append(f"{where}: {error}.")
+        return None
+
+
+def _words(value: Any) -> tuple[str, ...]:
+    return (str(value),) if isinstance(value, str | int) else tuple(str(word) for word in value or ())
+
+
+def _pairs(value: Any) -> list[tuple[str, Any]]:
+    return [(str(key), entry) for key, entry in value.items()] if isinstance(value, Mapping) else []

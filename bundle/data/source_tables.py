@@ -1,0 +1,217 @@
+"""The tables of a source, joined by person: covariates, families and phenotype items, open and restricted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+
+from bundle.data.datalist import MISSING
+from bundle.data.file_patterns import matching_files
+from bundle.data.items import read_table
+from bundle.data.layouts import ColumnSource, Layout, Relatives, TableSource
+from bundle.data.problems import InputProblems
+
+
+@dataclass(frozen=True)
+class SourceTables:
+    """What a source knows of people.
+
+    Attributes:
+        values: a row per id, a column per name, all words; missing ones are NaN.
+        restricted: columns that may not be passed on.
+        files: those that were read.
+        notes: sentences on what is missing or differs.
+        related: pairs of ids of relatives, where the source lists such.
+    """
+
+    values: pd.DataFrame
+    restricted: frozenset[str] = frozenset()
+    files: tuple[Path, ...] = ()
+    notes: tuple[str, ...] = ()
+    related: tuple[tuple[str, str], ...] = field(default=())
+
+
+def read_source_tables(layout: Layout, folder: Path) -> SourceTables:
+    """Read and join all tables of a layout.
+
+    A column that stands in several tables is taken from the first; a note says so if their values differ.
+
+    Raises:
+        InputProblems: for tables that are broken or must be there and are not.
+    """
+    parts: list[pd.DataFrame] = []
+    files: list[Path] = []
+    notes: list[str] = []
+    problems: list[str] = []
+    restricted: set[str] = set()
+    for source in layout.tables:
+        matched = matching_files(folder, source.file)
+        if not matched and source.required:
+            problems.append(f"No table {folder / source.file}: put it there, or say where tables are by --tables_dir.")
+        elif not matched and source.warning:
+            notes.append(f"No table {folder / source.file}: {source.warning}")
+        for file in matched:
+            try:
+                part = _read(file, source)
+            except InputProblems as error:
+                problems += error.problems
+                continue
+            if source.restricted:
+                restricted |= set(part.columns)
+            parts.append(part)
+            files.append(file)
+    if problems:
+        raise InputProblems("Tables", problems)
+    values = pd.DataFrame(index=pd.Index([], dtype=str))
+    for part, file in zip(parts, files, strict=True):
+        shared = values.columns.intersection(part.columns)
+        both = values.index.intersection(part.index)
+        differing = [n for n in shared if not values.loc[both, n].fillna("").equals(part.loc[both, n].fillna(""))]
+        if differing:
+            notes.append(
+                f"{file.name}: {', '.join(differing[:5])} differ from the tables before it, whose values are taken."
+            )
+        values = values.join(part.drop(columns=shared), how="outer")
+    restricted |= {n for n in values if any(fnmatchcase(str(n), pattern) for pattern in layout.restricted)}
+    related: tuple[tuple[str, str], ...] = ()
+    if layout.relatives is not None:
+        related = _read_relatives(layout.relatives, folder, notes)
+    return SourceTables(values, frozenset(restricted), tuple(files), tuple(notes), related)
+
+
+def _read(file: Path, source: TableSource) -> pd.DataFrame:
+    table = read_table(file, source.key, "as key of this table in the layout")
+    table = table.apply(lambda column: column.str.strip().replace(MISSING, np.nan))
+    names = table.index.str.strip()
+    if source.prefix:
+        names = names.where(names.str.startswith(source.prefix), source.prefix + names)
+    table.index = pd.Index(names, name="participant_id")
+    return table
+
+
+def _read_relatives(source: Relatives, folder: Path, notes: list[str]) -> tuple[tuple[str, str], ...]:
+    matched = matching_files(folder, source.file)
+    if not matched:
+        notes.append(
+            f"No table of relatives {folder / source.file}: everybody counts as unrelated, and relatives may be on both "
+            "sides of the split."
+        )
+    pairs: list[tuple[str, str]] = []
+    for file in matched:
+        table = pd.read_csv(file, sep=r"[\s,]+", engine="python", dtype=str)
+        absent = [name for name in (*source.columns, source.kinship) if name not in table]
+        if absent:
+            raise InputProblems("Tables", [f"{file}: expected columns {', '.join(absent)}, got {list(table.columns)}."])
+        near = table[pd.to_numeric(table[source.kinship], errors="coerce") >= source.at_least]
+        pairs += [(str(a), str(b)) for a, b in near[list(source.columns)].to_numpy()]
+    return tuple(pairs)
+
+
+def column_values(source: ColumnSource, values: pd.DataFrame, sessions: pd.Series, allowed: set[str]) -> pd.Series:
+    """One column of ours: for each person the first source column that is not empty, in our words.
+
+    Args:
+        source: of the column.
+        values: rows of people, words.
+        sessions: of the same people, for `{session}`.
+        allowed: columns that may be used.
+    """
+    result = pd.Series(np.nan, index=values.index, dtype=object)
+    for pattern in source.columns:
+        for session in sessions.unique():
+            name = pattern.replace("{session}", session)
+            if name in values and name in allowed:
+                rows = (sessions == session) & result.isna()
+                result[rows] = values.loc[rows, name]
+    return result.map(lambda word: source.values.get(word, word), na_action="ignore").replace(MISSING, np.nan)
+
+
+def families(tables: SourceTables, layout: Layout, names: Sequence[str], seed: int) -> pd.Series:
+    """Family of each person, or NaN; running numbers in random order if the source's own may not be passed on.
+
+    Args:
+        tables: of the source.
+        layout: its `family_id` names the column; without it families are made of related pairs.
+        names: participant ids.
+        seed: of the order.
+    """
+    index = pd.Index(names)
+    source = layout.participants.get("family_id")
+    if source is not None:
+        values = tables.values.reindex(index)
+        labels = column_values(source, values, pd.Series("", index=index), set(values.columns))
+        if not tables.restricted & set(source.columns):
+            return labels
+    elif tables.related:
+        position = {name: number for number, name in enumerate(names)}
+        pairs = [(position[a], position[b]) for a, b in tables.related if a in position and b in position]
+        rows, columns = np.array(pairs, dtype=int).reshape(-1, 2).T
+        graph = coo_matrix((np.ones(len(pairs)), (rows, columns)), shape=(len(names), len(names)))
+        labels = pd.Series(connected_components(graph, directed=False)[1], index=index).astype(object)
+    else:
+        return pd.Series(np.nan, index=index, dtype=object)
+    known = np.random.default_rng(seed).permutation(labels.dropna().unique())
+    return labels.map({label: f"family-{number + 1:05d}" for number, label in enumerate(known)}, na_action="ignore")
+
+
+def participants_of(
+    tables: SourceTables, layout: Layout, sessions: Mapping[str, str], seed: int, with_restricted: bool
+) -> pd.DataFrame:
+    """Covariates of people: index `participant_id`, `family_id`, then the layout's other columns that have a value.
+
+    Args:
+        tables: of the source.
+        layout: says which columns.
+        sessions: participant id -> session ("" if there are none); the people wanted.
+        seed: of the order of families' numbers.
+        with_restricted: whether restricted columns may be used; families always are, as running numbers.
+    """
+    names = list(sessions)
+    values = tables.values.reindex(names)
+    allowed = set(values.columns) - (set() if with_restricted else tables.restricted)
+    table = pd.DataFrame({"family_id": families(tables, layout, names, seed)})
+    for name, source in layout.participants.items():
+        if name != "family_id":
+            table[name] = column_values(source, values, pd.Series(sessions), allowed)
+    table.index.name = "participant_id"
+    return table.dropna(axis=1, how="all")
+
+
+def phenotypes_of(
+    tables: SourceTables, layout: Layout, names: Sequence[str], wanted: Sequence[str] | None, with_restricted: bool
+) -> pd.DataFrame:
+    """Phenotype items of people: columns of numbers that the layout allows and that are no covariates.
+
+    Args:
+        tables: of the source.
+        layout: says which columns may be items.
+        names: participant ids.
+        wanted: columns, with `*`; None takes those of the layout.
+        with_restricted: whether restricted columns may be used.
+    """
+    values = tables.values.reindex(list(names))
+    covariates = [
+        column.replace("{session}", "*") for source in layout.participants.values() for column in source.columns
+    ]
+    taken = {name for name in values if any(fnmatchcase(str(name), pattern) for pattern in covariates)}
+    taken |= {image.column for image in layout.images.values()}
+    if not with_restricted:
+        taken |= tables.restricted
+    patterns = layout.phenotypes if wanted is None else wanted
+    items = {}
+    for name, column in values.items():
+        if name in taken or not any(fnmatchcase(str(name), pattern) for pattern in patterns):
+            continue
+        numbers = pd.to_numeric(column, errors="coerce")
+        if numbers.notna().any() and not (numbers.isna() & column.notna()).any():
+            items[name] = column
+    table = pd.DataFrame(items, index=values.index)
+    table.index.name = "participant_id"
+    return table

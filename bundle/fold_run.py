@@ -1,0 +1,167 @@
+"""One fold: a list of people, a network trained on most of them, and what it is worth for the rest."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bundle.analysis.fold_split import validation_people
+from bundle.data.atomic import atomic_path
+from bundle.data.datalist import Item, datalist_to_json, people_hash, read_json
+from bundle.data.problems import InputProblems
+from bundle.fold_settings import CONFIGS, FoldSettings, differences
+from bundle.paths import CHECKPOINT, DATALIST, EVALUATION, FOLDS, TRAINING, stage_folder
+from bundle.stage_process import run_stage
+
+logger = logging.getLogger(__name__)
+RECORD = "fold.json"
+
+
+def fold_folder(output_dir: str, number: int) -> Path:
+    """Results folder of a fold, inside that of the cross-validation."""
+    return stage_folder(output_dir, FOLDS) / f"fold_{number:02d}"
+
+
+def fold_sections(
+    items: Sequence[Item], folds: np.ndarray, number: int, validation_fraction: float, seed: int
+) -> dict[str, list[Item]]:
+    """Who trains, who watches training, and who is held out in one fold; families are never divided.
+
+    Args:
+        items: everybody.
+        folds: `(N,)` fold of each.
+        number: of the fold that is held out.
+        validation_fraction: share of the families of the other folds that watch.
+        seed: of that choice; every fold makes another one.
+
+    Raises:
+        InputProblems: if nobody would be left to train.
+    """
+    others = [item for item, fold in zip(items, folds, strict=True) if fold != number]
+    try:
+        watching = validation_people([item["family_id"] for item in others], validation_fraction, seed + number)
+    except ValueError as error:
+        raise InputProblems(
+            "Folds",
+            [
+                f"The {len({item['family_id'] for item in others})} families beside fold {number} cannot fill training and "
+                f"validation at --validation_fraction {validation_fraction} ({error})."
+            ],
+        ) from error
+    return {
+        "training": [item for item, watches in zip(others, watching, strict=True) if not watches],
+        "validation": [item for item, watches in zip(others, watching, strict=True) if watches],
+        "test": [item for item, fold in zip(items, folds, strict=True) if fold == number],
+    }
+
+
+@dataclass(frozen=True)
+class FoldRun:
+    """A fold on disk: `<output_dir>/folds/fold_03`, with `fold.json` that says what it is made with.
+
+    Args:
+        number: of the fold.
+        folder: its results folder.
+        sections: its people.
+        settings: of all folds.
+    """
+
+    number: int
+    folder: Path
+    sections: Mapping[str, list[Item]]
+    settings: FoldSettings
+
+    @property
+    def made_with(self) -> dict[str, Any]:
+        """Settings, and twelve digits of who is where."""
+        return {**self.settings.made_with, "people": people_hash(self.sections)}
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether its evaluation is there; `problems` says whether it is this fold's."""
+        return is_finished(self.folder)
+
+    def problems(self) -> list[str]:
+        """A sentence if the folder holds a fold made with something else."""
+        before = read_record(self.folder)
+        if before is None:
+            if (self.folder / TRAINING / CHECKPOINT).is_file() or self.is_finished:
+                return [f"{self.folder} holds a run without {RECORD}, so nobody knows what of: choose another folder."]
+            return []
+        differing = differences(before["made_with"], self.made_with)
+        if not differing:
+            return []
+        return [
+            f"Fold {self.number} in {self.folder} was made with other settings ({'; '.join(differing)}): give those, or "
+            "choose another --output_dir."
+        ]
+
+    def run(self, environment: Mapping[str, str], stop: threading.Event) -> None:
+        """Train and evaluate in processes of their own, from where an earlier run was stopped.
+
+        Args:
+            environment: variables of those processes.
+            stop: once set, they are interrupted.
+
+        Raises:
+            StageFailed: if one of them fails.
+        """
+        if self.is_finished:
+            return
+        datalist = self.folder / DATALIST
+        _write(datalist, datalist_to_json(self.sections))
+        record = read_record(self.folder) or {"made_with": self.made_with, "seconds": {}}
+        for run_id, config in CONFIGS.items():
+            if run_id in record["seconds"]:
+                continue
+            _write(self.folder / RECORD, json.dumps(record, indent=1))
+            overlay = self.folder / f"overlay_{run_id}.json"
+            _write(overlay, json.dumps(self.settings.overlays[run_id], indent=1))
+            options: dict[str, Any] = {"output_dir": str(self.folder)}
+            if run_id == "training":
+                resume = (self.folder / TRAINING / CHECKPOINT).is_file()
+                options |= {"dataset_dir": str(datalist), **({"resume": True} if resume else {})}
+            log = self.folder / f"{run_id}.log"
+            record["seconds"][run_id] = round(
+                run_stage(run_id, [config, overlay], options, log, environment=environment, stop=stop), 1
+            )
+        _write(self.folder / RECORD, json.dumps(record, indent=1))
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether a fold's last table is there."""
+    return (folder / EVALUATION / "summary.tsv").is_file()
+
+
+def read_record(folder: Path) -> dict[str, Any] | None:
+    """What a fold was made with (`made_with`) and how long its stages took (`seconds`); None if it was not begun."""
+    file = folder / RECORD
+    return read_json(file) if file.is_file() else None
+
+
+def read_people(folder: Path) -> pd.DataFrame:
+    """Figures of a fold's held-out people, a row per person and modality.
+
+    Raises:
+        InputProblems: if the file is no table.
+    """
+    file = folder / EVALUATION / "people.tsv"
+    try:
+        return pd.read_csv(file, sep="\t", dtype={"participant_id": str})
+    except (OSError, ValueError, pd.errors.ParserError) as error:
+        raise InputProblems(
+            "Folds", [f"{file} cannot be read ({error}): delete {folder} and run the fold again."]
+        ) from error
+
+
+def _write(file: Path, text: str) -> None:
+    with atomic_path(file) as temporary:
+        temporary.write_text(text)

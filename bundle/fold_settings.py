@@ -1,0 +1,149 @@
+"""What each fold is trained and evaluated with: checked once, before anything runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from monai.bundle import ConfigParser
+from monai.bundle.utils import merge_kv
+
+from bundle.config_keys import KnownKeys
+from bundle.data.problems import InputProblems
+
+CONFIGS = {"training": "configs/train.yaml", "evaluating": "configs/evaluate.yaml"}
+"""The two stages that make a fold, in order."""
+OWN_FILE = "configs/cross_validate.yaml"
+SET_BY_FOLDS = ("resume", "test_fraction", "section", "checkpoint")
+NO_SETTINGS = (
+    *("bundle_root", "output_dir", "dataset_dir", "images", "resume", "validation_fraction", "test_fraction"),
+    *("synthetic", "cache_rate", "num_workers", "progress"),
+)
+"""Knobs of training that do not change what a fold is, or that the fold's list of people settles."""
+NETWORK = "network_def"
+
+
+@dataclass(frozen=True)
+class FoldSettings:
+    """Overlays of the two stages, and what a fold was made with, as plain values.
+
+    Attributes:
+        overlays: run id -> key -> value, to be laid over the stage's config.
+        made_with: name -> value, of every knob that shapes the result; folds are pooled only if theirs are the same.
+    """
+
+    overlays: Mapping[str, Mapping[str, Any]]
+    made_with: Mapping[str, Any]
+
+
+def fold_settings(training: str | Mapping[str, Any] | None, shared: Mapping[str, Any]) -> FoldSettings:
+    """Settings of all folds from what the user wants to be different in training.
+
+    Args:
+        training: a config file to lay over `configs/train.yaml`, or its keys and values. The value of `network_def`, or
+            of another part, may be the name of its file. Keys that evaluation has too go to both stages.
+        shared: knobs that cross-validation has itself and hands on (`modalities`, `seed`, ...).
+
+    Raises:
+        InputProblems: for keys that training does not know or that are not set there, and values that are no plain ones.
+    """
+    wanted = _plain(training)
+    configs = {run_id: ConfigParser.load_config_file(file) for run_id, file in CONFIGS.items()}
+    problems = []
+    for key in wanted:
+        root = _root(key)
+        if root in ConfigParser.load_config_file(OWN_FILE) and root not in ("training", "imports"):
+            problems.append(f"{key}: give it to cross-validation itself: --{root}.")
+        elif root in SET_BY_FOLDS:
+            problems.append(f"{key}: every fold sets it itself; leave it out.")
+    problems += _unknown(wanted)
+    if problems:
+        raise InputProblems("--training", problems)
+    same = {key for key in configs["training"] if configs["training"][key] == configs["evaluating"].get(key, object)}
+    handed_on = {"progress": False, **shared}
+    overlays = {
+        "training": {**_known(handed_on, configs["training"]), **wanted},
+        "evaluating": {
+            **_known(handed_on, configs["evaluating"]),
+            **{key: value for key, value in wanted.items() if _root(key) in same},
+        },
+    }
+    return FoldSettings(overlays, _made_with(configs["training"], overlays["training"]))
+
+
+def _plain(training: str | Mapping[str, Any] | None) -> dict[str, Any]:
+    """The user's keys and values; names of part files as the macros that they stand for."""
+    if training is None:
+        return {}
+    if isinstance(training, str):
+        if not Path(training).is_file():
+            raise InputProblems(
+                "--training", [f"No file {training}: expected a config (.yaml, .json) or a dictionary."]
+            )
+        training = ConfigParser.load_config_file(training)
+    if not isinstance(training, Mapping):
+        raise InputProblems("--training", [f"Expected a config file or a dictionary, got {training!r}."])
+    problems, wanted = [], {}
+    for key, value in training.items():
+        is_file = isinstance(value, str) and value.endswith((".yaml", ".yml", ".json")) and Path(value).is_file()
+        wanted[str(key)] = f"%{value}" if is_file else value
+        try:
+            json.dumps(value)
+        except TypeError:
+            problems.append(
+                f"{key}: MONAI built a {type(value).__name__} of it: give the name of its file without '%', or put it "
+                "into a config file and give --training FILE."
+            )
+    if problems:
+        raise InputProblems("--training", problems)
+    return wanted
+
+
+def _unknown(wanted: Mapping[str, Any]) -> list[str]:
+    """What training would refuse in an overlay."""
+    known = KnownKeys(ConfigParser.load_config_file(CONFIGS["training"]))
+    return [sentence for found in known.take(wanted).values() for sentence in found]
+
+
+def _known(knobs: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in knobs.items() if key in config}
+
+
+def _made_with(config: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
+    """Plain values at the top of the config, the network, and whatever the overlay reaches deeper for."""
+    parser = ConfigParser({})
+    for key, value in [*config.items(), *overlay.items()]:
+        merge_kv(parser, key, value)
+    parser.resolve_macro_and_relative_ids()
+    settings = {
+        key: value
+        for key, value in parser.get().items()
+        if key not in NO_SETTINGS and (key == NETWORK or _is_plain(value))
+    }
+    deep = {
+        key: value for key, value in overlay.items() if _root(key) not in settings and _root(key) not in NO_SETTINGS
+    }
+    return json.loads(json.dumps(settings | deep))
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return "_target_" not in value and all(_is_plain(part) for part in value.values())
+    if isinstance(value, list):
+        return all(_is_plain(part) for part in value)
+    return not (isinstance(value, str) and value.startswith(("$", "@", "%")))
+
+
+def _root(key: str) -> str:
+    return key.lstrip("+").replace("#", "::").split("::")[0]
+
+
+def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> Sequence[str]:
+    """`name: value then, value now` for each setting in which two folds differ."""
+    names = dict.fromkeys([*one, *other])
+    return [
+        f"{name}: {one.get(name)} then, {other.get(name)} now" for name in names if one.get(name) != other.get(name)
+    ]

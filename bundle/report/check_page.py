@@ -1,0 +1,152 @@
+"""The page of the check: what must be mended, and everybody's images, the oddest first."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from PIL import Image
+
+from bundle.analysis.image_measures import THUMBNAIL, ImageMeasures
+from bundle.data.findings import LEFT_OUT, LOOK, MEND, SOUND, STATUSES, Finding
+from bundle.report.numbers import counted, digits, share
+
+MOST_LINES = 300
+"""Lines of a list that are shown; the table holds all."""
+TITLES = {MEND: "To be mended before training", LOOK: "Worth a look", LEFT_OUT: "Left out"}
+MEASURES = {"mean": "mean", "spread": "spread", "correlation": "likeness", "overlap": "overlap", "outside_unit": "outside [0, 1]", "negative": "below 0"}  # fmt: skip
+SHARES = ("outside_unit", "negative")
+
+
+@dataclass(frozen=True)
+class Card:
+    """One image: its thumbnail, what is odd about it, its measures (name, value, whether it is far from the cohort)."""
+
+    modality: str
+    picture: str
+    alt: str
+    status: str
+    words: Sequence[str]
+    measures: Sequence[tuple[str, str, bool]]
+
+
+@dataclass(frozen=True)
+class Person:
+    """One row of the page."""
+
+    participant_id: str
+    status: str
+    cards: Sequence[Card]
+
+
+def render_check(
+    findings: Sequence[Finding],
+    flow: Sequence[tuple[str, int, str]],
+    measures: pd.DataFrame,
+    images: Sequence[ImageMeasures],
+    most_people: int,
+) -> str:
+    """The page as text; it needs no other file.
+
+    Args:
+        findings: all lines.
+        flow: steps from the tables to those analysed.
+        measures: a row per image: participant_id, modality, oddness, measures and their `z_...`.
+        images: of the same rows.
+        most_people: shown, the oddest first.
+    """
+    measures = measures.reset_index(drop=True)
+    oddest = measures.groupby("participant_id", sort=False)["oddness"].max().sort_values(ascending=False, kind="stable")
+    shown = oddest.index[:most_people]
+    windows = {m: _window([images[row] for row in rows]) for m, rows in measures.groupby("modality", sort=False).groups.items()}  # fmt: skip
+    by_image: dict[tuple[str, str], list[Finding]] = {}
+    for finding in findings:
+        if finding.status in (MEND, LOOK):
+            by_image.setdefault((finding.participant_id, finding.modality), []).append(finding)
+    rows_of = measures.groupby("participant_id", sort=False).groups
+    people = []
+    for name in shown:
+        cards = [
+            _card(measures.loc[row], images[row], windows[measures.loc[row, "modality"]], by_image.get((name, measures.loc[row, "modality"]), []))
+            for row in rows_of[name]
+        ]  # fmt: skip
+        people.append(Person(name, min((card.status for card in cards), key=STATUSES.index), cards))
+    usual = [
+        Card(str(m), _address(_median_strip([images[row] for row in rows], windows[m])), f"Median {m} of the cohort", SOUND, [], [])
+        for m, rows in measures.groupby("modality", sort=False).groups.items()
+    ]  # fmt: skip
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )  # fmt: skip
+    lists = [(TITLES[status], status, [f for f in findings if f.status == status]) for status in TITLES]
+    n_files = len({(f.participant_id, f.modality) for f in findings if f.modality})
+    return environment.get_template("check.html").render(
+        headline=_headline(findings),
+        key_figures=[(str(flow[-1][1]), "people to be analysed"), (f"{n_files:,}", "images looked at or missed")]
+        + [(str(len(rows)), TITLES[status].lower()) for _, status, rows in lists],
+        flow=flow,
+        lists=[(title, status, rows[:MOST_LINES], len(rows)) for title, status, rows in lists if rows],
+        usual=usual,
+        people=people,
+        n_people=len(oddest),
+        most_people=most_people,
+    )
+
+
+def _headline(findings: Sequence[Finding]) -> str:
+    wrong = [finding for finding in findings if finding.status == MEND]
+    odd = sum(finding.status == LOOK for finding in findings)
+    if not wrong:
+        return "Nothing must be mended" + (f"; {counted(odd, 'thing is', 'things are')} worth a look." if odd else ".")
+    whom = len({finding.participant_id for finding in wrong if finding.participant_id})
+    return f"{counted(len(wrong), 'thing')} to be mended before training" + (f", in {counted(whom, 'person', 'people')}." if whom else ".")  # fmt: skip
+
+
+def _card(row: pd.Series, image: ImageMeasures, window: tuple[float, float], findings: Sequence[Finding]) -> Card:
+    numbers = []
+    for name, label in MEASURES.items():
+        if name in SHARES and row[name] == 0:
+            continue
+        value = share(row[name]) if name in SHARES else (digits(3)(row[name]) if abs(row[name]) < 10 else f"{row[name]:.4g}")  # fmt: skip
+        numbers.append((label, value, abs(row[f"z_{name}"]) > 6))
+    status = min((finding.status for finding in findings), key=STATUSES.index, default=SOUND)
+    words = [f"{f.reason}." if not f.how_to_mend else f"{f.reason}: {f.how_to_mend}." for f in findings]
+    alt = f"{row['participant_id']}, {row['modality']}: sagittal, coronal and axial slice through the middle"
+    return Card(str(row["modality"]), _address(_strip(image, window)), alt, status, words, numbers)
+
+
+def _window(images: Sequence[ImageMeasures]) -> tuple[float, float]:
+    """The same for everybody, so that an image of other values stands out."""
+    low, high = np.median([image.window for image in images], axis=0)
+    return float(low), float(max(high, low + 1e-6))
+
+
+def _strip(image: ImageMeasures, window: tuple[float, float]) -> np.ndarray:
+    """Three slices side by side, uint8, in the cohort's window."""
+    low, high = image.window
+    parts = []
+    for picture in image.slices:
+        values = low + picture.astype(np.float32) / 255 * (high - low)
+        scaled = (255 * np.clip((values - window[0]) / (window[1] - window[0]), 0, 1)).astype(np.uint8)
+        drawn = Image.fromarray(scaled)
+        drawn.thumbnail((THUMBNAIL, THUMBNAIL))
+        square = Image.new("L", (THUMBNAIL, THUMBNAIL))
+        square.paste(drawn, ((THUMBNAIL - drawn.width) // 2, (THUMBNAIL - drawn.height) // 2))
+        parts.append(np.asarray(square))
+    return np.concatenate(parts, axis=1)
+
+
+def _median_strip(images: Sequence[ImageMeasures], window: tuple[float, float]) -> np.ndarray:
+    return np.median([_strip(image, window) for image in images[:200]], axis=0).astype(np.uint8)
+
+
+def _address(picture: np.ndarray) -> str:
+    stream = io.BytesIO()
+    Image.fromarray(picture).save(stream, format="jpeg", quality=72, optimize=True)
+    return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()

@@ -1,0 +1,67 @@
+"""The report's section on cross-validation."""
+
+from __future__ import annotations
+
+from bundle.paths import CROSS_VALIDATION
+from bundle.report.blocks import Column, Section, Text
+from bundle.report.numbers import count, counted, digits, listed, share
+from bundle.report.results import Results
+from bundle.report.stage_blocks import absent, picture, table
+
+WIDTH = 900
+COLUMNS = [
+    Column("modality", "Map"),
+    Column("skill", "Skill", digits(3)),
+    Column("skill_low", "low", digits(3)),
+    Column("skill_high", "high", digits(3)),
+    Column("skill_lowest_fold", "Lowest fold", digits(3)),
+    Column("skill_highest_fold", "highest", digits(3)),
+    Column("above_pca", "Above PCA", digits(3)),
+    Column("above_pca_low", "low", digits(3)),
+    Column("above_pca_high", "high", digits(3)),
+    Column("mse_mask", "MSE in mask", digits(3)),
+    Column("norm_diff", "NormDiff", digits(3)),
+    Column("cnr_ratio", "CNR ratio", digits(2)),
+]
+
+
+def cross_validation_section(results: Results) -> Section:
+    """What networks that were each trained without a fold are worth for that fold."""
+    section = Section("cross_validation", "Cross-validation")
+    summary, facts = results.table(CROSS_VALIDATION, "summary"), results.facts.get(CROSS_VALIDATION)
+    if summary is None or facts is None:
+        section.blocks.append(absent(results, CROSS_VALIDATION))
+        return section
+    if facts["missing"]:
+        section.blocks.append(Text(str(facts["headline"]), "note"))
+    first = summary.iloc[0]
+    skills = listed([f"{digits(3)(row['skill'])} ({row['modality']})" for row in summary.to_dict("records")])
+    families = counted(int(facts["n_families"]), "family", "families")
+    section.blocks.append(
+        Text(
+            f"{count(facts['n_people'])} people in {families} were each drawn by a network that was trained without them and "
+            f"without their relatives: skill {skills}. {share(first['identifiability'])} of the reconstructions are nearer "
+            "to their own image than to that of anybody else in their fold "
+            f"({share(first['identifiability_low'])} to {share(first['identifiability_high'])}). Intervals say what other "
+            "families would change, not what another training would; how far the folds lie apart shows both."
+        )
+    )
+    section.blocks += picture(
+        results,
+        CROSS_VALIDATION,
+        "folds.png",
+        f"Skill in each of {facts['n_folds']} folds for {listed(list(summary['modality']))}.",
+        "Skill fold by fold; line and band are all held-out people with their 95 % interval. Numbers: "
+        f"{CROSS_VALIDATION}/per_fold.tsv.",
+        WIDTH,
+    )
+    note = "Low and high: 95 % interval, families resampled. CNR ratio: grey against white matter, reconstruction over image."
+    section.blocks += table(
+        results,
+        CROSS_VALIDATION,
+        "summary",
+        COLUMNS,
+        "Reconstruction of all held-out people, pooled over folds",
+        note=note,
+    )
+    return section

@@ -1,0 +1,126 @@
+"""What the stages before the report must have left: files, columns of tables and facts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bundle.paths import CLUSTERS, CROSS_VALIDATION, EMBEDDINGS, EVALUATION, PHENOTYPING, TRAINING
+
+LAST_WRITTEN = {
+    TRAINING: "log.tsv",
+    EVALUATION: "summary.tsv",
+    EMBEDDINGS: "embeddings.npz",
+    CLUSTERS: "summary.json",
+    PHENOTYPING: "summary.json",
+    CROSS_VALIDATION: "summary.json",
+}
+"""Stage folder -> the file whose presence says that the stage has run."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """What a table must have: columns of words and of numbers, and one line on what it holds."""
+
+    holds: str
+    words: tuple[str, ...] = ()
+    numbers: tuple[str, ...] = ()
+
+
+FORMS: dict[tuple[str, str], Form] = {
+    (TRAINING, "log"): Form("loss and validation skill of every epoch", (), ("epoch", "loss", "skill", "seconds")),
+    (EVALUATION, "summary"): Form(
+        "how well each map is reconstructed",
+        ("modality",),
+        ("skill", "pca_skill", "skill_code_swapped", "ssim", "identifiability", "above_pca_low", "above_pca_high"),
+    ),
+    (EVALUATION, "people"): Form(
+        "the same for each held-out person", ("participant_id", "modality"), ("skill", "ssim")
+    ),
+    (CLUSTERS, "strata"): Form("stratum of each person", ("participant_id",), ("stratum",)),
+    (CLUSTERS, "strata_summary"): Form(
+        "size and stability of each stratum",
+        (),
+        ("stratum", "size", "share", "jaccard", "jaccard_low", "jaccard_high", "silhouette"),
+    ),
+    (CLUSTERS, "candidates"): Form(
+        "stability of each number of clusters",
+        ("chosen",),
+        ("n_clusters", "plateau", "stability", "stability_low", "stability_high", "silhouette"),
+    ),
+    (CLUSTERS, "preferences"): Form(
+        "clusters at every preference", ("converged",), ("preference", "damping", "n_clusters")
+    ),
+    (CLUSTERS, "null"): Form(
+        "the same choice on cohorts without strata", (), ("silhouette", "stability", "n_clusters")
+    ),
+    (CLUSTERS, "gaps"): Form(
+        "people between neighbouring clusters", (), ("cluster", "nearest_cluster", "middle", "flank")
+    ),
+    (CLUSTERS, "other_methods"): Form(
+        "what other methods make of the same people", ("method",), ("n_clusters", "share_noise", "ami")
+    ),
+    (CLUSTERS, "encoder_agreement"): Form("agreement between encoders", ("encoder_hash",)),
+    (PHENOTYPING, "flow"): Form("how many people were left at each step", ("step", "reason"), ("people",)),
+    (PHENOTYPING, "left_out"): Form("who was left out and why", ("participant_id", "reason")),
+    (PHENOTYPING, "items"): Form(
+        "what became of each column of phenotypes", ("item", "label", "state", "reason"), ("missing",)
+    ),
+    (PHENOTYPING, "factors"): Form(
+        "phenotype factors", ("factor", "name", "top_items"), ("explained", "congruence", "congruence_low")
+    ),
+    (PHENOTYPING, "loadings"): Form("how much each item belongs to each factor", ("item", "label"), ("communality",)),
+    (PHENOTYPING, "scores"): Form("factor scores of each person", ("participant_id",)),
+    (PHENOTYPING, "code_covariates"): Form(
+        "how much of the codes covariates explain", ("covariate",), ("share", "share_last")
+    ),
+    (PHENOTYPING, "tests"): Form(
+        "strata against factors",
+        ("version", "factor", "name", "found"),
+        ("n_people", "n_strata", "h", "p", "q", "epsilon_squared", "low", "high", "least_detectable"),
+    ),
+    (PHENOTYPING, "pairs"): Form(
+        "which strata differ in a factor",
+        ("version", "factor", "name", "stratum_a", "stratum_b"),
+        ("z", "p", "p_holm"),
+    ),
+    (PHENOTYPING, "profile"): Form(
+        "mean of each stratum in each factor",
+        ("version", "factor", "name", "stratum"),
+        ("n_people", "mean", "low", "high"),
+    ),
+    (PHENOTYPING, "strata_people"): Form(
+        "who is in each stratum", ("variable", "level", "stratum"), ("n_people", "mean", "sd")
+    ),
+    (PHENOTYPING, "continuum"): Form(
+        "factors predicted from strata and from codes",
+        ("version", "factor", "name", "predictor"),
+        ("n_predictors", "r2", "low", "high"),
+    ),
+    (PHENOTYPING, "modality_share"): Form("maps that each stratum shows in", ("stratum", "modality"), ("share",)),
+    (PHENOTYPING, "dimension_share"): Form(
+        "maps that each axis of the clustered space shows in", ("dimension", "modality"), ("share",)
+    ),
+    (CROSS_VALIDATION, "summary"): Form(
+        "cross-validation: reconstruction of all held-out people",
+        ("modality",),
+        (
+            *("n_people", "n_families", "skill", "skill_low", "skill_high", "skill_lowest_fold", "skill_highest_fold"),
+            *("pca_skill", "above_pca", "above_pca_low", "above_pca_high", "mse_mask", "norm_diff", "cnr_ratio"),
+            *("identifiability", "identifiability_low", "identifiability_high"),
+        ),
+    ),
+    (CROSS_VALIDATION, "per_fold"): Form(
+        "the same fold by fold", ("modality",), ("fold", "n_people", "skill", "skill_low", "skill_high", "pca_skill")
+    ),
+    (CROSS_VALIDATION, "people"): Form(
+        "the same for each held-out person", ("participant_id", "family_id", "modality"), ("fold", "skill")
+    ),
+}  # fmt: skip
+"""(stage folder, table) -> its form."""
+
+FACTS = {
+    CLUSTERS: ("headline", "n_strata", "p_value", "n_people", "encoders"),
+    PHENOTYPING: ("headline", "notes", "n_people", "n_strata", "strata_headlines", "primary", "n_permutations"),
+    CROSS_VALIDATION: ("headline", "n_folds", "missing", "n_people", "n_families", "stratified", "made_with"),
+}
+"""Stage folder -> what its summary.json must say."""

@@ -1,0 +1,97 @@
+"""The report's sections on the network: how it was trained, and what it keeps of the images."""
+
+from __future__ import annotations
+
+from bundle.paths import EVALUATION, TRAINING
+from bundle.report.blocks import Column, Section, Text
+from bundle.report.numbers import count, counted, digits, listed, share
+from bundle.report.pictures import skill_picture
+from bundle.report.results import Results
+from bundle.report.stage_blocks import absent, own_picture, picture, table
+from bundle.stages.evaluate import pca_verdict
+
+RECONSTRUCTION_WIDTH = 640
+
+
+def training_section(results: Results) -> Section:
+    """The learning curves."""
+    section = Section("training", "Training")
+    log = results.table(TRAINING, "log")
+    if log is None:
+        section.blocks.append(absent(results, TRAINING))
+        return section
+    best = log.loc[log["skill"].idxmax()]
+    section.blocks.append(
+        Text(
+            f"{counted(len(log), 'epoch')} in {log['seconds'].sum() / 60:.0f} minutes. The weights of epoch "
+            f"{count(best['epoch'])} were kept: its validation skill, {digits(3)(best['skill'])}, is the best. Skill "
+            "is 0 for a network that draws the mean image for everybody, and 1 for a perfect one."
+        )
+    )
+    section.blocks += picture(
+        results,
+        TRAINING,
+        "learning_curve.png",
+        f"Training loss falls from {digits(2)(log['loss'].iloc[0])} to {digits(2)(log['loss'].iloc[-1])}; validation "
+        f"skill goes from {digits(2)(log['skill'].iloc[0])} to {digits(2)(log['skill'].iloc[-1])}.",
+        f"Learning curves: loss on training people, skill on validation people. Numbers: {TRAINING}/log.tsv.",
+    )
+    return section
+
+
+def reconstruction_section(results: Results) -> Section:
+    """What the codes keep of the images of held-out people."""
+    section = Section("reconstructions", "Reconstructions")
+    summary = results.table(EVALUATION, "summary")
+    if summary is None:
+        section.blocks.append(absent(results, EVALUATION))
+        caption = "One validation person: original, reconstruction, difference, and what is individual about each."
+        section.blocks += picture(
+            results, TRAINING, "reconstruction.png", "Reconstruction of one validation person.", caption
+        )
+        return section
+    sentences = [pca_verdict(summary)]
+    if summary["skill_code_swapped"].notna().all():
+        swapped = listed([digits(2)(value) for value in summary["skill_code_swapped"]])
+        sentences.append(
+            f"Drawn from another person's code, skill is {swapped}; what is left did not come through the code."
+        )
+    nearest = share(summary["identifiability"].iloc[0])
+    sentences.append(f"{nearest} of the reconstructions are nearer to their own image than to anybody else's.")
+    section.blocks.append(Text(" ".join(sentences)))
+    columns = [
+        Column("modality", "Map"),
+        Column("skill", "Skill", digits(3)),
+        Column("pca_skill", "PCA's skill", digits(3)),
+        Column("above_pca_low", "Above PCA, low", digits(3)),
+        Column("above_pca_high", "high", digits(3)),
+        Column("skill_code_swapped", "Skill, code swapped", digits(2)),
+        Column("ssim", "SSIM", digits(3)),
+    ]
+    section.blocks += table(
+        results, EVALUATION, "summary", columns, "Reconstruction of people the network was not trained on",
+        note="Low and high: 95 % interval of skill minus PCA's. SSIM: structural similarity, 1 is perfect.",
+    )  # fmt: skip
+    people = results.table(EVALUATION, "people")
+    if people is not None:
+        n_people = people["participant_id"].nunique()
+        worst = people.loc[people["skill"].idxmin()]
+        section.blocks.append(
+            own_picture(
+                skill_picture(people),
+                f"Skill of {n_people} people; the lowest is {digits(2)(worst['skill'])} in {worst['modality']}.",
+                f"Skill of each of the {n_people} held-out people; the line is the median. Numbers: "
+                f"{EVALUATION}/people.tsv.",
+            )
+        )
+    for word in ("median", "worst"):
+        section.blocks += picture(
+            results,
+            EVALUATION,
+            f"reconstruction_{word}.png",
+            f"Maps of the held-out person of {word} skill in three planes, beside their reconstruction.",
+            f"The held-out person of {word} skill: original, reconstruction, difference, and what is individual "
+            "about each. Descriptive.",
+            RECONSTRUCTION_WIDTH,
+        )
+    return section

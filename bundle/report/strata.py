@@ -1,0 +1,132 @@
+"""The report's section on strata and their evidence, or on the search for them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from bundle.paths import CLUSTERS
+from bundle.report.blocks import Column, Section, Table, Text
+from bundle.report.numbers import count, digits, p_is, share
+from bundle.report.results import Results
+from bundle.report.stage_blocks import absent, picture, table
+
+
+def strata_section(results: Results) -> Section:
+    """How clear the strata are, or why there are none."""
+    section = Section("strata", "Strata and their evidence" if results.has_clusters else "The search for strata")
+    found = results.facts.get(CLUSTERS)
+    if found is None:
+        section.blocks.append(absent(results, CLUSTERS))
+        return section
+    section.blocks.append(Text(_evidence(results, found)))
+    section.blocks += picture(
+        results,
+        CLUSTERS,
+        "choice.png",
+        "Three panels: number of clusters against preference, stability of each number, and silhouette against "
+        "cohorts without strata.",
+        "Left: numbers of clusters that affinity propagation gives; a plateau is a run of preferences that give one "
+        "number. Middle: how well half-samples of families give the same people the same cluster. Right: silhouette "
+        "of the chosen partition against the same choice on cohorts without strata. Numbers: "
+        f"{CLUSTERS}/preferences.tsv, candidates.tsv, null.tsv.",
+    )
+    section.blocks += table(
+        results, CLUSTERS, "candidates",
+        [
+            Column("n_clusters", "Clusters", count),
+            Column("plateau", "Plateau", count),
+            Column("stability", "Stability (ARI)", digits(2)),
+            Column("stability_low", "least", digits(2)),
+            Column("stability_high", "most", digits(2)),
+            Column("silhouette", "Silhouette", digits(2)),
+            Column("chosen", "Chosen", _yes),
+        ],
+        "Numbers of clusters that were considered",
+        note="Plateau: neighbouring preferences that give this number. ARI: adjusted Rand index, 1 is full agreement.",
+    )  # fmt: skip
+    if results.has_clusters:
+        section.blocks += _strata_tables(results)
+    section.blocks += picture(
+        results,
+        CLUSTERS,
+        "people.png",
+        "People along the axes that were clustered"
+        + (", coloured by stratum, exemplars starred." if results.has_clusters else "."),
+        "The same people in the space that was clustered, covariates taken out. A picture is no evidence.",
+        descriptive=True,
+    )
+    section.blocks += table(
+        results, CLUSTERS, "other_methods",
+        [
+            Column("method", "Method"),
+            Column("n_clusters", "Clusters", count),
+            Column("share_noise", "Left unclustered", share),
+            Column("ami", "Agreement (AMI)", digits(2)),
+        ],
+        "What other methods make of the same people",
+        note="AMI: adjusted mutual information with the chosen partition, 1 is full agreement, 0 chance.",
+        descriptive=True,
+    )  # fmt: skip
+    agreement = results.table(CLUSTERS, "encoder_agreement")
+    if agreement is not None:
+        names = [name for name in agreement.columns if name != "encoder_hash"]
+        columns = [Column("encoder_hash", "Encoder"), *[Column(name, name, digits(2)) for name in names]]
+        section.blocks += table(results, CLUSTERS, "encoder_agreement", columns, "Agreement (AMI) between encoders")
+    return section
+
+
+def _yes(value: Any) -> str:
+    return "yes" if str(value) == "True" else ""
+
+
+def _evidence(results: Results, found: Mapping[str, Any]) -> str:
+    null = results.table(CLUSTERS, "null")
+    sentences = [f"Result: {found['headline']}."]
+    if null is not None and found.get("silhouette") is not None:
+        sentences.append(
+            f"The chosen partition has a silhouette of {digits(3)(found['silhouette'])}; the same choice on "
+            f"{len(null)} cohorts without strata gave a median of {digits(3)(null['silhouette'].median())}, and "
+            f"{digits(3)(null['silhouette'].quantile(0.95))} at the 95th percentile. {p_is(1 / (len(null) + 1))} is "
+            "the least that so many cohorts can give."
+        )
+        if found.get("stability") is not None:
+            sentences.append(
+                f"Its stability is {digits(2)(found['stability'])}, against "
+                f"{digits(2)(null['stability'].quantile(0.95))} at the 95th percentile of those cohorts."
+            )
+    if found.get("gap_p_value") is not None:
+        sentences.append(
+            f"Over all neighbouring clusters, the test for gaps between them gives {p_is(found['gap_p_value'])}."
+        )
+    return " ".join(sentences)
+
+
+def _strata_tables(results: Results) -> list[Table]:
+    return [
+        *table(
+            results, CLUSTERS, "strata_summary",
+            [
+                Column("stratum", "Stratum", count),
+                Column("size", "People", count),
+                Column("share", "Share", share),
+                Column("jaccard", "Jaccard", digits(2)),
+                Column("jaccard_low", "low", digits(2)),
+                Column("jaccard_high", "high", digits(2)),
+                Column("silhouette", "Silhouette", digits(2)),
+            ],
+            "The strata",
+            note="Jaccard: how much of the stratum half-samples find again, with the range of 95 % of them.",
+        ),
+        *table(
+            results, CLUSTERS, "gaps",
+            [
+                Column("cluster", "Stratum", count),
+                Column("nearest_cluster", "Nearest", count),
+                Column("middle", "People in the middle third", count),
+                Column("flank", "In the emptier outer third", count),
+            ],
+            "Gaps between neighbouring strata",
+            note="On the line between two strata, fewer people in the middle than beside it mean a gap.",
+        ),
+    ]  # fmt: skip

@@ -1,0 +1,220 @@
+"""A source of any layout becomes one datalist with its tables, which every later stage reads."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pandas as pd
+import yaml
+from tqdm.auto import tqdm
+
+from bundle.data.atomic import atomic_path
+from bundle.data.cohort_source import CohortSource, FoundCohort
+from bundle.data.datalist import Item, datalist_to_json, split_by_family
+from bundle.data.derived_images import Recipe, make_image, what_was_done
+from bundle.data.problems import InputProblems
+from bundle.data.resampling import common_grid
+from bundle.data.source_tables import participants_of, phenotypes_of
+from bundle.paths import DATALIST, GATHERED, PARTICIPANTS, PHENOTYPES, PREPARATION, RESTRICTED, stage_folder
+from bundle.stages.check import check
+
+logger = logging.getLogger(__name__)
+KEEP_RESTRICTED = ("leave_out", "local")
+ITEMS = "items.yaml"
+DERIVED = "derived"
+
+
+def gather(
+    output_dir: str,
+    cohort: CohortSource,
+    modalities: Sequence[str],
+    spatial_size: Sequence[int],
+    resample: bool = False,
+    spacing_mm: float = 3.0,
+    restricted: str = "leave_out",
+    phenotype_columns: Sequence[str] | None = None,
+    validation_fraction: float = 0.15,
+    test_fraction: float = 0.15,
+    seed: int = 0,
+    voxels: str = "full",
+    outlier_limit: float = 6.0,
+    most_people: int = 200,
+    num_workers: int = 2,
+    progress: bool = True,
+) -> Path:
+    """Check a source, bring its images to one definition and grid, write `0_cohort/`; the datalist comes last.
+
+    Args:
+        output_dir: results folder; `0_checked/` is written first.
+        cohort: where everything is.
+        modalities: maps to use.
+        spatial_size: the network's grid.
+        resample: bring all images to a grid of that size and `spacing_mm`; they must be in one template space already.
+        spacing_mm: of that grid.
+        restricted: `leave_out` writes restricted columns nowhere; `local` writes them to `0_cohort/restricted/`, from where
+            later stages take them. Families are running numbers either way.
+        phenotype_columns: for `phenotypes.tsv`, with `*`; None takes those of the layout.
+        validation_fraction, test_fraction: shares of people, by whole families.
+        seed: of the split.
+        voxels, outlier_limit, most_people: of the check.
+        num_workers: threads.
+        progress: show bars.
+
+    Returns:
+        The datalist.
+
+    Raises:
+        InputProblems: with all that must be mended first.
+    """
+    if restricted not in KEEP_RESTRICTED:
+        raise InputProblems("Preparation", [f"--restricted must be one of {', '.join(KEEP_RESTRICTED)}, got {restricted!r}."])  # fmt: skip
+    if cohort.folder.is_file():
+        raise InputProblems("Preparation", [f"{cohort.folder} is a datalist already: give it to training by --dataset_dir."])  # fmt: skip
+    grid = (tuple(spatial_size), common_grid(spatial_size, spacing_mm)) if resample else None
+    look = check(output_dir, cohort, modalities, spatial_size, resample, voxels, outlier_limit, most_people, num_workers, progress)  # fmt: skip
+    found = look.found
+    folder = stage_folder(output_dir, GATHERED)
+    recipes = plan(found, modalities, folder / DERIVED, grid)
+    clipped = _make(recipes, num_workers, progress)
+    tables = _write_tables(folder, cohort, found, restricted, phenotype_columns, seed)
+    sections = split_by_family(
+        _with_files(found.items, recipes, tables, folder), validation_fraction, test_fraction, seed
+    )
+    notes = what_was_done(recipes, clipped) + _notes(cohort, found, restricted)
+    facts = {
+        "layout": cohort.layout.name,
+        "source": str(cohort.folder),
+        "space": found.items[0]["space"],
+        "modalities": list(modalities),
+    }
+    with atomic_path(folder / PREPARATION) as temporary:
+        temporary.write_text(
+            json.dumps(facts | {"notes": notes, "flow": found.flow, "restricted": restricted}, indent=1)
+        )
+    with atomic_path(folder / DATALIST) as temporary:
+        temporary.write_text(datalist_to_json(sections, **facts))
+    counts = ", ".join(f"{len(items)} {name}" for name, items in sections.items())
+    logger.info(
+        "%s", "\n".join([f"{len(found.items)} people of {cohort.layout.name}: {counts}.", *notes, _next(folder)])
+    )
+    return folder / DATALIST
+
+
+def plan(
+    found: FoundCohort, modalities: Sequence[str], folder: Path, grid: tuple[tuple[int, ...], object] | None
+) -> dict[str, list[Recipe]]:
+    """How each image is made; modality -> recipes, in the order of people who have it.
+
+    Raises:
+        InputProblems: for people without the matrix that takes the affine part out, or without a mask where others have one.
+    """
+    recipes: dict[str, list[Recipe]] = {}
+    problems = []
+    for modality in modalities:
+        jacobian = found.jacobians.get(modality)
+        is_masked = any(own == modality for _, own in found.masks)
+        recipes[modality] = []
+        for item in found.items:
+            if modality not in item:
+                continue
+            name = item["participant_id"]
+            matrix = found.matrices.get((name, modality)) if jacobian and jacobian.affine == "included" else None
+            mask = found.masks.get((name, modality))
+            if jacobian and jacobian.affine == "included" and matrix is None:
+                problems.append(f"{name}, {modality}: no matrix to take the affine part out by: expected {', '.join(jacobian.matrix)}.")  # fmt: skip
+            if is_masked and mask is None:
+                problems.append(
+                    f"{name}, {modality}: no brain mask, though others have one: add it or exclude the person."
+                )
+            target = folder / name / f"{name}_{modality}.nii.gz"
+            recipes[modality].append(Recipe(Path(item[modality]), target, mask, jacobian, matrix, grid))  # type: ignore[arg-type]
+    if problems:
+        raise InputProblems("Preparation", problems)
+    return recipes
+
+
+def _make(recipes: Mapping[str, Sequence[Recipe]], num_workers: int, progress: bool) -> dict[str, int]:
+    """Make what must be made; modality -> voxels of Jacobians that were clipped."""
+    jobs = [(m, recipe) for m, own in recipes.items() for recipe in own if not recipe.changes_nothing]
+    clipped: dict[str, int] = {}
+    with ThreadPoolExecutor(max(1, num_workers)) as pool:  # reading, filtering and writing run outside Python's lock
+        made = pool.map(make_image, [recipe for _, recipe in jobs])
+        bar = tqdm(made, total=len(jobs), desc="Making images", unit="file", disable=not progress or not jobs)
+        for (modality, _), count in zip(jobs, bar, strict=True):
+            clipped[modality] = clipped.get(modality, 0) + count
+    return clipped
+
+
+def _with_files(
+    items: Sequence[Item], recipes: Mapping[str, Sequence[Recipe]], participants: pd.DataFrame, folder: Path
+) -> list[Item]:
+    """People with the files that later stages read, and their families; what was made is relative to the datalist."""
+    made = {recipe.source: recipe.target for own in recipes.values() for recipe in own if not recipe.changes_nothing}
+    families = participants["family_id"]
+    people = []
+    for item in items:
+        name = item["participant_id"]
+        paths = {m: made.get(Path(item[m])) for m in recipes if m in item}
+        files = {m: item[m] if path is None else str(path.relative_to(folder)) for m, path in paths.items()}
+        family = f"family of {name}" if pd.isna(families[name]) else str(families[name])
+        people.append({**item, "family_id": family, **files})
+    return people
+
+
+def _write_tables(
+    folder: Path,
+    cohort: CohortSource,
+    found: FoundCohort,
+    restricted: str,
+    wanted: Sequence[str] | None,
+    seed: int,
+) -> pd.DataFrame:
+    """`participants.tsv`, `phenotypes.tsv` and `items.yaml`; with `local` also a folder with restricted columns."""
+    sessions = {item["participant_id"]: item.get("session", "") for item in found.items}
+    shutil.rmtree(folder / RESTRICTED, ignore_errors=True)  # of an earlier run that kept them
+    folder.mkdir(parents=True, exist_ok=True)
+    targets = [(folder, False)]
+    if restricted == "local" and found.tables.restricted:
+        (folder / RESTRICTED).mkdir(mode=0o700)
+        (folder / RESTRICTED / ".gitignore").write_text("*\n")
+        targets.append((folder / RESTRICTED, True))
+    for target, with_restricted in targets:
+        participants = participants_of(found.tables, cohort.layout, sessions, seed, with_restricted)
+        if "family_id" not in participants:
+            participants.insert(0, "family_id", pd.NA)
+        phenotypes = phenotypes_of(found.tables, cohort.layout, list(sessions), wanted, with_restricted)
+        for name, table in ((PARTICIPANTS, participants), (PHENOTYPES, phenotypes)):
+            if len(table.columns):
+                with atomic_path(target / name) as temporary:
+                    table.to_csv(temporary, sep="\t", na_rep="n/a")
+            else:
+                (target / name).unlink(missing_ok=True)
+        with atomic_path(target / ITEMS) as temporary:
+            entries = {column: {"label": str(column)} for column in phenotypes}
+            temporary.write_text(yaml.safe_dump(entries, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    return participants
+
+
+def _notes(cohort: CohortSource, found: FoundCohort, restricted: str) -> list[str]:
+    """What was decided, for people."""
+    notes = []
+    sessions = {item["session"] for item in found.items if "session" in item}
+    if sessions:
+        rule = f", by the rule {cohort.session}" if cohort.session else ""
+        notes.append(f"One session of each person was taken{rule}: {', '.join(sorted(sessions))}.")
+    if found.tables.restricted:
+        where = "are kept apart in restricted/" if restricted == "local" else "were written nowhere"
+        notes.append(f"{len(found.tables.restricted)} restricted columns {where}; families are running numbers.")
+    return notes
+
+
+def _next(folder: Path) -> str:
+    return (
+        f"Written: {folder / DATALIST}\nNext: python -m monai.bundle run training --config_file configs/train.yaml "
+        f"--dataset_dir {folder / DATALIST} --output_dir {folder.parent}"
+    )

@@ -1,0 +1,124 @@
+"""What a network that takes any subset of maps draws from each of them: reconstruction and cross-modal generation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from torch import Tensor
+from torch.utils.data import Dataset
+from tqdm.auto import tqdm
+
+from bundle.analysis.reconstruction import skill_difference_interval
+from bundle.engines.inferer import AutocastInferer
+from bundle.handlers.reconstruction_recorder import masked_residuals
+from custom_nets import FusionAutoencoder
+from custom_nets.fusion import AnySubsetFusion, ProductOfExperts, subset_members
+
+
+def known_subsets(network: FusionAutoencoder) -> list[tuple[str, ...]]:
+    """The subsets of modalities that training showed, small ones first; only all of them if the network needs every map."""
+    if not isinstance(network.fusion, AnySubsetFusion):
+        return [network.modalities]
+    numbers = torch.nonzero(network.fusion.seen)[:, 0].tolist()
+    return sorted((subset_members(number, network.modalities) for number in numbers), key=len)
+
+
+@torch.no_grad()
+def skill_of_subsets(
+    network: FusionAutoencoder,
+    inferer: AutocastInferer,
+    held_out: Dataset,
+    families: Sequence[str],
+    device: torch.device,
+) -> pd.DataFrame:
+    """Skill of every modality from every subset of inputs that training showed.
+
+    Args:
+        network: trained, in evaluation mode.
+        inferer: precision of forward passes.
+        held_out: people with every map: `image` `(M, D, H, W)`.
+        families: of them, for intervals.
+        device: of the network.
+
+    Returns:
+        A row per subset and modality: `inputs` (`T1w+FA`), `modality`, `given` (False: drawn from other maps), `skill`
+        with `low` and `high` (95 %, families resampled). With a product of experts also `uncertainty`, the mean
+        standard deviation of the code, and `standardised_move`: how far the code moves when the other maps are added
+        too, over what its uncertainty expects (root mean square; 1 if the uncertainty is right, NaN for all maps).
+    """
+    subsets = known_subsets(network)
+    hidden = torch.tensor([[m not in subset for m in network.modalities] for subset in subsets], device=device)
+    gives_variance = isinstance(network.fusion, ProductOfExperts)
+    errors = np.zeros((len(subsets), len(families), len(network.modalities)))
+    totals = np.zeros((len(families), len(network.modalities)))
+    spread, moved = np.zeros(len(subsets)), np.zeros(len(subsets))
+    for person in tqdm(range(len(families)), desc="Subsets of maps", unit="person"):
+        image = torch.as_tensor(held_out[person]["image"])[None].to(device)
+        truth = masked_residuals(network, image)[0]
+        totals[person] = np.square(truth).sum(axis=1, dtype=float)
+        inputs = image.expand(len(subsets), *image.shape[1:]).masked_fill(hidden[:, :, None, None, None], torch.nan)
+        codes, variance = [], []
+        for number, one in enumerate(inputs.split(1)):
+            code = inferer(network.scaling(one), lambda scaled: network.encode_scaled(scaled)[0])
+            codes.append(code.flatten())
+            if gives_variance:
+                variance.append(network.fusion.variance.flatten())
+            drawn = network.scaling.inverse(inferer(code, lambda code_map: network.decode_scaled(code_map, [])))
+            errors[number, person] = np.square(masked_residuals(network, drawn)[0] - truth).sum(axis=1, dtype=float)
+        if gives_variance:
+            spread += np.array([float(part.sqrt().mean()) for part in variance])
+            moved += np.array(standardised_moves(torch.stack(codes), torch.stack(variance)))
+    rows = []
+    for number, subset in enumerate(subsets):
+        for channel, modality in enumerate(network.modalities):
+            error, total = errors[number, :, channel], totals[:, channel]
+            low, high = skill_difference_interval(error, total, total, families)
+            row = {"inputs": "+".join(subset), "modality": modality, "given": modality in subset}
+            row |= {"skill": 1 - error.sum() / total.sum(), "low": low, "high": high}
+            if gives_variance:
+                row["uncertainty"] = spread[number] / len(families)
+                row["standardised_move"] = np.sqrt(moved[number] / len(families))
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def standardised_moves(codes: Tensor, variances: Tensor) -> list[float]:
+    """Mean squared move of each subset's code to the last one's, over the variance that the further maps take away.
+
+    Args:
+        codes: `(S, E)`, the last from all maps.
+        variances: the same, of the codes.
+    """
+    gained = (variances - variances[-1]).clamp_min(1e-12)
+    ratio = ((codes - codes[-1]).square() / gained).mean(dim=1)
+    return [*ratio[:-1].tolist(), float("nan")]
+
+
+def subset_picture(table: pd.DataFrame, modalities: Sequence[str]) -> Figure:
+    """Skill as a table of colours: a row per subset of inputs, a column per modality drawn; given ones are framed.
+
+    Args:
+        table: of `skill_of_subsets`.
+        modalities: columns in order.
+    """
+    inputs = list(dict.fromkeys(table["inputs"]))
+    skills = table.pivot(index="inputs", columns="modality", values="skill").loc[inputs, list(modalities)].to_numpy()
+    given = table.pivot(index="inputs", columns="modality", values="given").loc[inputs, list(modalities)].to_numpy()
+    figure = Figure(figsize=(2.6 + 1.1 * len(modalities), 1.2 + 0.36 * len(inputs)), layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(skills, vmin=0, vmax=1, cmap="Blues", aspect="auto")
+    for row, column in np.ndindex(skills.shape):
+        value = skills[row, column]
+        axes.text(column, row, f"{value:.2f}", ha="center", va="center", color="white" if value > 0.55 else "black")
+        if given[row, column]:
+            corner = (column - 0.46, row - 0.42)
+            axes.add_patch(Rectangle(corner, 0.92, 0.84, fill=False, edgecolor="C1", linewidth=1.8))
+    axes.set(xticks=range(len(modalities)), xticklabels=modalities, yticks=range(len(inputs)), yticklabels=inputs)
+    axes.set(xlabel="map that is drawn", ylabel="maps that are given")
+    axes.set_title("Skill on held-out people; framed: the map was given", fontsize=10)
+    return figure

@@ -1,0 +1,123 @@
+import gzip
+import shutil
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+
+from bundle.data.leakage import relatives_apart, same_images
+from bundle.data.voxel_hash import voxel_hash, voxel_hashes
+
+
+@pytest.fixture
+def image(tmp_path):
+    voxels = np.random.default_rng(0).normal(size=(6, 5, 4))
+    picture = nib.Nifti1Image(voxels, np.diag([3.0, 3, 3, 1]))
+    picture.set_data_dtype(np.int16)
+    nib.save(picture, tmp_path / "one.nii.gz")
+    return tmp_path / "one.nii.gz"
+
+
+def test_a_copy_has_the_same_hash_whatever_its_name_compression_format_and_orientation(image, tmp_path):
+    copies = [tmp_path / name for name in ("copy.nii.gz", "plain.nii", "tight.nii.gz", "float.nii.gz", "lps.nii")]
+    shutil.copy(image, copies[0])
+    copies[1].write_bytes(gzip.decompress(image.read_bytes()))
+    with gzip.open(copies[2], "wb", compresslevel=1) as stream:
+        stream.write(copies[1].read_bytes())
+    loaded = nib.load(image)
+    nib.save(nib.Nifti1Image(loaded.get_fdata().astype(np.float32), loaded.affine), copies[3])
+    nib.save(nib.Nifti1Image(loaded.get_fdata()[::-1, ::-1], loaded.affine @ np.diag([-1, -1, 1, 1])), copies[4])
+    assert {voxel_hash(str(file)) for file in copies} == {voxel_hash(str(image))}
+
+
+def test_one_other_voxel_makes_another_hash(image, tmp_path):
+    loaded = nib.load(image)
+    voxels = loaded.get_fdata()
+    voxels[2, 2, 2] += 0.01
+    nib.save(nib.Nifti1Image(voxels.astype(np.float32), loaded.affine), tmp_path / "other.nii")
+    assert voxel_hash(str(tmp_path / "other.nii")) != voxel_hash(str(image))
+
+
+def test_hashes_are_kept_until_a_file_changes(image, tmp_path, monkeypatch):
+    cache = tmp_path / "hashes.tsv"
+    first, problems = voxel_hashes([str(image)], cache, progress=False)
+    assert problems == []
+    with monkeypatch.context() as patch:
+        patch.setattr("bundle.data.voxel_hash.voxel_hash", None)
+        assert voxel_hashes([str(image)], cache, progress=False) == (first, [])
+    nib.save(nib.Nifti1Image(np.ones((3, 3, 3)), np.eye(4)), image)
+    assert voxel_hashes([str(image)], cache, progress=False)[0] != first
+
+
+def test_files_that_cannot_be_read_are_named_and_a_broken_cache_is_made_again(image, tmp_path):
+    (tmp_path / "broken.nii.gz").write_bytes(image.read_bytes()[:50])
+    (tmp_path / "hashes.tsv").write_text("not\ta table\n1\n")
+    paths = [str(image), str(tmp_path / "broken.nii.gz")]
+    hashes, problems = voxel_hashes(paths, tmp_path / "hashes.tsv", progress=False)
+    assert list(hashes) == [str(image)] and len(problems) == 1 and "broken.nii.gz cannot be read" in problems[0]
+
+
+def test_a_planted_copy_is_found_between_people_and_between_maps():
+    items = [{"participant_id": f"s{n}", "family_id": f"f{n}", "T1w": f"{n}t", "FA": f"{n}f"} for n in range(3)]
+    hashes = {"0t": "a", "0f": "b", "1t": "c", "1f": "d", "2t": "a", "2f": "c"}
+    found = same_images(items, ["T1w", "FA"], hashes)
+    assert found == [
+        "The same image stands under several names: s0 T1w (0t) and s2 T1w (2t): keep the right one.",
+        "The same image stands under several names: s1 T1w (1t) and s2 FA (2f): keep the right one.",
+    ]
+    assert same_images(items, ["T1w", "FA"], {path: path for path in hashes}) == []
+
+
+FAMILIES = {"s1": "f1", "s2": "f2", "s3": "f3", "s4": "f3"}
+
+
+def table(**columns):
+    return pd.DataFrame({"participant_id": list(FAMILIES), "family_id": list(FAMILIES.values()), **columns})
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"twin_id": ["t1", "t1", "t2", "t2"]},
+        {"Mother_ID": ["m1", "m1", None, "m2"]},
+        {"father_id": ["p", "p", "q", "q"]},
+        {"twin_of": ["s2", "s1", "s4", "s3"]},
+        {"twin_of": [None, "s1", None, None]},
+        {"Family_ID": ["x", "x", "y", "y"]},
+        {"zygosity": ["MZ", "MZ", "DZ", "DZ"], "age_years": ["24.1", "24.1", "30.5", "30.5"], "sex": list("FFMM")},
+        {"ZygosityGT": ["DZ", "dz", None, None], "Age": ["24.1", "24.1", "30.5", "30.5"], "sex": list("FMMM")},
+    ],
+)
+def test_planted_relatives_in_two_families_are_found(columns):
+    (found,) = relatives_apart(table(**columns), FAMILIES)
+    assert {"s1 (family f1)", "s2 (family f2)"} == set(found.split(" are ")[0].split(" and "))
+    assert "give them one family_id" in found
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {},
+        {"twin_id": [None, None, "t2", "t2"]},
+        {"zygosity": ["MZ", "MZ", "n/a", None], "age_years": ["24.1", "25.1", "30.5", "30.5"]},
+        {"zygosity": ["MZ", "MZ", "n/a", None], "age_years": ["24.1", "24.1", "30.5", "30.5"], "sex": list("FMFM")},
+        {"zygosity": ["MZ", "MZ", "n/a", None], "age_years": ["24", "24", "30", "30"]},
+        {"zygosity": ["MZ", "MZ", None, None], "age_years": ["24.1"] * 4, "Mother_ID": ["a", "b", "c", "c"]},
+        {"zygosity": ["MZ", "n/a", "MZ", "MZ"], "age_years": ["24.1"] * 4},
+    ],
+)
+def test_people_who_may_be_strangers_are_left_alone(columns):
+    assert relatives_apart(table(**columns), FAMILIES) == []
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_synthetic_cohort_is_free_of_leakage_and_a_twin_moved_out_of_its_family_is_found(seed):
+    from bundle.data.population import draw_population
+
+    people = draw_population(np.random.default_rng(seed), 300, 4, 6.0, 0.0).participants.reset_index()
+    people = people.astype(str).replace("n/a", np.nan)
+    families = dict(zip(people["participant_id"], people["family_id"], strict=True))
+    assert relatives_apart(people, families) == []
+    twin = people.loc[people["zygosity"] == "MZ", "participant_id"].iloc[0]
+    assert any(twin in sentence for sentence in relatives_apart(people, families | {twin: "elsewhere"}))

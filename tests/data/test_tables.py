@@ -1,0 +1,31 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from bundle.data.tables import read_table, write_table
+
+TABLE = pd.DataFrame(
+    {"participant_id": ["007", "NA-1"], "word": ["Größe", None], "value": [0.1234567, np.nan], "people": [1234567, 2]}
+)
+
+
+def test_table_comes_back_with_ids_as_text_and_numbers_to_six_digits(tmp_path):
+    write_table(TABLE, tmp_path / "new" / "table.tsv")
+    back = read_table(tmp_path / "new" / "table.tsv", {"participant_id": str})
+    pd.testing.assert_frame_equal(back, TABLE.assign(value=[0.123457, np.nan]))
+
+
+def test_missing_values_are_written_as_one_word(tmp_path):
+    write_table(TABLE, tmp_path / "table.tsv")
+    assert (tmp_path / "table.tsv").read_text(encoding="utf-8").splitlines() == [
+        "participant_id\tword\tvalue\tpeople",
+        "007\tGröße\t0.123457\t1234567",
+        "NA-1\tn/a\tn/a\t2",
+    ]
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"", b"a\tb\n1\t2\t3\n4\t5\t6\t7\n"])
+def test_what_is_no_table_is_refused(tmp_path, content):
+    (tmp_path / "table.tsv").write_bytes(content)
+    with pytest.raises(ValueError):
+        read_table(tmp_path / "table.tsv")

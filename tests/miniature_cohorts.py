@@ -1,0 +1,175 @@
+"""Small source trees with the names, headers and tables of the real ones; images are those of the synthetic cohort."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+
+from tests.conftest import PATTERNS
+
+
+def people_of(cohort: Path, n_people: int) -> pd.DataFrame:
+    table = pd.read_csv(cohort / "participants.tsv", sep="\t", keep_default_na=False).head(n_people)
+    items = pd.read_csv(cohort / "phenotypes.tsv", sep="\t")
+    return table.merge(items, on="participant_id")
+
+
+def put(cohort: Path, name: str, modality: str, target: Path, radiological: bool = False, log: bool = False) -> None:
+    """A map of a synthetic person at its place; FSL's tools store the first axis from right to left."""
+    source = cohort / PATTERNS[modality].format(participant_id=name)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if not radiological and not log:
+        shutil.copy(source, target)
+        return
+    image = nib.load(source)
+    if log:
+        image = nib.Nifti1Image(np.log(image.get_fdata(dtype=np.float32)), image.affine)
+    if radiological:
+        image = image.as_reoriented(np.array([[0, -1], [1, 1], [2, 1]]))
+    nib.save(image, target)
+
+
+def hcp(cohort: Path, folder: Path, n_people: int = 24) -> Path:
+    """`images/<id>/MNINonLinear/...`, `tables/unrestricted_*.csv` and `RESTRICTED_*.csv`, `derivatives/<id>/FA.nii.gz`."""
+    people = people_of(cohort, n_people)
+    ids = [100307 + 101 * number for number in range(len(people))]
+    for number, (subject, name) in enumerate(zip(ids, people["participant_id"], strict=True)):
+        unpacked = folder / "images" / (str(subject) if number % 2 else f"{subject}_3T_Structural_preproc/{subject}")
+        put(cohort, name, "T1w", unpacked / "MNINonLinear" / "T1w_restore_brain.nii.gz", radiological=True)
+        put(cohort, name, "JAC", unpacked / "MNINonLinear" / "xfms" / "NonlinearRegJacobians.nii.gz", radiological=True)
+        put(cohort, name, "FA", folder / "derivatives" / str(subject) / "dti_FA.nii.gz")
+        put(cohort, name, "NDI", folder / "derivatives" / str(subject) / "NODDI_ICVF.nii.gz")
+    ages = people["age_years"].astype(float)
+    unrestricted = pd.DataFrame(
+        {
+            "Subject": ids,
+            "Release": "S1200",
+            "Gender": people["sex"],
+            "Age": np.select([ages < 26, ages < 31, ages < 36], ["22-25", "26-30", "31-35"], "36+"),
+            "3T_Full_MR_Compl": "true",
+            **{name: people[name] for name in ("PicVocab_Unadj", "ReadEng_Unadj", "PMAT24_A_CR", "Strength_Unadj")},
+        }
+    )
+    # two people have no scan
+    extra = pd.DataFrame({"Subject": [999001, 999002], "Release": "S1200", "Gender": ["F", "M"], "Age": "26-30"})
+    zygosity = people["zygosity"]
+    restricted = pd.DataFrame(
+        {
+            "Subject": ids,
+            "Age_in_Yrs": ages.round().astype(int),
+            "HasGT": "true",
+            "ZygositySR": zygosity.replace({"DZ": "NotMZ", "n/a": "NotTwin"}),
+            "ZygosityGT": zygosity.replace({"n/a": " "}).where(np.arange(len(people)) % 5 != 0, " "),
+            "Family_ID": [f"5{family[4:]}_8{family[4:]}" for family in people["family_id"]],
+            "Mother_ID": [f"5{family[4:]}" for family in people["family_id"]],
+            "Father_ID": [f"8{family[4:]}" for family in people["family_id"]],
+            "Handedness": 65,
+            **{name: people[name] for name in ("BPSystolic", "BPDiastolic", "ASR_Aggr_Raw", "ASR_Rule_Raw")},
+        }
+    )
+    (folder / "tables").mkdir(parents=True)
+    pd.concat([unrestricted, extra]).to_csv(folder / "tables" / "unrestricted_someone_1_2_2026.csv", index=False)
+    restricted.to_csv(folder / "tables" / "RESTRICTED_someone_1_2_2026.csv", index=False)
+    return folder
+
+
+def ukb(cohort: Path, folder: Path, n_people: int = 24, n_twice: int = 2) -> Path:
+    """`images/<eid>_20252_<instance>_0/T1/...`, `tables/ukb*.csv` and the list of relatives; some people came twice."""
+    people = people_of(cohort, n_people)
+    ids = [str(1000015 + 37 * number) for number in range(len(people))]
+    for number, (eid, name) in enumerate(zip(ids, people["participant_id"], strict=True)):
+        for instance in (2, 3)[: 2 if number < n_twice else 1]:
+            structural = folder / "images" / f"{eid}_20252_{instance}_0" / "T1"
+            diffusion = folder / "images" / f"{eid}_20250_{instance}_0" / "dMRI" / "TBSS"
+            put(cohort, name, "T1w", structural / "T1_brain_to_MNI.nii.gz", radiological=True)
+            put(cohort, name, "JAC", structural / "transforms" / "T1_to_MNI_warp_jac.nii.gz", radiological=True)
+            put(cohort, name, "FA", diffusion / "FA" / "dti_FA_to_MNI.nii.gz", radiological=True)
+            put(cohort, name, "NDI", diffusion / "NODDI_ICVF_to_MNI.nii.gz", radiological=True)
+    table = pd.DataFrame(
+        {
+            "eid": ids,
+            "31-0.0": (people["sex"] == "M").astype(int),
+            "54-2.0": people["site"].map({"A": 11025, "B": 11027}),
+            "54-3.0": 11026,
+            "21003-2.0": people["age_years"].astype(float).round() + 30,
+            "21003-3.0": people["age_years"].astype(float).round() + 33,
+            "20016-2.0": people["PMAT24_A_CR"],
+            "4080-2.0": people["BPSystolic"],
+            "46-2.0": people["Strength_Unadj"],
+        }
+    )
+    (folder / "tables").mkdir(parents=True)
+    table.to_csv(folder / "tables" / "ukb12345.csv", index=False)
+    families = people["family_id"]
+    pairs = [(a, b) for a in range(len(ids)) for b in range(a) if families[a] == families[b]]
+    lines = [f"{ids[a]} {ids[b]} 0.01 0.02 0.25" for a, b in pairs] + [f"{ids[0]} {ids[-1]} 0.01 0.02 0.05"]
+    (folder / "tables" / "ukb12345_rel_s488147.dat").write_text("ID1 ID2 HetHet IBS0 Kinship\n" + "\n".join(lines))
+    return folder
+
+
+def bids(
+    cohort: Path, folder: Path, n_people: int = 24, n_sessions: int = 0, space: str = "MNI152NLin2009cAsym"
+) -> Path:
+    """A BIDS folder with derivatives of fMRIPrep, QSIRecon and a folder of Jacobians (of twice the voxels' size in FA)."""
+    people = people_of(cohort, n_people)
+    names = [f"sub-{number + 1:02d}" for number in range(len(people))]
+    for subject, name in zip(names, people["participant_id"], strict=True):
+        for session in [f"ses-{number + 1}" for number in range(n_sessions)] or [""]:
+            inside = Path(subject) / session
+            stem = "_".join(filter(None, (subject, session)))
+            anat = folder / "derivatives" / "fmriprep" / inside / "anat"
+            recon = folder / "derivatives" / "qsirecon" / "derivatives"
+            put(cohort, name, "T1w", anat / f"{stem}_space-{space}_res-1_desc-preproc_T1w.nii.gz")
+            head = nib.load(anat / f"{stem}_space-{space}_res-1_desc-preproc_T1w.nii.gz")
+            voxels = head.get_fdata(dtype=np.float32)
+            mask = nib.Nifti1Image((voxels > 0).astype(np.uint8), head.affine)
+            nib.save(mask, anat / f"{stem}_space-{space}_res-1_desc-brain_mask.nii.gz")
+            scalp = np.where(voxels > 0, voxels, 40 + 10 * np.random.default_rng(0).random(voxels.shape))
+            nib.save(
+                nib.Nifti1Image(scalp.astype(np.float32), head.affine),
+                anat / f"{stem}_space-{space}_res-1_desc-preproc_T1w.nii.gz",
+            )
+            put(cohort, name, "T1w", anat / f"{stem}_desc-preproc_T1w.nii.gz")
+            dwi = recon / "qsirecon-DIPYDKI" / inside / "dwi"
+            put(cohort, name, "FA", dwi / f"{stem}_dir-AP_space-{space}_model-tensor_param-fa_dwimap.nii.gz")
+            put(cohort, name, "FA", dwi / f"{stem}_dir-AP_space-ACPC_model-tensor_param-fa_dwimap.nii.gz")
+            dwi = recon / "qsirecon-NODDI" / inside / "dwi"
+            put(cohort, name, "NDI", dwi / f"{stem}_dir-AP_space-{space}_model-noddi_param-icvf_dwimap.nii.gz")
+            put(
+                cohort,
+                name,
+                "NDI",
+                dwi / f"{stem}_dir-AP_space-{space}_model-noddi_param-icvf_desc-modulated_dwimap.nii.gz",
+            )
+            put(
+                cohort,
+                name,
+                "JAC",
+                folder / "derivatives" / "jacobian" / inside / "anat" / f"{stem}_space-{space}_jacobian.nii.gz",
+            )
+    table = people[["sex", "site"]].assign(participant_id=names, age=people["age_years"], family_id=people["family_id"])
+    (folder / "phenotype").mkdir(parents=True)
+    table.set_index("participant_id").to_csv(folder / "participants.tsv", sep="\t")
+    items = people[["HbA1C", "PSQI_Score", "PercStress_Unadj"]].assign(participant_id=names)
+    items.set_index("participant_id").to_csv(folder / "phenotype" / "health.tsv", sep="\t", na_rep="n/a")
+    return folder
+
+
+def table(cohort: Path, folder: Path, n_people: int = 24) -> Path:
+    """A table of paths; Jacobians are logarithms."""
+    people = people_of(cohort, n_people)
+    rows = []
+    for name in people["participant_id"]:
+        paths = {modality: f"maps/{name.replace('-', '')}_{modality.lower()}.nii.gz" for modality in PATTERNS}
+        for modality, path in paths.items():
+            put(cohort, name, modality, folder / path, log=modality == "JAC")
+        rows.append({"participant_id": name, **paths})
+    covariates = people[["participant_id", "family_id", "zygosity", "sex", "site", "HbA1C"]].assign(
+        age=people["age_years"]
+    )
+    pd.DataFrame(rows).merge(covariates, on="participant_id").to_csv(folder / "participants.csv", index=False)
+    return folder

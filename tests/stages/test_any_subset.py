@@ -1,0 +1,145 @@
+"""Training on people who lack maps, then evaluation and embedding from any subset."""
+
+import json
+import shutil
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from bundle.data.problems import InputProblems
+from bundle.stages.subsets import standardised_moves
+from tests.conftest import PATTERNS, ROOT, TINY_NETWORK, root_cause, run_stage, train
+
+NETWORK = {**TINY_NETWORK, "fusion": "@fusion"}
+MODALITIES = ("T1w", "FA", "NDI", "JAC")
+
+
+def path_of(cohort, name, modality):
+    return cohort / PATTERNS[modality].format(participant_id=name)
+
+
+@pytest.fixture(scope="module")
+def incomplete(tiny_cohort, tmp_path_factory):
+    """The tiny cohort, where every third person lacks a map."""
+    cohort = tmp_path_factory.mktemp("incomplete") / "cohort"
+    shutil.copytree(tiny_cohort, cohort, ignore=shutil.ignore_patterns("truth"))
+    names = pd.read_csv(cohort / "participants.tsv", sep="\t")["participant_id"]
+    for number, name in enumerate(names[::3]):
+        path_of(cohort, name, MODALITIES[number % 4]).unlink()
+    return cohort
+
+
+@pytest.fixture(scope="module")
+def results(incomplete, tmp_path_factory):
+    """Trained with a product of experts on the incomplete cohort, evaluated, everybody embedded."""
+    output_dir = tmp_path_factory.mktemp("any_subset") / "output"
+    options = {"fusion": "product_of_experts", "network_def": NETWORK}
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.chdir(ROOT)
+        train(incomplete, output_dir, max_epochs=4, modality_dropout=0.5, **options)
+        run_stage("evaluating", output_dir, section="training", **options)
+        run_stage("embedding", output_dir, dataset_dir=str(incomplete), **options)
+    return output_dir
+
+
+def refused(run):
+    with pytest.raises(InputProblems) as caught:
+        try:
+            run()
+        except RuntimeError as error:
+            raise root_cause(error) from None
+    return str(caught.value)
+
+
+def test_every_subset_is_evaluated_for_every_map(results):
+    table = pd.read_csv(results / "3_evaluation" / "subsets.tsv", sep="\t")
+    assert len(table) == 15 * 4 and table["inputs"].nunique() == 15
+    assert (
+        table["given"] == [m in i.split("+") for i, m in zip(table["inputs"], table["modality"], strict=True)]
+    ).all()
+    assert ((table["low"] <= table["skill"]) & (table["skill"] <= table["high"])).all()
+    assert (results / "3_evaluation" / "subsets.png").stat().st_size > 10_000
+
+
+def test_all_maps_in_the_subset_table_are_the_summary(results):
+    table = pd.read_csv(results / "3_evaluation" / "subsets.tsv", sep="\t")
+    summary = pd.read_csv(results / "3_evaluation" / "summary.tsv", sep="\t")
+    everything = table[table["inputs"] == "T1w+FA+NDI+JAC"].set_index("modality")["skill"]
+    np.testing.assert_allclose(everything[summary["modality"]], summary["skill"], atol=0.01)
+
+
+def test_fewer_maps_leave_the_code_less_certain(results):
+    table = pd.read_csv(results / "3_evaluation" / "subsets.tsv", sep="\t").drop_duplicates("inputs")
+    uncertainty = table.set_index("inputs")["uncertainty"]
+    assert uncertainty["T1w"] > uncertainty["T1w+FA"] > uncertainty["T1w+FA+NDI+JAC"]
+
+
+def test_embeddings_say_what_they_were_made_from_and_how_certain_they_are(results, incomplete):
+    with np.load(results / "4_embeddings" / "embeddings.npz") as content:
+        present, codes, uncertainty = content["present"], content["embeddings"], content["uncertainty"]
+        names = content["participant_id"]
+    expected = [[path_of(incomplete, name, m).is_file() for m in MODALITIES] for name in names]
+    assert present.tolist() == expected and not present.all()
+    assert codes.shape == uncertainty.shape == (24, 8 * 4 * 4 * 3) and np.isfinite(codes).all()
+    assert ((uncertainty > 0) & (uncertainty < 1)).all()
+    table = pd.read_csv(results / "4_embeddings" / "embeddings.tsv", sep="\t")
+    assert table["inputs"][0] == "FA+NDI+JAC"
+    np.testing.assert_allclose(table["uncertainty"], uncertainty.mean(axis=1), rtol=1e-4)
+
+
+def test_one_person_from_one_map_gets_every_map_back(results, incomplete, tmp_path):
+    copy = tmp_path / "output"
+    shutil.copytree(results, copy, ignore=shutil.ignore_patterns("4_embeddings"))
+    path = path_of(incomplete, "sub-0002", "JAC")
+    options = {"fusion": "product_of_experts", "network_def": NETWORK, "write_reconstructions": True}
+    run_stage("embedding", copy, files={"JAC": str(path)}, participant_id="new", **options)
+    drawn = sorted((copy / "4_embeddings" / "reconstructions" / "new").iterdir())
+    assert len(drawn) == 4
+    assert all(np.allclose(nib.load(file).affine, nib.load(path).affine) for file in drawn)
+
+
+def test_subsets_that_training_never_showed_are_refused(results, incomplete, tmp_path):
+    copy = tmp_path / "output"
+    shutil.copytree(results, copy, ignore=shutil.ignore_patterns("4_embeddings"))
+    weights = copy / "2_training" / "model.pt"
+    state = torch.load(weights, weights_only=True)
+    state["fusion.seen"][:] = False
+    state["fusion.seen"][[0b1111, 0b0011]] = True
+    torch.save(state, weights)
+    options = {"fusion": "product_of_experts", "network_def": NETWORK}
+    files = {"JAC": str(path_of(incomplete, "sub-0002", "JAC"))}
+    text = refused(lambda: run_stage("embedding", copy, files=files, participant_id="new", **options))
+    assert "have JAC only: this network was never trained on that. It knows T1w+FA; T1w+FA+NDI+JAC" in text
+
+
+def test_concatenation_refuses_people_who_lack_a_map(incomplete, tmp_path):
+    text = refused(lambda: train(incomplete, tmp_path / "output"))
+    assert "sub-0001: no T1w at" in text and "--fusion mean" in text
+
+
+def test_a_datalist_may_leave_maps_out(incomplete, tmp_path):
+    names = pd.read_csv(incomplete / "participants.tsv", sep="\t")["participant_id"]
+    people = [
+        {"participant_id": name, "family_id": name}
+        | {m: str(path_of(incomplete, name, m)) for m in ("FA", "JAC") if path_of(incomplete, name, m).is_file()}
+        for name in names
+    ]
+    file = tmp_path / "datalist.json"
+    file.write_text(json.dumps({"training": people[:16], "validation": people[16:20], "test": people[20:]}))
+    train(file, tmp_path / "output", max_epochs=1, modalities=["FA", "JAC"], fusion="mean", network_def=NETWORK)
+    log = pd.read_csv(tmp_path / "output" / "2_training" / "log.tsv", sep="\t")
+    assert np.isfinite(log[["loss", "skill", "skill_FA", "skill_JAC"]].to_numpy()).all()
+    state = torch.load(tmp_path / "output" / "2_training" / "model.pt", weights_only=True)
+    assert state["fusion.seen"][0b11] and not state["fusion.seen"][0]
+
+
+def test_moves_are_measured_by_what_further_maps_teach():
+    torch.manual_seed(0)
+    variances = torch.tensor([[0.5], [0.2]]).expand(2, 20_000)
+    codes = torch.zeros(2, 20_000)
+    codes[1] = codes[0] + torch.randn(20_000) * 0.3**0.5
+    moved = standardised_moves(codes, variances)
+    assert moved[0] == pytest.approx(1, abs=0.03) and np.isnan(moved[1])

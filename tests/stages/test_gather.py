@@ -1,0 +1,280 @@
+import json
+import os
+import re
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from bundle.data.datalist import items_from_datalist, straddling_families
+from bundle.data.people import people_table
+from bundle.data.problems import InputProblems
+from bundle.report.cohort_flow import cohort_flow
+from bundle.report.results import Results, read_results
+from bundle.stages.phenotypes import _items_file
+from tests import miniature_cohorts
+from tests.conftest import PATTERNS, ROOT, root_cause, run_stage, train
+
+MODALITIES = ["T1w", "FA", "NDI", "JAC"]
+WHERE = {
+    "hcp": {"dataset_dir": "images", "tables_dir": "tables", "derivatives": "derivatives"},
+    "ukb": {"dataset_dir": "images", "tables_dir": "tables"},
+    "bids": {"dataset_dir": ""},
+    "table": {"dataset_dir": ""},
+}
+OPTIONS = {"ukb": {"session": "first"}}
+
+
+def prepare(source, folder, output, **options):
+    layout = ROOT / "configs" / "layouts" / f"{source}.yaml"
+    paths = {name: str(folder / part) for name, part in WHERE[source].items()}
+    run_stage("preparing", output, **({"layout": f"%{layout}"} | paths | OPTIONS.get(source, {}) | options))
+    return output / "0_cohort"
+
+
+def refused(*arguments, **options):
+    with pytest.raises(RuntimeError) as caught:
+        prepare(*arguments, **options)
+    error = root_cause(caught.value)
+    assert isinstance(error, InputProblems)
+    return str(error)
+
+
+@pytest.fixture(scope="module")
+def sources(tiny_cohort, tmp_path_factory):
+    """The four source trees; read only."""
+    folder = tmp_path_factory.mktemp("sources")
+    for name in WHERE:
+        getattr(miniature_cohorts, name)(tiny_cohort, folder / name)
+    return folder
+
+
+def log_table():
+    """The layout of a table whose Jacobians are logarithms."""
+    layout = yaml.safe_load((ROOT / "configs" / "layouts" / "table.yaml").read_text())
+    layout["images"]["JAC"]["jacobian"]["kind"] = "log"
+    return layout
+
+
+@pytest.fixture(scope="module")
+def prepared(sources, tmp_path_factory):
+    """Source -> what preparing wrote."""
+    output = tmp_path_factory.mktemp("prepared")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.chdir(ROOT)
+        found = {}
+        for name in WHERE:
+            options = {"layout": log_table()} if name == "table" else {}
+            found[name] = prepare(name, sources / name, output / name, **options)
+    return found
+
+
+def sections_of(folder):
+    return items_from_datalist(folder / "datalist.json", MODALITIES)
+
+
+def read(file):
+    return pd.read_csv(file, sep="\t", dtype=str, keep_default_na=False).set_index("participant_id")
+
+
+@pytest.mark.parametrize("source", WHERE)
+def test_every_source_becomes_a_datalist_that_keeps_families_together(prepared, source):
+    sections = sections_of(prepared[source])
+    assert sum(map(len, sections.values())) == 24 and all(sections.values())
+    assert straddling_families(sections) == []
+    content = json.loads((prepared[source] / "datalist.json").read_text())
+    assert content["training"][0]["space"] == content["space"]
+
+
+@pytest.mark.parametrize("source", WHERE)
+def test_families_are_those_of_the_source(prepared, source, tiny_cohort):
+    truth = read(tiny_cohort / "participants.tsv")["family_id"].to_numpy()
+    own = read(prepared[source] / "participants.tsv")["family_id"].to_numpy()
+    same = truth[:, None] == truth[None]
+    if source == "ukb":  # its list of relatives joins the families of the first and the last
+        joined = np.isin(truth, [truth[0], truth[-1]])
+        same |= joined[:, None] & joined[None]
+        labels = np.where(own == "n/a", np.arange(len(own)).astype(str), own)
+        own = labels
+    assert ((own[:, None] == own[None]) == same).all()
+
+
+@pytest.mark.parametrize("source", WHERE)
+def test_jacobians_become_logarithms_whatever_they_were(prepared, source, tiny_cohort):
+    items = [item for items in sections_of(prepared[source]).values() for item in items]
+    name = min(item["participant_id"] for item in items)
+    made = nib.as_closest_canonical(nib.load(next(i for i in items if i["participant_id"] == name)["JAC"]))
+    raw = nib.load(tiny_cohort / PATTERNS["JAC"].format(participant_id="sub-0001")).get_fdata()
+    assert np.allclose(made.get_fdata(), np.log(raw), atol=1e-3)
+
+
+def test_skull_is_taken_off_by_the_mask_of_the_source(prepared, tiny_cohort):
+    (first,) = [i for items in sections_of(prepared["bids"]).values() for i in items if i["participant_id"] == "sub-01"]
+    brain = nib.load(tiny_cohort / PATTERNS["T1w"].format(participant_id="sub-0001")).get_fdata()
+    assert np.allclose(nib.load(first["T1w"]).get_fdata(), brain, atol=0.5)
+
+
+@pytest.mark.parametrize("source", ["bids", *(pytest.param(name, marks=pytest.mark.slow) for name in ("hcp", "ukb", "table"))])  # fmt: skip
+def test_training_runs_on_every_source(prepared, source, tmp_path):
+    train(prepared[source] / "datalist.json", tmp_path, max_epochs=1, num_workers=1)
+    assert (tmp_path / "2_training" / "model.pt").is_file()
+    names = [item["participant_id"] for items in sections_of(prepared[source]).values() for item in items]
+    people = people_table(names, str(tmp_path), None, ["sex", "site"])
+    assert people["age_years"].between(20, 80).all() and set(people["sex"]) == {"F", "M"}
+    if source != "table":
+        assert _items_file(str(tmp_path), None) == prepared[source] / "phenotypes.tsv"
+    results = read_results(str(tmp_path))
+    _words, steps, notes = cohort_flow(results)
+    assert steps.rows[-1][:2] == ("analysed", "24") and any("log determinants" in note for note in notes.sentences)
+
+
+@pytest.mark.parametrize("source", ["", "cohort", "list.json"])
+def test_report_has_no_flow_without_preparing(tmp_path, source):
+    assert cohort_flow(Results(str(tmp_path), [], datalist={"dataset_dir": str(tmp_path / source)})) == []
+
+
+RESTRICTED_WORDS = r"Family_ID|Mother_ID|\b5\d{4}_8|ASR_|BPSystolic|Zygosity|zygosity|Age_in_Yrs|\bMZ\b"
+
+
+def test_restricted_columns_are_written_nowhere(prepared):
+    files = [file for file in prepared["hcp"].parent.rglob("*") if file.suffix in (".tsv", ".json", ".yaml", ".html")]
+    assert len(files) >= 8
+    for file in files:
+        assert re.findall(RESTRICTED_WORDS, file.read_text()) == [], file
+    table = read(prepared["hcp"] / "participants.tsv")
+    assert list(table) == ["family_id", "age_years", "sex"]
+    assert set(table["age_years"]) <= {"23.5", "28", "33", "36"}
+    assert table["family_id"].str.fullmatch(r"family-\d{5}").all()
+    assert not (prepared["hcp"] / "restricted").exists()
+
+
+def test_restricted_columns_can_be_kept_apart(sources, tmp_path):
+    folder = prepare("hcp", sources / "hcp", tmp_path, restricted="local")
+    own = folder / "restricted"
+    assert oct(own.stat().st_mode)[-3:] == "700" and (own / ".gitignore").read_text() == "*\n"
+    table = read(own / "participants.tsv")
+    source = pd.read_csv(sources / "hcp" / "tables" / "RESTRICTED_someone_1_2_2026.csv", dtype=str).set_index("Subject")
+    assert (table["age_years"] == source.loc[table.index, "Age_in_Yrs"]).all()
+    assert set(table["zygosity"]) <= {"MZ", "DZ", "n/a"} and "MZ" in set(table["zygosity"])
+    assert {"BPSystolic", "ASR_Aggr_Raw", "PicVocab_Unadj"} <= set(read(own / "phenotypes.tsv"))
+    assert re.findall(RESTRICTED_WORDS, (folder / "participants.tsv").read_text()) == []
+    assert re.findall(RESTRICTED_WORDS, (folder / "phenotypes.tsv").read_text()) == []
+    prepare("hcp", sources / "hcp", tmp_path)
+    assert not own.exists()
+
+
+def test_twins_who_do_not_know_are_told_by_genotype_first(sources, tmp_path, tiny_cohort):
+    folder = prepare("hcp", sources / "hcp", tmp_path, restricted="local", voxels="headers")
+    truth = read(tiny_cohort / "participants.tsv")["zygosity"].to_numpy()
+    assert (read(folder / "restricted" / "participants.tsv")["zygosity"].to_numpy() == truth).all()
+
+
+def test_people_without_scans_are_counted(prepared):
+    flow = json.loads((prepared["hcp"] / "preparation.json").read_text())["flow"]
+    assert flow == [
+        ["in the tables or with images", 26, ""],
+        ["with images", 24, "none of the maps is on disk"],
+        ["analysed", 24, ""],
+    ]
+
+
+def test_without_the_restricted_table_there_is_a_warning(tiny_cohort, tmp_path):
+    miniature_cohorts.hcp(tiny_cohort, tmp_path / "hcp", 12)
+    (tmp_path / "hcp" / "tables" / "RESTRICTED_someone_1_2_2026.csv").unlink()
+    prepare("hcp", tmp_path / "hcp", tmp_path / "out")
+    assert "twins may be on both sides" in (tmp_path / "out" / "0_checked" / "check.tsv").read_text()
+
+
+def test_two_sessions_are_refused_until_a_rule_is_given(sources, tmp_path):
+    text = refused("ukb", sources / "ukb", tmp_path, session=None)
+    assert text.count("has 2 sessions (2, 3): choose by --session first") == 2
+
+
+@pytest.mark.parametrize(("rule", "session", "years"), [("last", "3", 33), ("first", "2", 30)])
+def test_one_session_is_taken_with_its_own_covariates(sources, tmp_path, tiny_cohort, rule, session, years):
+    folder = prepare("ukb", sources / "ukb", tmp_path, session=rule, voxels="headers")
+    everybody = [item for items in json.loads((folder / "datalist.json").read_text()).values() if isinstance(items, list) for item in items]  # fmt: skip
+    (first,) = [item for item in everybody if isinstance(item, dict) and item["participant_id"] == "1000015"]
+    assert first["session"] == session and f"_20252_{session}_0" in first["T1w"]
+    age = float(read(tiny_cohort / "participants.tsv")["age_years"].iloc[0])
+    assert float(read(folder / "participants.tsv")["age_years"].iloc[0]) == round(age) + years
+
+
+def test_bids_sessions_are_taken_by_label(tiny_cohort, tmp_path):
+    miniature_cohorts.bids(tiny_cohort, tmp_path / "bids", 12, n_sessions=2)
+    assert "has 2 sessions (1, 2)" in refused("bids", tmp_path / "bids", tmp_path / "out")
+    folder = prepare("bids", tmp_path / "bids", tmp_path / "out", session="2", voxels="headers")
+    assert "/ses-2/dwi/sub-01_ses-2" in (folder / "datalist.json").read_text()
+
+
+def test_two_template_spaces_are_refused_and_one_can_be_chosen(tiny_cohort, tmp_path):
+    miniature_cohorts.bids(tiny_cohort, tmp_path / "bids", 12)
+    other = tmp_path / "bids" / "derivatives" / "fmriprep" / "sub-01" / "anat"
+    for file in list(other.glob("*2009cAsym*")):
+        file.rename(file.with_name(file.name.replace("2009cAsym", "6Asym")))
+    text = refused("bids", tmp_path / "bids", tmp_path / "out", resample=True, spacing_mm=6.0)
+    assert "T1w: 11 in MNI152NLin2009cAsym, 1 in MNI152NLin6Asym" in text and "a change of grid does not do" in text
+    text = refused("bids", tmp_path / "bids", tmp_path / "out", space="MNI152NLin2009cAsym")
+    assert "sub-01, T1w: no T1w" in text
+    prepare("bids", tmp_path / "bids", tmp_path / "out", space="MNI152NLin2009cAsym", incomplete="leave_out")
+    flow = json.loads((tmp_path / "out" / "0_cohort" / "preparation.json").read_text())["flow"]
+    assert flow[-2:] == [["with every map", 11, "a map is missing"], ["analysed", 11, ""]]
+
+
+def test_people_on_disk_without_a_row_and_missing_maps_are_refused_with_a_way_to_get_them(tiny_cohort, tmp_path):
+    miniature_cohorts.hcp(tiny_cohort, tmp_path / "hcp", 12)
+    for file in (tmp_path / "hcp" / "tables").iterdir():
+        table = pd.read_csv(file, dtype=str)
+        table[table["Subject"] != "100307"].to_csv(file, index=False)
+    (tmp_path / "hcp" / "derivatives" / "100408" / "NODDI_ICVF.nii.gz").unlink()
+    text = refused("hcp", tmp_path / "hcp", tmp_path / "out", voxels="headers")
+    assert "100307" in text and "has images, but no row in the tables" in text
+    assert "100408, NDI: no NDI: HCP ships none: fit NODDI" in text
+    assert text.startswith("Check") and "2 to mend" in text
+
+
+def test_maps_on_different_grids_need_resampling(tiny_cohort, tmp_path):
+    miniature_cohorts.ukb(tiny_cohort, tmp_path / "ukb", 12, n_twice=0)
+    for file in (tmp_path / "ukb" / "images").rglob("dti_FA_to_MNI.nii.gz"):
+        image = nib.load(file)
+        fine = nib.affines.rescale_affine(image.affine, image.shape, 3.0, [2 * size for size in image.shape])
+        nib.save(
+            nib.Nifti1Image(np.kron(image.get_fdata(dtype=np.float32), np.ones((2, 2, 2), np.float32)), fine), file
+        )
+    assert "maps are on different grids" in refused("ukb", tmp_path / "ukb", tmp_path / "out")
+    folder = prepare("ukb", tmp_path / "ukb", tmp_path / "out", resample=True, spacing_mm=6.0)
+    items = sections_of(folder)["training"]
+    shapes = {nib.load(items[0][modality]).shape for modality in MODALITIES}
+    affines = [nib.load(items[0][modality]).affine for modality in MODALITIES]
+    assert shapes == {(32, 32, 24)} and all(np.allclose(affine, affines[0]) for affine in affines)
+    text = refused("ukb", tmp_path / "ukb", tmp_path / "out", resample=True, spacing_mm=2.0)
+    assert "a brain needs" in text
+
+
+def test_made_images_are_kept_until_their_source_changes(tiny_cohort, tmp_path):
+    miniature_cohorts.ukb(tiny_cohort, tmp_path / "ukb", 12, n_twice=0)
+    folder = prepare("ukb", tmp_path / "ukb", tmp_path / "out", voxels="headers")
+    made = sorted((folder / "derived").rglob("*.nii.gz"))
+    times = [file.stat().st_mtime_ns for file in made]
+    source = tmp_path / "ukb/images/1000015_20252_2_0/T1/transforms/T1_to_MNI_warp_jac.nii.gz"
+    os.utime(source, ns=(0, 0))
+    prepare("ukb", tmp_path / "ukb", tmp_path / "out", voxels="headers")
+    assert [file.stat().st_mtime_ns != time for file, time in zip(made, times, strict=True)] == [True] + [False] * 11
+
+
+def test_excluded_people_appear_in_the_flow(sources, tmp_path):
+    (tmp_path / "exclude.txt").write_text("01 motion\nsub-02\tmotion\n")
+    folder = prepare("bids", sources / "bids", tmp_path, exclude=str(tmp_path / "exclude.txt"), voxels="headers")
+    flow = json.loads((folder / "preparation.json").read_text())["flow"]
+    assert ["not excluded by name", 22, "motion (2)"] in flow
+    assert "sub-01" not in (folder / "participants.tsv").read_text()
+
+
+def test_layouts_are_refused_with_every_entry_that_is_wrong(sources, tmp_path):
+    layout = {"name": "mine", "space": "MNI", "images": {"T1w": ["t1.nii.gz"], "JAC": {"files": "{participant_id}", "jacobian": {"kind": "det"}}}, "table": []}  # fmt: skip
+    with pytest.raises(RuntimeError) as caught:
+        run_stage("preparing", tmp_path, dataset_dir=str(sources), layout=layout)
+    text = str(root_cause(caught.value))
+    assert "no {participant_id}" in text and "kind must be raw or log" in text and "unknown entry 'table'" in text
