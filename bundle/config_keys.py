@@ -24,8 +24,8 @@ SETTINGS = {
     "study": "bundle.study.settings.StudySettings",
 }
 """Mappings that become the fields of a dataclass, so that a config need not list them all."""
-ANY_KEY = ("images", "_meta_", "arguments", "options", "clustering")
-"""Mappings with keys of the user's own, or with those of another stage, which a study checks."""
+ANY_KEY = ("images", "_meta_", "arguments", "options", "clustering", "layout")
+"""Mappings with keys of the user's own, or with those of another stage, which their readers check."""
 BY_MODALITY = ("modality_weights", "files")
 """Mappings whose keys are modalities: those that `images` has patterns for."""
 
@@ -111,7 +111,7 @@ class KnownKeys:
         if isinstance(value, list):
             for number, entry in enumerate(value):
                 yield from self._problems_of_value(f"{place}::{number}", entry, None)
-        if isinstance(value, dict):
+        if isinstance(value, dict) and place.rsplit("::", 1)[-1] not in ANY_KEY:
             base = base if isinstance(base, dict) else None
             legal = self._legal_keys(place, value, base)
             for key, entry in value.items():
