@@ -24,10 +24,8 @@ SETTINGS = {
     "study": "bundle.study.settings.StudySettings",
 }
 """Mappings that become the fields of a dataclass, so that a config need not list them all."""
-ANY_KEY = ("images", "_meta_", "arguments", "options", "clustering")
-"""Mappings with keys of the user's own, or with those of another stage, which a study checks."""
-CHECKED_ELSEWHERE = ("layout",)
-"""Mappings whose reader checks every key of theirs, at any depth."""
+ANY_KEY = ("images", "_meta_", "arguments", "options", "clustering", "layout")
+"""Mappings with keys of the user's own, or with those of another stage, which their readers check."""
 BY_MODALITY = ("modality_weights", "files")
 """Mappings whose keys are modalities: those that `images` has patterns for."""
 
@@ -110,12 +108,10 @@ class KnownKeys:
     def _problems_of_value(self, place: str, value: Any, base: Any) -> Iterator[str]:
         """What is wrong inside a mapping or list that is given whole, compared with what stood there."""
         value, base = self._content(value), self._content(base)
-        if place.split("::")[0] in CHECKED_ELSEWHERE:
-            return
         if isinstance(value, list):
             for number, entry in enumerate(value):
                 yield from self._problems_of_value(f"{place}::{number}", entry, None)
-        if isinstance(value, dict):
+        if isinstance(value, dict) and place.rsplit("::", 1)[-1] not in ANY_KEY:
             base = base if isinstance(base, dict) else None
             legal = self._legal_keys(place, value, base)
             for key, entry in value.items():

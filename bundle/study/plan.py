@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ class PlannedRun:
         options: of training.
         modalities: names, in channel order.
         parameters: trainable values of its network.
+        embedding_size: values of its code.
         same_as: see `StudyRun`.
         time_of: see `StudyRun`.
     """
@@ -39,6 +41,7 @@ class PlannedRun:
     options: Mapping[str, Any]
     modalities: tuple[str, ...]
     parameters: int
+    embedding_size: int
     same_as: str | None = None
     time_of: str | None = None
 
@@ -101,16 +104,16 @@ def _plan(
         problems += [unknown_word("modalities", name, list(patterns)) for name in modalities if name not in patterns]
     if problems:
         return None, problems
-    names = ("spatial_size", "fusion")
-    facts = {"modalities": modalities, "network": network} | {name: known.value_of(name) for name in names}
+    parser = ConfigParser(copy.deepcopy(known.parser.get()))  # the network refers to what stands around it
     try:
-        size = trainable_parameters(ConfigParser(facts).get_parsed_content("network"))
+        built = parser.get_parsed_content("network_def")
     except Exception as error:  # whatever a network raises for arguments that it cannot be built from
         root: BaseException = error
         while root.__cause__ is not None:
             root = root.__cause__
         return None, [f"its network cannot be built: {root}"]
-    return PlannedRun(run.name, network, options, tuple(modalities), size), []
+    sizes = trainable_parameters(built), built.embedding_size
+    return PlannedRun(run.name, network, options, tuple(modalities), *sizes), []
 
 
 def _config(name: str) -> dict[str, Any]:
