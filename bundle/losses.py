@@ -26,14 +26,14 @@ class ReconstructionLoss(nn.Module):
 
     Args:
         network: its scaling and brain mask are used; they are buffers, so they follow fitting and loading.
-        kind: `mse`, `l1`, or `bce` (the paper: binary cross-entropy between values in [0, 1]; needs `min_max` scaling).
+        kind: `mse`, `l1`, or `bce` (the paper: binary cross-entropy between values in [0, 1]; needs the paper's network with `min_max` scaling).
         modality_weights: modality -> relative weight, of every modality of the network (more may be named); equal if
             None.
 
     Shapes: two `(B, M, D, H, W)` in the images' units in, the target NaN where a map is absent; a scalar out.
 
     Raises:
-        InputProblems: for another kind, `bce` without `min_max` scaling, or a modality without a weight, or no weight at all.
+        InputProblems: for another kind, `bce` with a network that does not squash, or a modality without a weight, or no weight at all.
     """
 
     def __init__(
@@ -44,9 +44,10 @@ class ReconstructionLoss(nn.Module):
         given = dict.fromkeys(network.modalities, 1.0) if modality_weights is None else modality_weights
         if kind not in KINDS:
             raise InputProblems("Loss", [f"Expected --loss to be one of {KINDS}, got {kind!r}."])
-        if kind == "bce" and network.scaling.kind != "min_max":
+        if kind == "bce" and not network.squashes:
             raise InputProblems(
-                "Loss", ["'bce' needs values in [0, 1]: use a network with scaling: min_max, or --loss mse."]
+                "Loss",
+                ["'bce' needs outputs in [0, 1]: use the paper's network with scaling: min_max, or --loss mse."],
             )
         if not isinstance(given, Mapping):
             raise InputProblems("Loss", [f"Expected --modality_weights \"{{'T1w': 1, ...}}\" or None, got {given!r}."])

@@ -38,6 +38,7 @@ class FusionAutoencoder(nn.Module, ABC):
     Attributes:
         scaling: see `ImageScaling`.
         takes_any_subset: False if every map of a person is needed.
+        squashes: True if scaled outputs are in [0, 1], as binary cross-entropy needs.
         signature: JSON of what was built, as bytes, so that a checkpoint says which network it is of.
         grid_affine: `(4, 4)` voxel to world (RAS, mm) of the training images' grid, to refuse images of another space.
 
@@ -73,6 +74,7 @@ class FusionAutoencoder(nn.Module, ABC):
         self.code_shape = (code_channels, *[size // total_stride for size in self.spatial_size])
         self.embedding_size = prod(self.code_shape)
         self.takes_any_subset = False
+        self.squashes = False
         self.scaling = ImageScaling(scaling, len(self.modalities), self.spatial_size)
         self.register_buffer("grid_affine", torch.eye(4, dtype=torch.float64))
         facts = {"network": type(self).__name__, "modalities": self.modalities, "spatial_size": self.spatial_size}
@@ -155,6 +157,7 @@ class PaperFusionAutoencoder(FusionAutoencoder):
         }
         super().__init__(modalities, spatial_size, scaling, 2 ** len(widths), widths[-1], architecture)
         self.skips = skips
+        self.squashes = scaling == "min_max"
         shared: dict[str, Any] = dict(
             kernel_size=kernel_size,
             separable_mid_flow=separable_mid_flow,
@@ -191,7 +194,7 @@ class PaperFusionAutoencoder(FusionAutoencoder):
         for number, decoder in enumerate(self.decoders):
             outputs.append(decoder(code_map, skips[number] if self.skips == "unet" else []))
         scaled = torch.cat(outputs, dim=1)
-        return torch.sigmoid(scaled) if self.scaling.kind == "min_max" else scaled
+        return torch.sigmoid(scaled) if self.squashes else scaled
 
 
 class FoldedFusionAutoencoder(FusionAutoencoder):

@@ -52,6 +52,26 @@ def test_cross_entropy_is_least_at_the_image(images):
     assert loss(images, images) < loss(built.scaling.mean_image.expand_as(images), images)
 
 
+def test_cross_entropy_is_refused_where_outputs_are_not_squashed(images):
+    with pytest.raises(ValueError, match="outputs in"):
+        ReconstructionLoss(
+            FoldedFusionAutoencoder(["T1w", "FA"], (32, 32, 24), (8, 16), (1, 1), scaling="min_max"), "bce"
+        )
+
+
+def test_absent_maps_count_for_nothing_and_have_no_gradient(images):
+    built = network(images)
+    partly = images.clone()
+    partly[1, 1] = torch.nan
+    drawn = (images + 1).requires_grad_()
+    loss = ReconstructionLoss(built)(drawn, partly)
+    loss.backward()
+    inside = built.scaling.brain_mask > 0
+    expected = torch.stack([built.scaling.inverse_gain[m, inside].square().mean() for m in range(2)]).mean()
+    torch.testing.assert_close(loss.detach(), expected)
+    assert drawn.grad.isfinite().all() and not drawn.grad[1, 1].any() and drawn.grad[0, 1].any()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

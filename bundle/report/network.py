@@ -10,6 +10,7 @@ from bundle.report.results import Results
 from bundle.report.stage_blocks import absent, own_picture, picture, table
 from bundle.stages.evaluate import pca_verdict
 
+SUBSETS_WIDTH = 620
 RECONSTRUCTION_WIDTH = 640
 
 
@@ -84,6 +85,15 @@ def reconstruction_section(results: Results) -> Section:
                 f"{EVALUATION}/people.tsv.",
             )
         )
+    section.blocks += picture(
+        results,
+        EVALUATION,
+        "subsets.png",
+        "Table of skill: every map drawn from every subset of maps.",
+        "Skill of every map (columns) drawn from every subset of maps (rows). Framed maps were given, the others were "
+        f"generated from them. With intervals: {EVALUATION}/subsets.tsv.",
+        SUBSETS_WIDTH,
+    )
     for word in ("median", "worst"):
         section.blocks += picture(
             results,

@@ -107,7 +107,7 @@ def subsets_never_trained(network: FusionAutoencoder, items: Sequence[Item]) -> 
     known = "; ".join("+".join(subset) for subset in seen)
     return [
         f"{len(names)} people ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''}) have {'+'.join(subset)} only: this "
-        f"network was never trained on that. It knows {known}: train with --modality_dropout 0.5."
+        f"network was never trained on that. It knows {known}: train with --modality_dropout 0.25."
         for subset, names in people.items()
         if subset not in seen
     ]
