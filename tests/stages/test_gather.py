@@ -11,9 +11,9 @@ import yaml
 from bundle.data.datalist import items_from_datalist, straddling_families
 from bundle.data.people import people_table
 from bundle.data.problems import InputProblems
+from bundle.phenotype_inputs import items_file
 from bundle.report.cohort_flow import cohort_flow
 from bundle.report.results import Results, read_results
-from bundle.stages.phenotypes import _items_file
 from tests import miniature_cohorts
 from tests.conftest import PATTERNS, ROOT, root_cause, run_stage, train
 
@@ -124,7 +124,7 @@ def test_training_runs_on_every_source(prepared, source, tmp_path):
     people = people_table(names, str(tmp_path), None, ["sex", "site"])
     assert people["age_years"].between(20, 80).all() and set(people["sex"]) == {"F", "M"}
     if source != "table":
-        assert _items_file(str(tmp_path), None) == prepared[source] / "phenotypes.tsv"
+        assert items_file(str(tmp_path), None) == prepared[source] / "phenotypes.tsv"
     results = read_results(str(tmp_path))
     _words, steps, notes = cohort_flow(results)
     assert steps.rows[-1][:2] == ("analysed", "24") and any("log determinants" in note for note in notes.sentences)
