@@ -11,8 +11,9 @@ from typing import Any
 from monai.bundle import ConfigParser
 from monai.bundle.utils import merge_kv
 
-from bundle.config_keys import KnownKeys
+from bundle.command_line import check_command_line
 from bundle.data.problems import InputProblems
+from bundle.stage_process import stage_command
 
 CONFIGS = {"training": "configs/train.yaml", "evaluating": "configs/evaluate.yaml"}
 """The two stages that make a fold, in order."""
@@ -59,7 +60,7 @@ def fold_settings(training: str | Mapping[str, Any] | None, shared: Mapping[str,
             problems.append(f"{key}: give it to cross-validation itself: --{root}.")
         elif root in SET_BY_FOLDS:
             problems.append(f"{key}: every fold sets it itself; leave it out.")
-    problems += _unknown(wanted)
+    problems += _unknown({key.lstrip("+"): value for key, value in wanted.items()})
     if problems:
         raise InputProblems("--training", problems)
     same = {key for key in configs["training"] if configs["training"][key] == configs["evaluating"].get(key, object)}
@@ -103,9 +104,12 @@ def _plain(training: str | Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def _unknown(wanted: Mapping[str, Any]) -> list[str]:
-    """What training would refuse in an overlay."""
-    known = KnownKeys(ConfigParser.load_config_file(CONFIGS["training"]))
-    return [sentence for found in known.take(wanted).values() for sentence in found]
+    """What training's own command line would refuse."""
+    try:
+        check_command_line(stage_command("training", [CONFIGS["training"]], wanted)[3:])
+    except InputProblems as error:
+        return error.problems
+    return []
 
 
 def _known(knobs: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:

@@ -302,5 +302,5 @@ def test_no_convergence_is_said(tmp_path, capfd):
 def test_embeddings_of_an_earlier_version_are_refused(tmp_path):
     file = tmp_path / "embeddings.npz"
     np.savez(file, participant_id=np.array(["a"]), embeddings=np.zeros((1, 3)), encoder_hash="x", modalities=["FA"])
-    with pytest.raises(InputProblems, match="has no reconstruction_error: an earlier version wrote it"):
+    with pytest.raises(InputProblems, match=r"has no reconstruction_error, .*: an earlier version wrote it"):
         read_embedding_table(file)

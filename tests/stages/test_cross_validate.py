@@ -342,7 +342,7 @@ def test_through_the_bundle_everything_is_wired(tiny_cohort, tmp_path, stages):
     assert stages.calls == all_calls(2)
     overlay = json.loads((tmp_path / "folds" / "fold_01" / "overlay_training.json").read_text())
     assert overlay == {"progress": False, "modalities": MAPS, "spatial_size": [32, 32, 24], "seed": 0, "num_workers": 2,
-                       "max_epochs": 3}  # fmt: skip
+                       "fusion": "concat", "max_epochs": 3}  # fmt: skip
     shutil.rmtree(tmp_path / "8_cross_validation")
     run_stage("collecting", tmp_path)
     assert (tmp_path / "8_cross_validation" / "summary.tsv").is_file()
