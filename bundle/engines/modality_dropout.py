@@ -44,6 +44,8 @@ class PrepareTrainingBatch(PrepareMixedBatch):
 
     def hide(self, images: Tensor) -> Tensor:
         """`(B, M, D, H, W)` to the same, hidden maps NaN."""
+        if not self.modality_dropout:
+            return images  # and draw no random number: other draws stay what they were
         hidden = torch.zeros(images.shape[:2], dtype=torch.bool)
         for row, present in enumerate(maps_present(images).cpu()):
             members = torch.nonzero(present)[:, 0]
