@@ -77,7 +77,9 @@ def run_stage(
         status = _wait(process, stop)
     if status:
         last = "\n    ".join(log_file.read_text(errors="replace").strip().splitlines()[-SHOWN_LINES:])
-        stopped = status in (128 + signal.SIGINT, -signal.SIGINT, -signal.SIGTERM)
+        # jobs in the background may ignore an interrupt and then have to be killed
+        told_to = stop is not None and stop.is_set()
+        stopped = told_to or status in (128 + signal.SIGINT, -signal.SIGINT, -signal.SIGTERM)
         raise StageFailed(f"Stage {run_id}", [f"It failed; {log_file} ends with\n    {last}"], stopped)
     return time.perf_counter() - started
 
