@@ -34,6 +34,28 @@ def check_ids(names: Iterable[str], where: str) -> list[str]:
     ]
 
 
+def read_strictly(path: Path) -> pd.DataFrame:
+    """A user's tab-separated table, all values as text.
+
+    Raises:
+        ValueError: if it is empty, not in UTF-8, or has rows of more fields than its header.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # rows of more fields than the header has
+            return pd.read_csv(
+                path,
+                sep="\t",
+                dtype=str,
+                index_col=False,
+                keep_default_na=False,
+                na_values=MISSING,
+                encoding="utf-8-sig",
+            )
+    except pd.errors.ParserWarning as error:
+        raise ValueError(str(error)) from error
+
+
 def read_participants(source: str | Path) -> pd.DataFrame:
     """A participants table, or the `participants.tsv` of a cohort folder; all values as text.
 
@@ -49,19 +71,8 @@ def read_participants(source: str | Path) -> pd.DataFrame:
             [f"{path} is missing: expected a tab-separated table with a column participant_id, a row per person."],
         )
     try:
-        with warnings.catch_warnings():
-            # rows of more fields than the header has
-            warnings.simplefilter("error", pd.errors.ParserWarning)
-            table = pd.read_csv(
-                path,
-                sep="\t",
-                dtype=str,
-                index_col=False,
-                keep_default_na=False,
-                na_values=MISSING,
-                encoding="utf-8-sig",
-            )
-    except (ValueError, pd.errors.ParserError, pd.errors.EmptyDataError, pd.errors.ParserWarning) as error:
+        table = read_strictly(path)
+    except ValueError as error:
         raise InputProblems(str(path), [f"Not a tab-separated table in UTF-8 ({error}): save it as one."]) from error
     if "participant_id" not in table and "," in "".join(table.columns):
         raise InputProblems(str(path), ["This table is separated by commas: save it with tabs."])

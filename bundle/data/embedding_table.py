@@ -39,9 +39,9 @@ class EmbeddingTable:
             scores about 1, a perfect reconstruction 0.
         encoder_hash: see `bundle.encoder_hash`.
         modalities: that the encoder fuses.
-        versions: of the software that made them.
-        present: `(N, M)` bool, which modalities each code was made from; None stands for all.
+        present: `(N, M)` bool, which modalities each code was made from.
         uncertainties: `(N, E)` standard deviations of the codes where the fusion gives them, else `(N, 0)`.
+        versions: of the software that made them.
     """
 
     participant_ids: np.ndarray
@@ -49,15 +49,9 @@ class EmbeddingTable:
     reconstruction_errors: np.ndarray
     encoder_hash: str
     modalities: tuple[str, ...]
+    present: np.ndarray
+    uncertainties: np.ndarray
     versions: Mapping[str, str] = field(default_factory=dict)
-    present: np.ndarray = None  # type: ignore[assignment]
-    uncertainties: np.ndarray = None  # type: ignore[assignment]
-
-    def __post_init__(self) -> None:
-        if self.present is None:
-            object.__setattr__(self, "present", np.ones((len(self), len(self.modalities)), dtype=bool))
-        if self.uncertainties is None:
-            object.__setattr__(self, "uncertainties", np.zeros((len(self), 0), dtype=np.float32))
 
     def __len__(self) -> int:
         return len(self.participant_ids)
@@ -66,7 +60,8 @@ class EmbeddingTable:
     def empty(cls, encoder_hash: str, modalities: Sequence[str], versions: Mapping[str, str]) -> EmbeddingTable:
         """Nobody yet."""
         nobody = np.array([], dtype=str)
-        return cls(nobody, np.zeros((0, 0), np.float32), np.zeros(0), encoder_hash, tuple(modalities), versions)
+        no_codes, no_maps = np.zeros((0, 0), np.float32), np.zeros((0, len(modalities)), dtype=bool)
+        return cls(nobody, no_codes, np.zeros(0), encoder_hash, tuple(modalities), no_maps, no_codes, versions)
 
     @property
     def inputs(self) -> list[str]:
@@ -146,9 +141,9 @@ def read_embedding_table(file: str | Path) -> EmbeddingTable:
         content["reconstruction_error"].astype(float),
         str(content["encoder_hash"]),
         tuple(content["modalities"].tolist()),
-        json.loads(str(content["versions"])) if "versions" in content else {},
         content["present"],
         content["uncertainty"],
+        json.loads(str(content["versions"])) if "versions" in content else {},
     )
     problems = _problems(table)
     if problems:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bundle.data.datalist import MISSING, Item
+from bundle.data.datalist import Item, read_strictly
 from bundle.data.problems import InputProblems
 
 EXPECTED = "a tab-separated table with columns participant_id and fold, a row per person"
@@ -85,18 +84,8 @@ def _read(path: Path) -> pd.DataFrame:
     if not path.is_file():
         raise InputProblems("Folds", [f"{path} is missing: expected {EXPECTED}."])
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)  # rows of more fields than the header has
-            table = pd.read_csv(
-                path,
-                sep="\t",
-                dtype=str,
-                index_col=False,
-                keep_default_na=False,
-                na_values=MISSING,
-                encoding="utf-8-sig",
-            )
-    except (ValueError, pd.errors.ParserError, pd.errors.EmptyDataError, pd.errors.ParserWarning) as error:
+        table = read_strictly(path)
+    except ValueError as error:
         raise InputProblems("Folds", [f"{path} cannot be read ({error}): expected {EXPECTED}."]) from error
     absent = [name for name in ("participant_id", "fold") if name not in table]
     if absent:

@@ -171,7 +171,9 @@ def test_most_new_people_are_like_those_of_before_though_codes_have_1536_values(
 
     codes, table = draw(150)
     found = find_strata(codes, np.arange(150), table, settings=QUICK)
-    embedded = EmbeddingTable(np.arange(150).astype(str), codes, np.full(150, 0.3), "x", ("FA",))
+    embedded = EmbeddingTable(
+        np.arange(150).astype(str), codes, np.full(150, 0.3), "x", ("FA",), np.ones((150, 1), bool), np.zeros((150, 0))
+    )
     model = stratifier_of(found, embedded)
     new, new_table = draw(100)
     assigned = model.assign(new, new_table, np.full(100, 0.3))

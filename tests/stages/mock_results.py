@@ -53,7 +53,9 @@ def write_images(folder):
         paint(folder / "3_evaluation" / f"reconstruction_{word}.png", 10, 16)
     codes = rng.standard_normal((N_PEOPLE, 40)).astype(np.float32)
     codes[:, :3] += 6 * np.eye(3, dtype=np.float32)[np.arange(N_PEOPLE) % 3]
-    table = EmbeddingTable(np.array(NAMES), codes, np.full(N_PEOPLE, 0.2), ENCODER, MAPS, {"torch": "2.13.0"})
+    present, uncertainties = np.ones((N_PEOPLE, len(MAPS)), bool), np.zeros((N_PEOPLE, 0))
+    errors, versions = np.full(N_PEOPLE, 0.2), {"torch": "2.13.0"}
+    table = EmbeddingTable(np.array(NAMES), codes, errors, ENCODER, MAPS, present, uncertainties, versions)
     table.write_arrays(folder / "4_embeddings")
 
 

@@ -52,7 +52,9 @@ def write(folder, codes, participants, encoder_hash="aaaaaaaaaaaa", errors=None)
     """A results folder with embeddings and a participants table; its options."""
     names = participants["participant_id"].to_numpy(dtype=str)
     errors = np.full(len(names), 0.3) if errors is None else errors
-    table = EmbeddingTable(names, codes, errors, encoder_hash, ("T1w", "FA"))
+    table = EmbeddingTable(
+        names, codes, errors, encoder_hash, ("T1w", "FA"), np.ones((len(names), 2), bool), np.zeros((len(names), 0))
+    )
     table.write_arrays(folder / "4_embeddings")
     table.write_text(folder / "4_embeddings")
     participants.to_csv(folder / "participants.tsv", sep="\t", index=False)

@@ -73,7 +73,9 @@ class FakeStages:
         truth = pd.read_csv(self.cohort / "truth" / "factors.tsv", sep="\t", index_col=0)
         names = truth.index.to_numpy().astype(str)
         codes = truth.filter(like="factor_").to_numpy(dtype=np.float32)
-        EmbeddingTable(names, codes, np.ones(len(names)), "abc", ("FA", "JAC")).write_arrays(folder / "4_embeddings")
+        present, uncertainties = np.ones((len(names), 2), bool), np.zeros((len(names), 0))
+        table = EmbeddingTable(names, codes, np.ones(len(names)), "abc", ("FA", "JAC"), present, uncertainties)
+        table.write_arrays(folder / "4_embeddings")
 
     def clustering(self, folder, name, seed, options):
         truth = pd.read_csv(self.cohort / "truth" / "factors.tsv", sep="\t").iloc[::-1]
