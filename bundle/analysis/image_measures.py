@@ -14,8 +14,8 @@ THUMBNAIL = 72
 """Pixels of a thumbnail's longer side."""
 MOST_COMPARED = 500
 """Images that the cohort's median image is made of, at most."""
-LARGE = 4_000_000
-"""Voxels above which every second one, along each axis, stands for its neighbours in all but shares."""
+LARGE = 500_000
+"""Voxels above which every second one, along each axis, stands for its neighbours in all but shares and pictures."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +53,10 @@ def measure_image(voxels: np.ndarray) -> ImageMeasures:
     Args:
         voxels: `(D, H, W)` in RAS orientation, finite.
     """
-    volume = np.ascontiguousarray(voxels, dtype=np.float32)
-    negative, outside = _shares(volume)
-    if volume.size > LARGE:
-        volume = np.ascontiguousarray(volume[::2, ::2, ::2])
+    whole = np.asarray(voxels, dtype=np.float32)
+    negative, outside = _shares(whole)
+    thinned = slice(None, None, 2 if whole.size > LARGE else 1)
+    volume = np.ascontiguousarray(whole[thinned, thinned, thinned])
     background = np.median(np.concatenate([volume[[0, -1]].ravel(), volume[:, [0, -1]].ravel(), volume[:, :, [0, -1]].ravel()]))  # fmt: skip
     off = np.abs(volume - background)
     sample = off.ravel()[:: max(1, off.size // 200_000)]
@@ -74,15 +74,20 @@ def measure_image(voxels: np.ndarray) -> ImageMeasures:
         outside / share,
         ((small - small.mean()) / max(float(small.std()), 1e-12)).astype(np.float16),
         _pooled(mask.astype(np.float32)) > 0.5,
-        _slices(volume, float(low), max(float(high), float(low) + 1e-6)),
+        _slices(whole, float(low), max(float(high), float(low) + 1e-6)),
         (float(low), max(float(high), float(low) + 1e-6)),
     )
 
 
 def _shares(volume: np.ndarray) -> tuple[float, float]:
     """Of all voxels: below 0, and outside [0, 1]."""
-    negative = np.count_nonzero(volume < 0) / volume.size
-    return negative, np.count_nonzero((volume < -1e-3) | (volume > 1 + 1e-3)) / volume.size
+    forwards = tuple(slice(None, None, -1 if stride < 0 else 1) for stride in volume.strides)
+    volume = volume[forwards]  # several times faster than against the order in memory
+    lowest, highest = volume.min(), volume.max()
+    below = np.count_nonzero(volume < -1e-3) if lowest < -1e-3 else 0
+    above = np.count_nonzero(volume > 1 + 1e-3) if highest > 1 + 1e-3 else 0
+    negative = np.count_nonzero(volume < 0) if lowest < 0 else 0
+    return negative / volume.size, (below + above) / volume.size
 
 
 def _pooled(volume: np.ndarray) -> np.ndarray:
@@ -93,7 +98,7 @@ def _slices(volume: np.ndarray, low: float, high: float) -> tuple[np.ndarray, ..
     """Mid-slices as people look at them: front or top up, the person's right at the right."""
     pictures: list[np.ndarray] = []
     for axis, size in enumerate(volume.shape):
-        plane = np.flipud(np.take(volume, size // 2, axis=axis).T)
+        plane = np.flipud(np.moveaxis(volume, axis, 0)[size // 2].T)
         step = max(1, max(plane.shape) // THUMBNAIL)
         pictures.append((255 * np.clip((plane[::step, ::step] - low) / (high - low), 0, 1)).astype(np.uint8))
     return tuple(pictures)

@@ -139,9 +139,9 @@ def explain_padding(shape: Sequence[int], spatial_size: Sequence[int]) -> str:
     return f"Images of {_by(shape)} are padded with zeros to {_by(spatial_size)}; reconstructions are cropped back."
 
 
-def canonical_grid(path: str) -> tuple[tuple[int, ...], np.ndarray]:
-    """Shape and affine of an image once it is in RAS orientation; reads the header only."""
-    image: Any = nib.load(path)
+def canonical_grid(image: Any) -> tuple[tuple[int, ...], np.ndarray]:
+    """Shape and affine that an image, or the image of a path, has in RAS orientation; reads the header only."""
+    image = nib.load(image) if isinstance(image, str) else image
     # not `as_closest_canonical`, which reads the voxels of every image that is not in RAS orientation
     orientation = nib.io_orientation(image.affine)
     shape = tuple(int(image.shape[axis]) for axis in np.argsort(orientation[:, 0]))
@@ -153,7 +153,8 @@ def inspect_image(job: tuple[str, str, str], look: Callable[[np.ndarray, np.ndar
 
     Args:
         job: participant, modality, path.
-        look: called with the voxels as stored and their affine, if the image is sound; what it returns is `seen`.
+        look: called with the voxels (float32, oriented as stored) and their affine, if the image is sound; what it returns
+            is `seen`.
     """
     name, modality, path = job
     where = f"{name}, {modality}, {path}"
@@ -163,14 +164,14 @@ def inspect_image(job: tuple[str, str, str], look: Callable[[np.ndarray, np.ndar
             return ImageFacts(
                 problem=f"{where}: expected 3 axes, got {image.ndim} {image.shape}: extract the volume you mean."
             )
-        voxels = np.asanyarray(image.dataobj)
-        shape, affine = canonical_grid(path)
-        if path.endswith(".gz"):
-            read_to_the_end(path)
+        stored = image.get_data_dtype()
+        if stored.kind not in "biuf":
+            return ImageFacts(problem=f"{where}: expected one real number per voxel, got {stored}: convert it.")
+        with np.errstate(over="ignore"):  # what single precision cannot hold is said below
+            voxels = load_whole(path).get_fdata(caching="unchanged", dtype=np.float32)
+        shape, affine = canonical_grid(image)
     except Exception as error:  # whatever a broken file makes the reader raise is this file's problem
         return ImageFacts(problem=f"{where}: cannot be read ({error}): copy or make it again.")
-    if voxels.dtype.kind not in "biuf":
-        return ImageFacts(problem=f"{where}: expected one real number per voxel, got {voxels.dtype}: convert it.")
     unusable = ~(np.abs(voxels) < LARGEST_VALUE)  # catches NaN too
     if unusable.any():
         count = int(unusable.sum())
@@ -194,6 +195,17 @@ def files_signature(items: Sequence[Item], modalities: Sequence[str]) -> Mapping
         for item in items
         for m in present_modalities(item, modalities)
     }
+
+
+def load_whole(path: str) -> Any:
+    """An image of a file that was read to its end: nibabel by itself stops before a compressed file's checksum."""
+    image: Any = nib.load(path)
+    if not path.endswith(".gz"):
+        return image
+    if hasattr(image, "from_bytes"):  # decompressed once, the checksum compared
+        return type(image).from_bytes(gzip.decompress(Path(path).read_bytes()))
+    read_to_the_end(path)  # header and voxels in two files
+    return image
 
 
 def read_to_the_end(path: str) -> None:

@@ -36,7 +36,7 @@ def inspect_header(job: Job) -> ImageFacts:
                 read_to_the_end(path)
         elif Path(path).suffix == ".nii" and Path(path).stat().st_size < length:
             raise EOFError(f"it has {Path(path).stat().st_size} bytes, its header asks for {length}")
-        return ImageFacts(*canonical_grid(path))
+        return ImageFacts(*canonical_grid(image))
     except Exception as error:  # whatever a broken file makes the reader raise is this file's problem
         return ImageFacts(problem=f"{where}: cannot be read ({error}): copy or make it again.")
 
