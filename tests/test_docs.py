@@ -1,4 +1,5 @@
 import re
+import runpy
 import shlex
 
 import pytest
@@ -37,3 +38,8 @@ def test_commands_that_pages_show_are_taken(page):
     blocks = "".join(re.findall(r"```bash\n(.*?)```", page.read_text(), flags=re.DOTALL)).replace("\\\n", " ")
     for command in re.findall(r"python -m monai.bundle (run .*)", blocks):
         check_command_line(shlex.split(command, comments=True))
+
+
+def test_the_reference_of_knobs_is_what_the_configs_say():
+    write_page = runpy.run_path(str(ROOT / "docs" / "make_knobs.py"))["write_page"]
+    assert (ROOT / "docs" / "knobs.md").read_text() == write_page(), "run python docs/make_knobs.py"

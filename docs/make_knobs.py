@@ -1,0 +1,143 @@
+"""Write docs/knobs.md, the reference of every config's knobs, from the configs themselves.
+
+    python docs/make_knobs.py
+
+A knob is a key at a config's top level that is set, not wired. Its default and its comment make a row; what is missing there
+is taken from the config it refers to (`%configs/study.yaml::seed`), or from the knob of that name in a shared config.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "docs" / "knobs.md"
+STAGES = [
+    "check",
+    "prepare",
+    "train",
+    "evaluate",
+    "inference",
+    "cluster",
+    "phenotypes",
+    "report",
+    "assign",
+    "cross_validate",
+    "calibrate",
+]
+SHARED = ("study", "train", "cluster")
+"""Configs whose comments hold for knobs of the same name elsewhere."""
+WIRES = ("imports", "bundle_root", "device", "preprocessing", "handlers", "initialize", "finalize", "run")
+ENTRY = re.compile(
+    r"^(?P<key>\w+):(?P<value>[^#\n]*)(?:#(?P<meaning>[^\n]*))?\n(?P<nested>(?:(?:[ #][^\n]*)?\n)*)", re.MULTILINE
+)
+TAKEN_OVER = re.compile(r'"%configs/(?P<config>\w+)\.yaml::(?P<key>\w+)"')
+START = """# Every knob
+
+Written by `python docs/make_knobs.py` from the configs; edit those. Each knob is an option of its command (`--max_epochs 20`);
+entries of a mapping are reached by `::` (`--synthetic::n_subjects 100`); lists and mappings are written as in Python. What
+stages share must be given to each. [pipeline.md](pipeline.md) says what the stages are.
+"""
+
+
+class Knob(NamedTuple):
+    """One row."""
+
+    default: str
+    meaning: str
+
+
+def read_knobs(name: str) -> dict[str, Knob]:
+    """The knobs of `configs/<name>.yaml`, in its order."""
+    knobs = {}
+    for entry in ENTRY.finditer((ROOT / "configs" / f"{name}.yaml").read_text() + "\n"):
+        value, nested = entry["value"].strip(), entry["nested"]
+        is_component = "_target_" in value + nested or re.match(r"\s*- ", nested)
+        if entry["key"] not in WIRES and not is_component and (value or nested.strip()):
+            knobs[entry["key"]] = Knob(value or as_mapping(nested), (entry["meaning"] or "").strip())
+    return knobs
+
+
+def as_mapping(nested: str) -> str:
+    """A mapping of several lines in one, comments left out."""
+    entries = [re.sub(r"\s*#.*", "", line).strip() for line in nested.splitlines()]
+    return "{" + ", ".join(entry for entry in entries if entry) + "}"
+
+
+def complete(knobs: dict[str, Knob], shared: dict[str, Knob]) -> dict[str, Knob]:
+    """With defaults and meanings from where they stand."""
+    completed = {}
+    for key, knob in knobs.items():
+        source = TAKEN_OVER.fullmatch(knob.default)
+        default = read_knobs(source["config"])[source["key"]].default if source else knob.default
+        completed[key] = Knob(default, knob.meaning or shared.get(key, knob).meaning)
+    return completed
+
+
+def write_page() -> str:
+    """The whole page.
+
+    Raises:
+        ValueError: for a knob whose meaning stands nowhere, and for a config that is not on the page.
+    """
+    there = {file.stem for file in (ROOT / "configs").glob("*.yaml") if not file.stem.startswith("overlay_")}
+    if there != {*STAGES, "study"}:
+        raise ValueError(
+            f"Expected configs {', '.join(STAGES)} and study, got {', '.join(sorted(there))}: mend STAGES."
+        )
+    shared: dict[str, Knob] = {}
+    for name in reversed(SHARED):
+        shared |= read_knobs(name)
+    parts = [START]
+    for name in STAGES:
+        knobs = complete(read_knobs(name), shared)
+        silent = [key for key, knob in knobs.items() if not knob.meaning]
+        if silent:
+            raise ValueError(f"configs/{name}.yaml: expected a comment that says what {', '.join(silent)} means.")
+        head = re.findall(r"^# (.*)$", (ROOT / "configs" / f"{name}.yaml").read_text(), flags=re.MULTILINE)[0]
+        rows = [_row(key, knob) for key, knob in knobs.items()]
+        parts.append(
+            "\n".join(
+                [f"## `configs/{name}.yaml`", "", head, "", "| knob | default | |", "| --- | --- | --- |", *rows, ""]
+            )
+        )
+    parts.append(
+        "\n".join(
+            [
+                "## Parts",
+                "",
+                "Swapped whole, with a `%` before the path.",
+                "",
+                "| part | |",
+                "| --- | --- |",
+                *_parts(),
+                "",
+            ]
+        )
+    )
+    return "\n".join(parts)
+
+
+def _row(key: str, knob: Knob) -> str:
+    cells = [f"`{key}`", f"`{knob.default}`", knob.meaning]
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def first_sentence(config: str) -> str:
+    """Of the comment that a config opens with."""
+    words = " ".join(line[1:].strip() for line in config.splitlines() if line.startswith("#"))
+    return re.split(r"(?<=[.?])\s", words)[0]
+
+
+def _parts() -> list[str]:
+    rows = []
+    for folder in ("parts", "layouts", "studies"):
+        for file in sorted((ROOT / "configs" / folder).glob("*.yaml")):
+            rows.append(f"| `configs/{folder}/{file.name}` | {first_sentence(file.read_text())} |")
+    return rows
+
+
+if __name__ == "__main__":
+    PAGE.write_text(write_page(), encoding="utf-8")
