@@ -1,12 +1,16 @@
 import re
 import runpy
 import shlex
+import shutil
+import subprocess
 
 import pytest
+import yaml
 
 from bundle.command_line import check_command_line
 from tests.conftest import ROOT
 
+RUNNABLE = re.compile(r"<!-- runnable -->\n```bash\n(.*?)```", re.DOTALL)
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
@@ -43,3 +47,21 @@ def test_commands_that_pages_show_are_taken(page):
 def test_the_reference_of_knobs_is_what_the_configs_say():
     write_page = runpy.run_path(str(ROOT / "docs" / "make_knobs.py"))["write_page"]
     assert (ROOT / "docs" / "knobs.md").read_text() == write_page(), "run python docs/make_knobs.py"
+
+
+def test_the_citation_is_of_the_version_that_metadata_names():
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert cited["version"] == yaml.safe_load((ROOT / "configs" / "metadata.json").read_text())["version"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if RUNNABLE.search(page.read_text())], ids=lambda page: page.name
+)
+def test_blocks_marked_as_runnable_run_one_after_the_other(page, tmp_path):
+    for name in subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True).stdout.splitlines():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    script = "set -euo pipefail\nexport PYTHONPATH=$PWD\n" + "".join(RUNNABLE.findall(page.read_text()))
+    run = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr[-3000:]
