@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,10 @@ PATTERNS = {m: "{participant_id}/{participant_id}_" + m + ".nii.gz" for m in ("T
 
 @pytest.fixture(scope="session", autouse=True)
 def two_threads() -> None:
-    torch.set_num_threads(2)
+    """In all: one each where two workers run side by side."""
+    threads = 1 if "PYTEST_XDIST_WORKER" in os.environ else 2
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # for the processes that tests start
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")
