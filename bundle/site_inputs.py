@@ -53,7 +53,11 @@ def without_site(covariates: pd.DataFrame, labels: pd.Series | None) -> pd.DataF
 
 
 def harmonised_sites(
-    people: pd.DataFrame, labels: pd.Series | None, harmonise: str | None, covariates: pd.DataFrame
+    people: pd.DataFrame,
+    labels: pd.Series | None,
+    harmonise: str | None,
+    covariates: pd.DataFrame,
+    what: str = "Codes",
 ) -> Sites | None:
     """What to harmonise over; None if that was not asked for.
 
@@ -62,6 +66,7 @@ def harmonised_sites(
         labels: from `site_labels`.
         harmonise: `combat` or None.
         covariates: N rows of what is taken out afterwards; kept by harmonising, with `age_years` and `sex`.
+        what: is harmonised, for the log.
 
     Raises:
         InputProblems: for another method, people without a site or a kept covariate, and sites of too few families.
@@ -95,5 +100,5 @@ def harmonised_sites(
     ]
     if problems:
         raise InputProblems("Harmonising", problems)
-    logger.info("Harmonised over %s by ComBat; kept: %s.", labels.name, ", ".join(kept) or "nothing")
+    logger.info("%s are harmonised over %s by ComBat; kept: %s.", what, labels.name, ", ".join(kept) or "nothing")
     return Sites(labels, kept)

@@ -46,7 +46,7 @@ def covariates_of_scores(
     """
     if harmonise is not None:
         rest = without_site(taken_out, labels)
-        return rest, harmonised_sites(people, labels, harmonise, rest)
+        return rest, harmonised_sites(people, labels, harmonise, rest, "Factor scores")
     if of_codes is not None and of_codes.labels.name not in taken_out:
         return taken_out.assign(**{str(of_codes.labels.name): of_codes.labels}), None
     return taken_out, None

@@ -99,11 +99,13 @@ class Cohort:
     @property
     def treated(self) -> list[str]:
         """What is taken out of codes, of scores or of both, in words."""
-        names = list(map(str, self.taken_out))
-        for sites, where in ((self.sites, "codes"), (self.sites_of_scores, "scores")):
-            if sites is not None:
-                names.append(f"{sites.labels.name} (ComBat, {where})")
-        return names + [str(name) for name in self.out_of_scores if name not in self.taken_out]
+        both = pd.concat([self.taken_out, self.out_of_scores], axis=1).columns.unique()
+        names = list(map(str, both))
+        by_combat = {"codes": self.sites, "scores": self.sites_of_scores}
+        where = [what for what, sites in by_combat.items() if sites is not None]
+        if where and self.labels is not None:
+            names.append(f"{self.labels.name} (ComBat{'' if len(where) == 2 else f' of {where[0]}'})")
+        return names
 
     @property
     def primary(self) -> str:
