@@ -57,7 +57,7 @@ class SiteModel:
         sites: S names, sorted; then those that were added by `calibrated`.
         centre: `(E,)` mean of the values over people, covariates aside.
         kept: what covariates do to the values; it is put back.
-        axes: `(E, D)`, orthonormal columns; the identity if each value is an axis.
+        axes: `(E, D)`, orthonormal columns; the identity, less values that are the same for everybody, if each value is one.
         spread: `(D,)` standard deviation within sites, covariates aside.
         shift: `(S, D)`, in units of spread.
         scale: `(S, D)`, 1 for a site whose people spread as all do.
@@ -135,8 +135,8 @@ class SiteModel:
             n_axes = max(1, min(MOST_AXES, len(values) // PEOPLE_PER_AXIS, values.shape[1]))
             axes = randomized_svd(left, n_axes, random_state=0)[2].T
         spread = (left @ axes).std(axis=0)
-        # a value that is the same for everybody stays as it is
-        spread = np.where(spread > 1e-9 * np.abs(values).max(), spread, 1.0)
+        varies = spread > 1e-9 * np.abs(values).max()  # a value that is the same for everybody stays as it is
+        axes, spread = axes[:, varies], spread[varies]
         own = (values - terms[:, len(sites) :] @ kept.coefficients - centre) @ axes / spread
         estimates = [shift_and_scale(own[site_of == number]) for number in range(len(sites))]
         shift, scale = (np.stack(part) for part in zip(*estimates, strict=True))
