@@ -13,8 +13,9 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from bundle.analysis.combat import SiteModel, Sites
+from bundle.analysis.combat import SiteModel
 from bundle.analysis.site_prediction import predict_sites
+from bundle.analysis.sites import Sites
 
 N_AXES, N_VALUES = 8, 200
 AXES = np.random.default_rng(1).standard_normal((N_AXES, N_VALUES))

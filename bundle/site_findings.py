@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bundle.analysis.combat import SiteModel, Sites
+from bundle.analysis.combat import SiteModel
 from bundle.analysis.covariates import CovariateModel
 from bundle.analysis.site_prediction import (
     LEAST_FAMILIES,
@@ -19,6 +19,7 @@ from bundle.analysis.site_prediction import (
     predict_sites,
 )
 from bundle.analysis.site_tables import Association, association, covariates_by_site, strata_by_site
+from bundle.analysis.sites import Sites
 from bundle.report.numbers import counted, digits, listed, p_is, share
 from bundle.site_inputs import COMBAT, without_site
 

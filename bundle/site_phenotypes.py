@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bundle.analysis.combat import Sites
 from bundle.analysis.groupings import Grouping
 from bundle.analysis.phenotype_cohort import Cohort
 from bundle.analysis.phenotyping import TestSettings, compare
 from bundle.analysis.site_tables import ALL_SITES, compare_within_sites, factor_means
+from bundle.analysis.sites import Sites
 from bundle.report.numbers import listed
 from bundle.site_findings import SiteFindings
 from bundle.site_inputs import COMBAT, harmonised_sites, without_site

@@ -8,40 +8,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.utils.extmath import randomized_svd
 
-from bundle.analysis.covariates import MIN_LEVEL, CovariateModel
+from bundle.analysis.combat_estimates import axes_above_noise, shift_and_scale
+from bundle.analysis.covariates import CovariateModel
+from bundle.analysis.sites import MIN_SITE, Sites, check_not_confounded, check_sites
 from bundle.data.problems import InputProblems
-
-MIN_SITE = MIN_LEVEL
-"""People of a site at least: a mean and a spread have to be told from what these people are like."""
-ROUNDS, CONVERGED = 200, 1e-6
-MOST_AXES, PEOPLE_PER_AXIS = 50, 10
-LEAST_VALUES = 3
-"""Values per person that a prior can be estimated from."""
-
-
-@dataclass(frozen=True)
-class Sites:
-    """Where people were scanned, and what of them harmonising must not take away.
-
-    Attributes:
-        labels: N names of sites, as text; the series is named after their column.
-        kept: N rows of covariates, such as age and sex; it may have no columns.
-    """
-
-    labels: pd.Series
-    kept: pd.DataFrame
-
-    def part(self, rows: np.ndarray) -> Sites:
-        """Some of the people."""
-        return Sites(self.labels.iloc[rows], self.kept.iloc[rows])
-
-    @property
-    def indicators(self) -> np.ndarray:
-        """`(N, S - 1)`, one column per site but the first."""
-        names = self.labels.to_numpy(dtype=str)
-        return (names[:, None] == np.unique(names)[1:]).astype(float)
 
 
 @dataclass(frozen=True)
@@ -50,7 +21,7 @@ class SiteModel:
 
     Along an axis, a person's value is `centre + covariates + spread * (shift of the site + scale of the site * the person's
     own)`. Shifts and scales are empirical Bayes estimates: those of one site are drawn towards each other, the more so the
-    fewer people it has. Off the axes, the plain mean of the site is taken out.
+    fewer people it has. Off the axes, the plain mean of the site is taken out, and one scale for all directions.
 
     Attributes:
         column: that names the sites.
@@ -62,6 +33,9 @@ class SiteModel:
         shift: `(S, D)`, in units of spread.
         scale: `(S, D)`, 1 for a site whose people spread as all do.
         rest: `(S, E)`, what is left of the site's mean off the axes.
+        rest_scale: `(S,)`, how far its people spread off the axes, 1 for as far as all do.
+        on_axes: whether axes are principal axes.
+        rest_length: root mean square of what is off the axes, within sites; 0 where nothing is.
 
     Source: Johnson, Li and Rabinovic (2007), Biostatistics 8, 118-127, section 3; Fortin et al. (2018), NeuroImage 167,
     104-120, for covariates; axes instead of single values are ours (docs/sites.md).
@@ -76,6 +50,9 @@ class SiteModel:
     shift: np.ndarray
     scale: np.ndarray
     rest: np.ndarray
+    rest_scale: np.ndarray
+    rest_length: float
+    on_axes: bool
 
     @classmethod
     def fit(cls, values: np.ndarray, people: Sites, splines: bool = False, on_axes: bool = False) -> SiteModel:
@@ -85,35 +62,16 @@ class SiteModel:
             values: codes, or factor scores.
             people: their sites and what is kept.
             splines: kept covariates that are numbers enter as splines, not with their squares.
-            on_axes: on the principal axes of what is left within sites, up to 50 and one for ten people. Values of a code
-                mean nothing one by one and move together, which the priors of ComBat do not know of.
+            on_axes: on the principal axes of what is left within sites, those that stand out of noise. Values of a code mean
+                nothing one by one and move together, which the priors of ComBat do not know of.
 
         Raises:
             InputProblems: for missing sites, one site only, sites of fewer than 10 people, covariates that cannot be used,
                 or that say the same as sites.
         """
-        column, labels = people.labels.name, people.labels
-        problems = [f"{person}: no {column}." for person in labels.index[labels.isna()]]
-        sizes = labels.value_counts()
-        if len(sizes) < 2:
-            problems.append(f"{column}: expected two sites or more, got {', '.join(sizes.index) or 'none'}.")
-        problems += [
-            f"{column} {name}: {count} {'person' if count == 1 else 'people'}; {MIN_SITE} are needed: leave them out, or "
-            "name sites together whose scanner and protocol are the same."
-            for name, count in sizes.sort_index().items()
-            if count < MIN_SITE and len(sizes) > 1
-        ]
-        if problems:
-            raise InputProblems("Sites", problems)
+        check_sites(people.labels)
         covariates = CovariateModel.fit(values, people.kept, splines)
-        terms = np.column_stack([np.ones(len(values)), people.indicators])
-        both = np.column_stack([terms, covariates.design(people.kept)])
-        if np.linalg.matrix_rank(both) < both.shape[1]:
-            problem = (
-                f"{column} and {', '.join(map(str, people.kept))} say the same (one follows from the others), so what the "
-                "scanner does cannot be told from what they do. No harmonising can mend that: analyse sites one by one."
-            )
-            raise InputProblems("Sites", [problem])
+        check_not_confounded(people, covariates.design(people.kept))
         return cls.fit_unchecked(values, people, splines, on_axes)
 
     @classmethod
@@ -130,18 +88,35 @@ class SiteModel:
         kept = replace(covariates, coefficients=weights[len(sites) :])
         centre = member.mean(axis=0) @ weights[: len(sites)]
         left = values - terms @ weights
-        axes = np.eye(values.shape[1])
-        if on_axes:
-            n_axes = max(1, min(MOST_AXES, len(values) // PEOPLE_PER_AXIS, values.shape[1]))
-            axes = randomized_svd(left, n_axes, random_state=0)[2].T
+        axes = axes_above_noise(left) if on_axes else np.eye(values.shape[1])
         spread = (left @ axes).std(axis=0)
         varies = spread > 1e-9 * np.abs(values).max()  # a value that is the same for everybody stays as it is
         axes, spread = axes[:, varies], spread[varies]
         own = (values - terms[:, len(sites) :] @ kept.coefficients - centre) @ axes / spread
-        estimates = [shift_and_scale(own[site_of == number]) for number in range(len(sites))]
+        estimates = [shift_and_scale(own[site_of == number], not on_axes) for number in range(len(sites))]
         shift, scale = (np.stack(part) for part in zip(*estimates, strict=True))
         rest = _off(weights[: len(sites)] - centre, axes)
-        return cls(str(people.labels.name), tuple(map(str, sites)), centre, kept, axes, spread, shift, scale, rest)
+        model = cls(
+            column=str(people.labels.name),
+            sites=tuple(map(str, sites)),
+            centre=centre,
+            kept=kept,
+            axes=axes,
+            spread=spread,
+            shift=shift,
+            scale=scale,
+            rest=rest,
+            rest_scale=np.ones(len(sites)),
+            rest_length=0.0,
+            on_axes=on_axes,
+        )
+        lengths = np.square(_off(left, axes)).sum(axis=1)
+        if lengths.mean() <= 1e-18 * np.square(values).max():
+            return model
+        by_site = np.bincount(site_of, lengths) / np.maximum(np.bincount(site_of) - 1, 1)
+        length = float(np.sqrt(lengths.sum() / (len(values) - len(sites))))
+        rest_scale = np.where(by_site > 0, np.sqrt(by_site) / length, 1.0)
+        return replace(model, rest_scale=rest_scale, rest_length=length)
 
     @property
     def columns(self) -> list[str]:
@@ -162,8 +137,11 @@ class SiteModel:
         shift = np.vstack([self.shift, np.zeros_like(self.spread)])[site_of]
         scale = np.vstack([self.scale, np.ones_like(self.spread)])[site_of]
         rest = np.vstack([self.rest, np.zeros_like(self.centre)])[site_of]
-        own = self._left(values, people) @ self.axes / self.spread
-        return values - rest + self.spread * ((own - shift) / scale - own) @ self.axes.T
+        rest_scale = np.append(self.rest_scale, 1.0)[site_of][:, None]
+        left = self._left(values, people)
+        own = left @ self.axes / self.spread
+        off = _off(left, self.axes)
+        return values + (off - rest) / rest_scale - off + self.spread * ((own - shift) / scale - own) @ self.axes.T
 
     def unseen(self, labels: pd.Series) -> list[str]:
         """Sites that the model does not know, sorted."""
@@ -208,14 +186,23 @@ class SiteModel:
         if problems:
             raise InputProblems("Calibration set", problems)
         left = self._left(values, people)
-        members = [(labels == name).to_numpy() for name in new]
-        estimates = [shift_and_scale(left[own] @ self.axes / self.spread) for own in members]
+        extended = self
+        for name in new:
+            extended = extended._with(name, left[(labels == name).to_numpy()])
+        return extended
+
+    def _with(self, name: str, left: np.ndarray) -> SiteModel:
+        """With a site whose people, less centre and covariates, have the values `(n, E)`."""
+        shift, scale = shift_and_scale(left @ self.axes / self.spread, not self.on_axes)
+        off = _off(left, self.axes)
+        length = np.square(off - off.mean(axis=0)).sum() / (len(left) - 1)
         return replace(
             self,
-            sites=(*self.sites, *new),
-            shift=np.vstack([self.shift, *(shift for shift, _ in estimates)]),
-            scale=np.vstack([self.scale, *(scale for _, scale in estimates)]),
-            rest=np.vstack([self.rest, *(_off(left[own].mean(axis=0), self.axes) for own in members)]),
+            sites=(*self.sites, name),
+            shift=np.vstack([self.shift, shift]),
+            scale=np.vstack([self.scale, scale]),
+            rest=np.vstack([self.rest, off.mean(axis=0)]),
+            rest_scale=np.append(self.rest_scale, np.sqrt(length) / self.rest_length if self.rest_length else 1.0),
         )
 
     def _left(self, values: np.ndarray, people: Sites) -> np.ndarray:
@@ -229,7 +216,14 @@ class SiteModel:
     def facts(self) -> dict[str, Any]:
         """Words to be stored, as JSON takes them."""
         kept = self.kept
-        return {"column": self.column, "sites": self.sites, "numbers": dict(kept.numbers), "levels": dict(kept.levels)}
+        return {
+            "column": self.column,
+            "sites": self.sites,
+            "rest_length": self.rest_length,
+            "on_axes": self.on_axes,
+            "numbers": dict(kept.numbers),
+            "levels": dict(kept.levels),
+        }
 
     @classmethod
     def stored(cls, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> SiteModel:
@@ -237,43 +231,19 @@ class SiteModel:
         numbers = {name: tuple(values) for name, values in facts["numbers"].items()}
         levels = {name: tuple(words) for name, words in facts["levels"].items()}
         kept = CovariateModel(numbers, levels, arrays["coefficients"])
-        return cls(facts["column"], tuple(facts["sites"]), kept=kept, **{name: arrays[name] for name in ARRAYS})
+        return cls(
+            facts["column"],
+            tuple(facts["sites"]),
+            kept=kept,
+            rest_length=facts["rest_length"],
+            on_axes=facts["on_axes"],
+            **{name: arrays[name] for name in ARRAYS},
+        )
 
 
-ARRAYS = ("centre", "axes", "spread", "shift", "scale", "rest")
+ARRAYS = ("centre", "axes", "spread", "shift", "scale", "rest", "rest_scale")
 
 
 def _off(values: np.ndarray, axes: np.ndarray) -> np.ndarray:
     """What is left of `(..., E)` values beside the axes."""
     return values - values @ axes @ axes.T
-
-
-def shift_and_scale(own: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Empirical Bayes mean and standard deviation `(E,)` of one site's people `(n, E)`.
-
-    The prior of the E means is a normal distribution, that of the variances an inverse gamma; both have the moments of the
-    site's own E estimates. With fewer than three values there is nothing to learn a prior from: means and deviations are
-    then the plain ones.
-
-    Source: Johnson, Li and Rabinovic (2007), equations 3.1 to 3.3.
-    """
-    count = len(own)
-    mean = own.mean(axis=0)
-    variance = own.var(axis=0, ddof=1) if count > 1 else np.ones_like(mean)
-    of_variances = float(variance.var(ddof=1)) if len(mean) >= LEAST_VALUES else 0.0
-    if of_variances <= 1e-12 or mean.var(ddof=1) <= 1e-12:
-        return mean, np.sqrt(np.where(variance > 0, variance, 1.0))
-    prior_mean, prior_variance = mean.mean(), mean.var(ddof=1)
-    middle = variance.mean()
-    shape = 2 + middle**2 / of_variances
-    rate = middle * (1 + middle**2 / of_variances)
-    shift, scale = mean, variance
-    for _ in range(ROUNDS):
-        new_shift = (count * prior_variance * mean + scale * prior_mean) / (count * prior_variance + scale)
-        squares = (count - 1) * variance + count * (mean - new_shift) ** 2
-        new_scale = (rate + squares / 2) / (count / 2 + shape - 1)
-        moved = max(np.abs(new_shift - shift).max(), np.abs(new_scale - scale).max())
-        shift, scale = new_shift, new_scale
-        if moved < CONVERGED:
-            break
-    return shift, np.sqrt(scale)

@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import GroupKFold
 
-from bundle.analysis.combat import SiteModel, Sites
+from bundle.analysis.combat import SiteModel
 from bundle.analysis.covariates import CovariateModel
 from bundle.analysis.group_tests import family_draws
+from bundle.analysis.sites import Sites
 
 ALPHAS = np.logspace(-3, 3, 13)
 """Ridge penalties, in units of the predictors' total variance."""

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from bundle.analysis.combat import SiteModel, Sites
+from bundle.analysis.combat import SiteModel
 from bundle.analysis.covariates import CovariateModel
 from bundle.analysis.factors import FactorModel, factor_names, split_half_congruence
 from bundle.analysis.phenotyping import PRIMARY, RAW
+from bundle.analysis.sites import Sites
 from bundle.analysis.strata_settings import MIN_FAMILIES, MIN_PEOPLE
 from bundle.data.embedding_table import EmbeddingTable
 from bundle.data.items import ItemTable, usable_items

@@ -10,7 +10,7 @@ import pandas as pd
 from sklearn.model_selection import GroupKFold
 from sklearn.utils.extmath import randomized_svd
 
-from bundle.analysis.combat import MOST_AXES, PEOPLE_PER_AXIS
+from bundle.analysis.combat_estimates import MOST_AXES, PEOPLE_PER_AXIS
 from bundle.analysis.group_tests import exchangeable_families, family_draws, permuted_labels, share_fixed
 from bundle.analysis.partition import rows_for_choice
 
@@ -73,9 +73,9 @@ def predict_sites(
 ) -> dict[str, SitePrediction]:
     """Tell people's sites from their codes by a model of people of other families.
 
-    Ridge regression of sites on the principal axes of the codes (up to 50) and their squares, so that a site whose people
-    only spread more is seen too. Axes, treatment and regression are those of the other folds. A score is divided by its
-    site's share of people, so a large site is not guessed more often.
+    Ridge regression of sites on the principal axes of the codes (up to 50), their squares and the length of what the axes
+    leave out, so that a site whose people only spread more is seen too. Treatment and regression are those of the other
+    folds. A score is divided by its site's share of people, so a large site is not guessed more often.
 
     Args:
         treatments: name -> codes, learned from the people who are not held out. What is learned from everybody (site
@@ -136,11 +136,15 @@ class _Reader:
 
     def __init__(self, codes: np.ndarray, seen: np.ndarray, held_out: np.ndarray, seed: int) -> None:
         self.seen, self.held_out = seen, held_out
-        centred = codes - codes[seen].mean(axis=0)
+        centred = codes - codes.mean(axis=0)
         n_axes = max(1, min(MOST_AXES, len(seen) // PEOPLE_PER_AXIS, codes.shape[1]))
-        axes = randomized_svd(centred[seen], n_axes, random_state=seed)[2].T
-        scores = _standardised(centred @ axes, seen)
-        predictors = np.hstack([scores, _standardised(scores**2, seen)])
+        # axes of everybody, which no site has a part in: those of some fit these better than the people held out, whose
+        # squares would then be too small
+        axes = randomized_svd(centred, n_axes, random_state=seed)[2].T
+        scores = centred @ axes
+        outside = np.sqrt(np.maximum(np.square(centred).sum(axis=1) - np.square(scores).sum(axis=1), 0))
+        scores = _standardised(np.column_stack([scores, outside]))
+        predictors = np.hstack([scores, _standardised(scores[:, :-1] ** 2)])
         own = predictors[seen]
         # the penalty of as many people as there are predictors: half of a lone predictor's weight at one person each
         penalty = own.shape[1] * np.eye(own.shape[1])
@@ -158,9 +162,9 @@ class _Reader:
         return likely.argmax(axis=2).T
 
 
-def _standardised(values: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    deviations = values[seen].std(axis=0)
-    return (values - values[seen].mean(axis=0)) / np.where(deviations > 0, deviations, 1)
+def _standardised(values: np.ndarray) -> np.ndarray:
+    deviations = values.std(axis=0)
+    return (values - values.mean(axis=0)) / np.where(deviations > 0, deviations, 1)
 
 
 def _right(readers: Sequence[_Reader], labels: np.ndarray, n_sites: int) -> np.ndarray:

@@ -13,8 +13,9 @@ from sklearn.covariance import LedoitWolf
 from sklearn.model_selection import GroupKFold
 
 from bundle.analysis.code_space import CodeSpace
-from bundle.analysis.combat import SiteModel, Sites
+from bundle.analysis.combat import SiteModel
 from bundle.analysis.covariates import CovariateModel
+from bundle.analysis.sites import Sites
 from bundle.data.problems import InputProblems
 
 NOT_ASSIGNED = "not assigned"

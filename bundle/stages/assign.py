@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bundle.analysis.combat import MIN_SITE, SiteModel
+from bundle.analysis.combat import SiteModel
+from bundle.analysis.sites import MIN_SITE
 from bundle.analysis.stratifier import NOT_ASSIGNED, Stratifier
 from bundle.data.embedding_table import EmbeddingTable, read_embedding_table
 from bundle.data.people import people_table

@@ -2,7 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bundle.analysis.combat import SiteModel, Sites, shift_and_scale
+from bundle.analysis.combat import SiteModel
+from bundle.analysis.combat_estimates import shift_and_scale
+from bundle.analysis.sites import Sites
 from bundle.data.problems import InputProblems
 
 E = 24
@@ -29,6 +31,10 @@ def planted(n=600, seed=0, sites=("A", "B", "C")):
         Sites(labels, pd.DataFrame({"age_years": age, "sex": rng.choice(["F", "M"], n)}, index=names)),
         slope,
     )
+
+
+STRONG = np.append(np.linspace(12, 4, 6), np.ones(E - 6))
+"""Sizes of values of which six stand out."""
 
 
 def refused(values, people):
@@ -100,6 +106,7 @@ def test_the_answer_is_that_of_neurocombat():
 
 def test_codes_are_harmonised_alike_in_any_basis():
     values, _, people, _ = planted(n=300)
+    values = STRONG * values
     turn = np.linalg.qr(np.random.default_rng(1).standard_normal((E, E)))[0]
     plain, turned = (
         SiteModel.fit(codes, people, on_axes=True).apply(codes, people) for codes in (values, values @ turn)
@@ -109,16 +116,19 @@ def test_codes_are_harmonised_alike_in_any_basis():
     assert np.abs(one_by_one - SiteModel.fit(values, people).apply(values, people) @ turn).max() > 0.1
 
 
-def test_off_the_axes_the_plain_mean_of_each_site_goes():
-    values, _, people, _ = planted(n=100)
+def test_off_the_axes_the_plain_mean_and_one_scale_of_each_site_go():
+    values, _, people, _ = planted(n=200)
+    values = STRONG * values
     model = SiteModel.fit(values, people, on_axes=True)
     harmonised = model.apply(values, people)
-    assert model.axes.shape == (E, 10)
+    assert model.axes.shape == (E, 6)
     off = (harmonised - harmonised @ model.axes @ model.axes.T) - (
         model.kept.design(people.kept) @ model.kept.coefficients
     ) @ (np.eye(E) - model.axes @ model.axes.T)
-    means = pd.DataFrame(off).groupby(people.labels.to_numpy()).mean()
+    by_site = pd.DataFrame(off).groupby(people.labels.to_numpy())
+    means, lengths = by_site.mean(), np.sqrt(by_site.var().sum(axis=1))
     assert np.abs(means - means.mean()).to_numpy().max() < 1e-8
+    assert lengths.max() / lengths.min() < 1.0001
 
 
 def test_a_value_that_is_the_same_for_everybody_stays():

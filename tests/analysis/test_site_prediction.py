@@ -2,8 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bundle.analysis.combat import SiteModel, Sites
+from bundle.analysis.combat import SiteModel
 from bundle.analysis.site_prediction import predict_sites, predictable_sites
+from bundle.analysis.sites import Sites
 
 AXES = np.random.default_rng(9).standard_normal((8, 40))
 SCANNER = np.random.default_rng(10).standard_normal(40)
