@@ -6,7 +6,7 @@ import pandas as pd
 
 from bundle.analysis.site_tables import ALL_SITES
 from bundle.paths import CLUSTERS, PHENOTYPING
-from bundle.report.blocks import Column, Section, Table, Text, make_table
+from bundle.report.blocks import Column, Section, Table, Text, make_table, with_interval
 from bundle.report.by_factor import NAMED, named
 from bundle.report.numbers import as_written, count, digits, p_value, share, words
 from bundle.report.results import Results
@@ -37,12 +37,8 @@ def _codes(results: Results) -> list[Table]:
         results, CLUSTERS, "site_prediction",
         [
             Column("codes", "Codes"),
-            Column("accuracy", "Balanced accuracy", digits(2)),
-            Column("low", "low", digits(2)),
-            Column("high", "high", digits(2)),
-            Column("chance", "By chance", digits(2)),
-            Column("chance_low", "low", digits(2)),
-            Column("chance_high", "high", digits(2)),
+            *with_interval("accuracy", "Balanced accuracy", digits(2)),
+            *with_interval("chance", "By chance", digits(2), "chance_low", "chance_high"),
             Column("p", "p", p_value),
         ],
         "Can the site be told from the code?",
@@ -86,9 +82,7 @@ def _phenotypes(results: Results) -> list[Table]:
             Column("h", "H", digits(1)),
             Column("p", "p", p_value),
             Column("q", "q", p_value),
-            Column("epsilon_squared", "ε²", digits(3)),
-            Column("low", "low", digits(3)),
-            Column("high", "high", digits(3)),
+            *with_interval("epsilon_squared", "ε²", digits(3)),
         ]
         note = "Kruskal-Wallis over sites, of scores as they are; p by exchanging whole families."
         caption = "Do phenotype factors differ between sites?"
