@@ -92,14 +92,22 @@ def items_file(output_dir: str, phenotypes: str | None) -> Path:
 
 
 def chosen_covariates(
-    people: pd.DataFrame, wanted: str | Sequence[str] | None, by_clustering: Sequence[str]
+    people: pd.DataFrame,
+    wanted: str | Sequence[str] | None,
+    by_clustering: Sequence[str],
+    harmonised: str | None = None,
 ) -> pd.DataFrame:
     """N rows of what is taken out: the columns wanted, or else those that clustering took out, or the usual ones.
+
+    The site is not among them if clustering harmonised codes over it: that column is `harmonised`.
 
     Raises:
         InputProblems: if a column cannot be used, or clustering took out others.
     """
-    table = covariate_columns(people, wanted if wanted is not None else (list(by_clustering) or USUAL))
+    nothing = (
+        [] if harmonised is not None else USUAL
+    )  # clustering that only harmonised was told to take nothing else out
+    table = covariate_columns(people, wanted if wanted is not None else (list(by_clustering) or nothing), harmonised)
     if by_clustering and set(by_clustering) != set(table):
         raise InputProblems(
             "Covariates",

@@ -37,8 +37,10 @@ def notes_on(
             f"The unadjusted codes have no discrete strata, so {RAW} and {PHENOTYPE_ADJUSTED} compare those of the "
             "adjusted codes."
         )
-    covariates = cohort.taken_out.iloc[cohort.rows]
+    covariates = cohort.out_of_scores.iloc[cohort.rows]
     n_terms = len(CovariateModel.fit_unchecked(scores, covariates, cohort.splines).coefficients)
+    if cohort.sites_of_scores is not None:
+        n_terms += cohort.sites_of_scores.indicators.shape[1]
     if len(cohort.rows) < PEOPLE_PER_TERM * n_terms:
         notes.append(
             f"{len(cohort.rows)} people for {n_terms} terms of covariates: with fewer than {PEOPLE_PER_TERM} per term, "

@@ -56,7 +56,7 @@ def facts(
     tests = tables["tests"]
     own = tests.loc[tests["version"] == cohort.primary, "least_detectable"]
     return {
-        "headline": headline(tests, both, tables["continuum"], list(cohort.taken_out)),
+        "headline": headline(tests, both, tables["continuum"], cohort.treated),
         "n_people": len(cohort.rows),
         "n_families": len(set(cohort.families[cohort.rows])),
         "n_strata": {"raw": raw.n_strata, "adjusted": both.n_strata},
@@ -64,7 +64,7 @@ def facts(
         "primary": cohort.primary,
         "n_factors": made.model.n_factors,
         "factor_rule": "parallel analysis" if factor_settings.n_factors is None else "fixed number",
-        "covariates": list(cohort.taken_out),
+        "covariates": cohort.treated,
         "splines": cohort.splines,
         "least_detectable": float(own.iloc[0]) if len(own) else None,
         "encoder_hash": cohort.table.encoder_hash,

@@ -8,8 +8,10 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import GroupKFold
 
+from bundle.analysis.combat import SiteModel
 from bundle.analysis.covariates import CovariateModel
 from bundle.analysis.group_tests import family_draws
+from bundle.analysis.sites import Sites
 
 ALPHAS = np.logspace(-3, 3, 13)
 """Ridge penalties, in units of the predictors' total variance."""
@@ -26,10 +28,11 @@ def explained_by(
     n_folds: int = 10,
     n_draws: int = 2000,
     seed: int = 0,
+    sites: Sites | None = None,
 ) -> pd.DataFrame:
     """Cross-validated R squared of each score by each set of predictors.
 
-    Covariates, if given, are taken out of the scores by a model of the people of the other folds.
+    Scores are harmonised over sites, and covariates taken out of them, by models of the people of the other folds.
 
     Args:
         scores: `(N, F)`.
@@ -43,6 +46,7 @@ def explained_by(
         n_folds: at most one per family.
         n_draws: bootstrap draws of families for the intervals.
         seed: of folds and draws.
+        sites: of N people, or None.
 
     Returns:
         A row per score (its number, `factor`) and `predictor`: `n_predictors`, `r2` (below 0: worse than the mean of
@@ -56,9 +60,11 @@ def explained_by(
     targets, by_mean = [], np.zeros(scores.shape)
     for seen, held_out in folds:
         target = scores
-        if covariates is not None:
-            model = CovariateModel.fit_unchecked(scores[seen], covariates.iloc[seen], splines)
-            target = model.adjust(scores, covariates)
+        if sites is not None:
+            target = SiteModel.fit_unchecked(target[seen], sites.part(seen), splines).apply(target, sites)
+        if covariates is not None and covariates.shape[1]:
+            model = CovariateModel.fit_unchecked(target[seen], covariates.iloc[seen], splines)
+            target = model.adjust(target, covariates)
         target = target - target[seen].mean(axis=0)
         by_mean[held_out] = np.square(target[held_out])
         targets.append(target)

@@ -65,12 +65,13 @@ def _validate(
         settings,
         n_jobs,
         report,
+        sites=None if cohort.sites is None else cohort.sites.part(seen),
     )
     if strata.n_strata < 2:
         return Comparison(notes=(f"{VALIDATION}: in the {len(seen)} people of discovery, {strata.headline}.",))
     errors = cohort.table.reconstruction_errors
     part = cohort.table.in_order_of(cohort.table.participant_ids[seen].tolist())
-    assigned = stratifier_of(strata, part).assign(cohort.codes, covariates, errors)
+    assigned = stratifier_of(strata, part).assign(cohort.codes, cohort.people, errors)
     is_assigned = (assigned["stratum"] != NOT_ASSIGNED).to_numpy()
     discovery, held_out = cohort.rows[~is_held_out[cohort.rows]], cohort.rows[is_held_out[cohort.rows]]
     own = held_out[is_assigned[held_out]]
@@ -80,7 +81,7 @@ def _validate(
     used = made.items.loc[made.items["state"] == "used", "item"]
     scores = made.model.scores(cohort.items.values.loc[cohort.people.index[own], used].to_numpy(dtype=float))
     # out of the scores by a model of the tested people: that of discovery shares its error between code and score
-    scores = cohort.without_covariates(scores, own)
+    scores = cohort.adjusted_scores(scores, own)
     compared = compare(
         VALIDATION,
         scores,

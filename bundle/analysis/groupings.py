@@ -60,8 +60,8 @@ def groupings(
         n_jobs: processes for the null of the other search.
         report: see `find_strata`.
     """
-    without = cohort.without_covariates(cohort.codes, np.arange(len(cohort.table)))
-    is_adjusted = bool(found["covariates"])
+    without = cohort.adjusted_codes(cohort.codes, np.arange(len(cohort.table)))
+    is_adjusted = is_of_adjusted_codes(found)
     given = Grouping(
         clusters["stratum"].to_numpy(),
         found["headline"],
@@ -80,6 +80,7 @@ def groupings(
         stored_settings(found, few if is_adjusted else stored["n_references"]),
         n_jobs,
         report,
+        sites=None if is_adjusted else cohort.sites,
     )
     other = Grouping(
         searched.labels + 1,
@@ -88,6 +89,11 @@ def groupings(
         cohort.codes if is_adjusted else without,
     )
     return (other, given) if is_adjusted else (given, other)
+
+
+def is_of_adjusted_codes(found: Mapping[str, Any]) -> bool:
+    """Whether clustering took something out of the codes, by its `summary.json`."""
+    return bool(found["covariates"]) or bool((found.get("site") or {}).get("harmonise"))
 
 
 def stored_settings(found: Mapping[str, Any], n_references: int) -> StrataSettings:
@@ -171,17 +177,18 @@ def compare_with_continuum(
             predictors = {"strata": indicators(grouping.labels[cohort.rows]), **predictors}
         if linear is not None:
             own = linear[cohort.rows]
-            predictors["linear fusion"] = cohort.without_covariates(own, cohort.rows) if is_adjusted else own
+            predictors["linear fusion"] = cohort.adjusted_codes(own, cohort.rows) if is_adjusted else own
         table = explained_by(
             scores,
             predictors,
             ["ridge", "linear fusion"],
             cohort.families[cohort.rows].tolist(),
-            cohort.taken_out.iloc[cohort.rows] if is_adjusted else None,
+            cohort.out_of_scores.iloc[cohort.rows] if is_adjusted else None,
             cohort.splines,
             n_folds,
             settings.n_bootstrap,
             settings.seed,
+            cohort.sites_of_scores.part(cohort.rows) if is_adjusted and cohort.sites_of_scores else None,
         )
         table.insert(0, "version", version)
         tables.append(table)

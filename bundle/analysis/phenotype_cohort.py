@@ -8,9 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from bundle.analysis.combat import SiteModel
 from bundle.analysis.covariates import CovariateModel
 from bundle.analysis.factors import FactorModel, factor_names, split_half_congruence
 from bundle.analysis.phenotyping import PRIMARY, RAW
+from bundle.analysis.sites import Sites
 from bundle.analysis.strata_settings import MIN_FAMILIES, MIN_PEOPLE
 from bundle.data.embedding_table import EmbeddingTable
 from bundle.data.items import ItemTable, usable_items
@@ -61,21 +63,29 @@ class Cohort:
         table: N embeddings.
         codes: `(N, E)` of them.
         people: N participants.
-        taken_out: N rows of covariates.
+        taken_out: N rows of covariates that are taken out of codes by regression.
+        out_of_scores: N rows of those that are taken out of scores: the site is among them where only codes are harmonised.
         items: phenotypes, of whoever has any.
         rows: of those who are analysed.
         kinds: `(N,)` what tells members of a family apart, or None.
         splines: whether covariates that are numbers enter as splines.
+        labels: N sites, NaN where it is not known; None if nothing is known of sites.
+        sites: what codes are harmonised over, as clustering did; None if they are not.
+        sites_of_scores: the same for scores.
     """
 
     table: EmbeddingTable
     codes: np.ndarray
     people: pd.DataFrame
     taken_out: pd.DataFrame
+    out_of_scores: pd.DataFrame
     items: ItemTable
     rows: np.ndarray
     kinds: np.ndarray | None
     splines: bool
+    labels: pd.Series | None = None
+    sites: Sites | None = None
+    sites_of_scores: Sites | None = None
 
     @property
     def families(self) -> np.ndarray:
@@ -85,7 +95,18 @@ class Cohort:
     @property
     def has_covariates(self) -> bool:
         """Whether there is anything to take out."""
-        return self.taken_out.shape[1] > 0
+        return bool(self.taken_out.shape[1] or self.out_of_scores.shape[1] or self.sites or self.sites_of_scores)
+
+    @property
+    def treated(self) -> list[str]:
+        """What is taken out of codes, of scores or of both, in words."""
+        both = pd.concat([self.taken_out, self.out_of_scores], axis=1).columns.unique()
+        names = list(map(str, both))
+        by_combat = {"codes": self.sites, "scores": self.sites_of_scores}
+        where = [what for what, sites in by_combat.items() if sites is not None]
+        if where and self.labels is not None:
+            names.append(f"{self.labels.name} (ComBat{'' if len(where) == 2 else f' of {where[0]}'})")
+        return names
 
     @property
     def primary(self) -> str:
@@ -96,12 +117,24 @@ class Cohort:
         """`kinds` of some."""
         return None if self.kinds is None else self.kinds[rows]
 
-    def without_covariates(self, values: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Values of some people less what covariates explain of them."""
-        covariates = self.taken_out.iloc[rows]
-        if not self.has_covariates:
+    def adjusted_codes(self, values: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Codes of some people, or what else is made of their images, harmonised and less what covariates explain."""
+        return self._adjusted(values, rows, self.sites, self.taken_out, on_axes=True)
+
+    def adjusted_scores(self, values: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Scores of some people, harmonised and less what covariates explain of them."""
+        return self._adjusted(values, rows, self.sites_of_scores, self.out_of_scores, on_axes=False)
+
+    def _adjusted(
+        self, values: np.ndarray, rows: np.ndarray, sites: Sites | None, covariates: pd.DataFrame, on_axes: bool
+    ) -> np.ndarray:
+        if sites is not None:
+            own = sites.part(rows)
+            values = SiteModel.fit(values, own, self.splines, on_axes).apply(values, own)
+        if not covariates.shape[1]:
             return values
-        return CovariateModel.fit(values, covariates, self.splines).adjust(values, covariates)
+        own_covariates = covariates.iloc[rows]
+        return CovariateModel.fit(values, own_covariates, self.splines).adjust(values, own_covariates)
 
 
 @dataclass(frozen=True)

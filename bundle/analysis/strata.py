@@ -12,8 +12,10 @@ from sklearn.metrics import silhouette_samples
 from bundle.analysis.ballots import Ballots, cast_ballots, no_ballots
 from bundle.analysis.cluster_choice import Choice, Scanned, choose, scan_preferences
 from bundle.analysis.code_space import CodeSpace, effective_rank, principal_axes
+from bundle.analysis.combat import SiteModel
 from bundle.analysis.covariates import CovariateModel
 from bundle.analysis.partition import cluster_everybody, join_nearest, one_stratum, rows_for_choice
+from bundle.analysis.sites import Sites
 from bundle.analysis.strata_null import NullTest, null_test
 from bundle.analysis.strata_quality import are_apart, gap_p_value, gaps, hubness, other_partitions, without_gap
 from bundle.analysis.strata_settings import StrataSettings, check_codes
@@ -35,6 +37,7 @@ class Strata:
         gaps: see `strata_quality.gaps`, of the chosen partition; empty without one.
         space: see `CodeSpace`.
         covariates: the model that was taken out, or None.
+        sites: the model that codes were harmonised by before that, or None.
         scan: every preference with the number of clusters it gives.
         choice: candidates with their stability.
         test: the choice against cohorts without strata.
@@ -56,6 +59,7 @@ class Strata:
     gaps: pd.DataFrame
     space: CodeSpace
     covariates: CovariateModel | None
+    sites: SiteModel | None
     scan: list[Scanned]
     choice: Choice
     test: NullTest
@@ -96,21 +100,23 @@ def find_strata(
     n_jobs: int = 1,
     report: Callable[[str, int, int], None] | None = None,
     show_progress: bool = False,
+    sites: Sites | None = None,
 ) -> Strata:
     """Look for strata, and test whether they are clearer than those of cohorts that have none.
 
     Args:
         codes: `(N, E)` of one encoder.
         families: N labels; relatives are left out together and resemble each other in the null.
-        covariates: N rows; taken out of the codes first.
+        covariates: N rows; taken out of the codes first, but after sites.
         settings: see there.
         n_jobs: processes for the null.
         report: called with a word, steps done and all steps.
         show_progress: show a bar while everybody of a large cohort is clustered.
+        sites: N people's; codes are harmonised over them first. None: they are not.
 
     Raises:
         InputProblems: for fewer than 20 people or 10 families, codes that are all alike or not finite, or covariates
-            that cannot be used.
+            or sites that cannot be used.
 
     Source: affinity propagation as Dimitri et al. (2022); the choice and its null are ours (docs/strata.md).
     """
@@ -119,8 +125,17 @@ def find_strata(
     check_codes(codes, families)
     if covariates is not None and not covariates.shape[1]:
         covariates = None
-    model = None if covariates is None else CovariateModel.fit(codes, covariates, settings.splines)
-    adjusted = codes.astype(float) if model is None else model.adjust(codes.astype(float), covariates)
+    harmonised = codes.astype(float)
+    harmoniser = None if sites is None else SiteModel.fit(harmonised, sites, settings.splines, on_axes=True)
+    if harmoniser is not None and sites is not None:
+        harmonised = harmoniser.apply(harmonised, sites)
+    model = None if covariates is None else CovariateModel.fit(harmonised, covariates, settings.splines)
+    adjusted = harmonised if model is None else model.adjust(harmonised, covariates)
+    # what the codes cannot follow any more, and the null's cohorts must not follow either
+    terms = [] if sites is None else [sites.indicators]
+    if model is not None and covariates is not None:
+        terms.append(model.design(covariates))
+    design = np.column_stack(terms) if terms else None
     space = CodeSpace.fit(adjusted, settings.standardise, settings.reduce, settings.seed)
     points = space.transform(adjusted)
     family_of = pd.factorize(np.asarray(families))[0]
@@ -146,7 +161,7 @@ def find_strata(
         settings.n_references,
         settings.seed,
         n_jobs,
-        None if model is None or covariates is None else model.design(covariates)[few],
+        None if design is None else design[few],
         show_reference,
     )
     notes: list[str] = []
@@ -182,7 +197,7 @@ def find_strata(
             labels, exemplars = one_stratum(points)
             ballots = no_ballots(points[exemplars])
     distances, outside = held_out_distances(
-        codes.astype(float), covariates, families, labels, space, settings.reduce, settings.splines
+        codes.astype(float), covariates, families, labels, space, settings.reduce, settings.splines, sites
     )
     return Strata(
         labels=labels,
@@ -194,6 +209,7 @@ def find_strata(
         gaps=between,
         space=space,
         covariates=model,
+        sites=harmoniser,
         scan=scan,
         choice=choice,
         test=test,
@@ -229,4 +245,5 @@ def stratifier_of(found: Strata, table: EmbeddingTable) -> Stratifier:
         distances=distances,
         most_outside=float(found.outside.max()),
         worst_reconstruction=float(table.reconstruction_errors.max()),
+        sites=found.sites,
     )

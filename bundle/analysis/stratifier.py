@@ -13,7 +13,9 @@ from sklearn.covariance import LedoitWolf
 from sklearn.model_selection import GroupKFold
 
 from bundle.analysis.code_space import CodeSpace
+from bundle.analysis.combat import SiteModel
 from bundle.analysis.covariates import CovariateModel
+from bundle.analysis.sites import Sites
 from bundle.data.problems import InputProblems
 
 NOT_ASSIGNED = "not assigned"
@@ -42,6 +44,7 @@ class Stratifier:
             had not seen them; the last is the largest by either.
         most_outside: largest length of a code outside the space, in the same way.
         worst_reconstruction: largest reconstruction error.
+        sites: model that codes are harmonised by before anything else; None if they are not.
     """
 
     encoder_hash: str
@@ -59,20 +62,31 @@ class Stratifier:
     distances: np.ndarray
     most_outside: float
     worst_reconstruction: float
+    sites: SiteModel | None = None
+
+    @property
+    def columns(self) -> list[str]:
+        """Of the participants table, that `assign` needs."""
+        models = [model for model in (self.sites, self.covariates) if model is not None]
+        return list(dict.fromkeys(column for model in models for column in model.columns))
+
+    @property
+    def categories(self) -> list[str]:
+        """Those of `columns` that hold words, even if numbers code them."""
+        words = [] if self.sites is None else [self.sites.column, *self.sites.kept.levels]
+        return list(dict.fromkeys([*words, *([] if self.covariates is None else self.covariates.levels)]))
 
     @property
     def n_strata(self) -> int:
         """K."""
         return len(self.exemplars)
 
-    def assign(
-        self, codes: np.ndarray, covariates: pd.DataFrame | None, reconstruction_errors: np.ndarray
-    ) -> pd.DataFrame:
+    def assign(self, codes: np.ndarray, people: pd.DataFrame | None, reconstruction_errors: np.ndarray) -> pd.DataFrame:
         """The stratum of each person.
 
         Args:
             codes: `(N, E)`.
-            covariates: N rows with the model's columns; None if there is no model.
+            people: N rows with `columns`; None if there are none.
             reconstruction_errors: `(N,)`, as embedding writes them.
 
         Returns:
@@ -82,11 +96,18 @@ class Stratifier:
             the strata were found on) and `reason`, why somebody is not assigned.
         """
         adjusted, reasons = codes, [""] * len(codes)
-        if self.covariates is not None:
-            if covariates is None:
-                raise InputProblems("Covariates", [f"Expected {', '.join(self.covariates.columns)}, got none."])
-            adjusted = self.covariates.adjust(codes, covariates)
-            reasons = self.covariates.reasons_against(covariates)
+        if people is None and self.columns:
+            raise InputProblems("Covariates", [f"Expected {', '.join(self.columns)}, got none."])
+        if self.sites is not None and people is not None:
+            known = self.sites.people(people)
+            adjusted, reasons = self.sites.apply(adjusted, known), self.sites.reasons_against(known)
+        if self.covariates is not None and people is not None:
+            adjusted = self.covariates.adjust(adjusted, people)
+            against = self.covariates.reasons_against(people)
+            reasons = [
+                "; ".join(dict.fromkeys(part for text in pair for part in text.split("; ") if part))
+                for pair in zip(reasons, against, strict=True)
+            ]
         points = self.space.transform(adjusted)
         nearest = nearest_exemplar(points, self.exemplars)
         shares = self._probabilities(points)
@@ -144,6 +165,9 @@ class Stratifier:
         if self.covariates is not None:
             facts["numbers"], facts["levels"] = dict(self.covariates.numbers), dict(self.covariates.levels)
             arrays["coefficients"] = self.covariates.coefficients
+        if self.sites is not None:
+            facts["sites"] = self.sites.facts()
+            arrays |= {f"{SITES}{name}": values for name, values in self.sites.to_arrays().items()}
         return arrays | {"facts": np.array(json.dumps(facts))}
 
     @classmethod
@@ -159,6 +183,10 @@ class Stratifier:
             numbers = {name: tuple(values) for name, values in facts["numbers"].items()}
             levels = {name: tuple(words) for name, words in facts["levels"].items()}
             covariates = CovariateModel(numbers, levels, arrays["coefficients"])
+        sites = None
+        if "sites" in facts:
+            own = {name.removeprefix(SITES): arrays[name] for name in arrays if name.startswith(SITES)}
+            sites = SiteModel.stored(own, facts["sites"])
         return cls(
             encoder_hash=facts["encoder_hash"],
             modalities=tuple(facts["modalities"]),
@@ -168,10 +196,12 @@ class Stratifier:
             space=CodeSpace(arrays["centre"], arrays["scale"], arrays["axes"], facts["explained"]),
             most_outside=facts["most_outside"],
             worst_reconstruction=facts["worst_reconstruction"],
+            sites=sites,
             **{name: arrays[name] for name in ARRAYS},
         )
 
 
+SITES = "sites_"
 ARRAYS = ("exemplars", "votes", "vote_strata", "vote_ballots", "centres", "precision", "distances")
 
 
@@ -198,6 +228,7 @@ def held_out_distances(
     space: CodeSpace,
     reduce: bool,
     splines: bool,
+    sites: Sites | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Distances of people from their stratum and from the space, by models that did not see their family.
 
@@ -211,6 +242,7 @@ def held_out_distances(
         space: that was fitted on everybody; folds get its number of dimensions and its scaling.
         reduce: whether it is reduced.
         splines: see `CovariateModel.fit`.
+        sites: what codes are harmonised by first, or None.
 
     Returns:
         Mahalanobis distance from the own stratum's mean `(N,)`, and length outside the space `(N,)`.
@@ -219,6 +251,9 @@ def held_out_distances(
     standardise = bool((space.scale != 1).any())
     for seen, held_out in GroupKFold(5, shuffle=True, random_state=0).split(codes, groups=families):
         own, new = codes[seen], codes[held_out]
+        if sites is not None:
+            harmoniser = SiteModel.fit_unchecked(own, sites.part(seen), splines, on_axes=True)
+            own, new = harmoniser.apply(own, sites.part(seen)), harmoniser.apply(new, sites.part(held_out))
         if covariates is not None:
             model = CovariateModel.fit_unchecked(own, covariates.iloc[seen], splines)
             own = model.adjust(own, covariates.iloc[seen])

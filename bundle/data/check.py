@@ -161,9 +161,7 @@ def inspect_image(job: tuple[str, str, str], look: Callable[[np.ndarray, np.ndar
     try:
         image: Any = nib.load(path)
         if image.ndim != 3:
-            return ImageFacts(
-                problem=f"{where}: expected 3 axes, got {image.ndim} {image.shape}: extract the volume you mean."
-            )
+            return not_three_axes(where, image)
         stored = image.get_data_dtype()
         if stored.kind not in "biuf":
             return ImageFacts(problem=f"{where}: expected one real number per voxel, got {stored}: convert it.")
@@ -182,6 +180,11 @@ def inspect_image(job: tuple[str, str, str], look: Callable[[np.ndarray, np.ndar
         value = "zero" if not voxels.any() else voxels.flat[0]
         return ImageFacts(problem=f"{where}: every voxel is {value}: make it again or remove the person.")
     return ImageFacts(shape, affine, seen=look(voxels, image.affine) if look else None)
+
+
+def not_three_axes(where: str, image: Any) -> ImageFacts:
+    """What is said of an image with fewer or more axes than a volume has."""
+    return ImageFacts(problem=f"{where}: expected 3 axes, got {image.ndim} {image.shape}: extract the volume you mean.")
 
 
 def _by(shape: Sequence[int]) -> str:

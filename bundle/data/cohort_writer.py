@@ -61,7 +61,7 @@ def _claim(folder: Path, settings: CohortSettings) -> None:
         with atomic_path(file) as temporary:
             temporary.write_text(json.dumps(settings.to_dict(), indent=1))
         return
-    found = json.loads(file.read_text())
+    found = CohortSettings().to_dict() | json.loads(file.read_text())  # settings that came later had no effect then
     if found != settings.to_dict():
         wanted = settings.to_dict()
         differing = [

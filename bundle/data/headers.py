@@ -10,7 +10,7 @@ from typing import Any
 
 import nibabel as nib
 
-from bundle.data.check import ImageFacts, canonical_grid, grid_problems, read_to_the_end
+from bundle.data.check import ImageFacts, canonical_grid, grid_problems, not_three_axes, read_to_the_end
 from bundle.data.findings import MEND, Finding, from_sentence
 
 Job = tuple[str, str, str]
@@ -27,9 +27,7 @@ def inspect_header(job: Job) -> ImageFacts:
     try:
         image: Any = nib.load(path)
         if image.ndim != 3:
-            return ImageFacts(
-                problem=f"{where}: expected 3 axes, got {image.ndim} {image.shape}: extract the volume you mean."
-            )
+            return not_three_axes(where, image)
         length = int(image.dataobj.offset) + prod(image.shape) * image.get_data_dtype().itemsize
         if path.endswith(".gz"):
             if _told_length(path) != length % 2**32:

@@ -89,12 +89,15 @@ def _read(output_dir: str, participants: str | None) -> pd.DataFrame:
     return pd.DataFrame([{name: item[name] for name in ("participant_id", "family_id")} for item in people])
 
 
-def covariate_columns(table: pd.DataFrame, wanted: str | Sequence[str] | None) -> pd.DataFrame:
+def covariate_columns(
+    table: pd.DataFrame, wanted: str | Sequence[str] | None, harmonised: str | None = None
+) -> pd.DataFrame:
     """The covariates that are to be taken out of the codes.
 
     Args:
         table: from `people_table`.
         wanted: column names, None for none, or `usual`: those of age_years, sex, head_size_ml, motion_mm and site that are there.
+        harmonised: a column that is seen to in another way, and so is not among them.
 
     Raises:
         InputProblems: for named columns that are not there, or values that are missing.
@@ -103,7 +106,7 @@ def covariate_columns(table: pd.DataFrame, wanted: str | Sequence[str] | None) -
         wanted = []
     if isinstance(wanted, str) and wanted == USUAL:
         columns = [name for name in USUAL_COVARIATES if name in table and table[name].nunique(dropna=False) > 1]
-        absent = [name for name in USUAL_COVARIATES if name not in columns]
+        absent = [name for name in USUAL_COVARIATES if name not in (*columns, harmonised)]
         if absent:
             logger.warning("Not taken out, since not in the table or alike for everybody: %s.", ", ".join(absent))
     elif isinstance(wanted, str):
@@ -112,6 +115,7 @@ def covariate_columns(table: pd.DataFrame, wanted: str | Sequence[str] | None) -
         )
     else:
         columns = list(wanted)
+    columns = [name for name in columns if name != harmonised]
     problems = [
         f"No column {name!r} in the participants table: it has {', '.join(map(str, table.columns))}."
         for name in columns

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -22,6 +22,8 @@ from bundle.data.template import OVERSAMPLING, BrainTemplate, load_brain_templat
 MODALITIES = ("T1w", "FA", "NDI", "JAC")
 T1W_UNITS = 800.0
 """T1w of white matter, in the arbitrary units that scanners give."""
+SITE_CONTRAST, SITE_SHIFT = 0.05, 0.5
+"""Of a site effect of 1: relative contrast (RMS in the brain), and standard deviations of phenotype items."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,8 @@ class CohortSettings:
             and in FA and NDI units.
         missing_items: rate of missing phenotype values.
         missing_modalities: rate of images that are missing (a person keeps at least one).
+        site_effect: what site B does beside its T1w gain, in units of 5 % of contrast (T1w, FA and NDI times one smooth map
+            each) and of half a standard deviation of every phenotype item. It changes nothing else.
     """
 
     n_subjects: int = 300
@@ -64,6 +68,7 @@ class CohortSettings:
     measurement_noise: tuple[float, float, float] = (0.03, 0.012, 0.025)
     missing_items: float = 0.03
     missing_modalities: float = 0.0
+    site_effect: float = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "measurement_noise", tuple(self.measurement_noise))  # YAML gives a list
@@ -106,7 +111,12 @@ class SyntheticCohort:
         """Everybody's covariates, phenotypes and true factors."""
         s = self.settings
         rng = np.random.default_rng([s.seed, 1])
-        return draw_population(rng, s.n_subjects, s.n_strata, s.stratum_separation, s.missing_items)
+        drawn = draw_population(rng, s.n_subjects, s.n_strata, s.stratum_separation, s.missing_items)
+        if not s.site_effect:
+            return drawn
+        is_b = (drawn.participants["site"] == "B").to_numpy()
+        shift = SITE_SHIFT * s.site_effect * np.outer(is_b, drawn.phenotypes.std())
+        return replace(drawn, phenotypes=(drawn.phenotypes + shift).round(2))
 
     @cached_property
     def _bases(self) -> dict[str, np.ndarray]:
@@ -132,6 +142,14 @@ class SyntheticCohort:
             "head_size": (0.02 * voxels * self._window).astype(np.float32),
             "tissue": tissue,
         }
+
+    @cached_property
+    def _site_maps(self) -> np.ndarray:
+        """`(3, D, H, W)` relative contrast that site B adds to T1w, FA and NDI."""
+        s = self.settings
+        rng = np.random.default_rng([s.seed, 4])
+        maps = smooth_random_fields(rng, 3, self.template.spatial_shape, 60 / s.spacing_mm)
+        return SITE_CONTRAST * s.site_effect * np.stack([one / _rms(one, self._brain_mask) for one in maps])
 
     @cached_property
     def _brain_mask(self) -> np.ndarray:
@@ -179,6 +197,8 @@ class SyntheticCohort:
             weights = s.factor_contrast * factors * MODALITY_LOADINGS.loc[modality].to_numpy(dtype=np.float32)
             change = 1 + np.tensordot(weights, self._bases["tissue"], 1) + private_tissue[row]
             noise_free[modality] = tissues[row] * change * brain
+            if s.site_effect and person["site"] == "B":
+                noise_free[modality] *= 1 + self._site_maps[row]
         noise_free["T1w"] *= np.exp(bias) * site_gain
         noise_free["JAC"] = jacobian
 

@@ -100,6 +100,11 @@ class Column:
     write: Writer = words
 
 
+def with_interval(name: str, heading: str, write: Writer, low: str = "low", high: str = "high") -> list[Column]:
+    """A value's column and those of the ends of its interval, which are named `low` and `high`."""
+    return [Column(name, heading, write), Column(low, "low", write), Column(high, "high", write)]
+
+
 def make_table(
     frame: pd.DataFrame,
     columns: Sequence[Column],

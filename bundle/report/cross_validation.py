@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bundle.paths import CROSS_VALIDATION
-from bundle.report.blocks import Column, Section, Text
+from bundle.report.blocks import Column, Section, Text, with_interval
 from bundle.report.numbers import count, counted, digits, listed, share
 from bundle.report.results import Results
 from bundle.report.stage_blocks import absent, picture, table
@@ -11,14 +11,10 @@ from bundle.report.stage_blocks import absent, picture, table
 WIDTH = 900
 COLUMNS = [
     Column("modality", "Map"),
-    Column("skill", "Skill", digits(3)),
-    Column("skill_low", "low", digits(3)),
-    Column("skill_high", "high", digits(3)),
+    *with_interval("skill", "Skill", digits(3), "skill_low", "skill_high"),
     Column("skill_lowest_fold", "Lowest fold", digits(3)),
     Column("skill_highest_fold", "highest", digits(3)),
-    Column("above_pca", "Above PCA", digits(3)),
-    Column("above_pca_low", "low", digits(3)),
-    Column("above_pca_high", "high", digits(3)),
+    *with_interval("above_pca", "Above PCA", digits(3), "above_pca_low", "above_pca_high"),
     Column("mse_mask", "MSE in mask", digits(3)),
     Column("norm_diff", "NormDiff", digits(3)),
     Column("cnr_ratio", "CNR ratio", digits(2)),

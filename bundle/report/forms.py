@@ -60,6 +60,14 @@ FORMS: dict[tuple[str, str], Form] = {
         "what other methods make of the same people", ("method",), ("n_clusters", "share_noise", "ami")
     ),
     (CLUSTERS, "encoder_agreement"): Form("agreement between encoders", ("encoder_hash",)),
+    (CLUSTERS, "site_prediction"): Form(
+        "whether sites can be told from codes",
+        ("codes",),
+        ("accuracy", "low", "high", "chance", "chance_low", "chance_high", "p"),
+    ),
+    (CLUSTERS, "sites"): Form("people and families of each site", ("site",), ("n_people", "n_families")),
+    (CLUSTERS, "site_covariates"): Form("how far covariates follow the site", ("covariate",), ("share",)),
+    (CLUSTERS, "strata_sites"): Form("people of each stratum at each site", ("site",), ("stratum", "n_people", "share")),
     (PHENOTYPING, "flow"): Form("how many people were left at each step", ("step", "reason"), ("people",)),
     (PHENOTYPING, "left_out"): Form("who was left out and why", ("participant_id", "reason")),
     (PHENOTYPING, "items"): Form(
@@ -86,6 +94,17 @@ FORMS: dict[tuple[str, str], Form] = {
     (PHENOTYPING, "profile"): Form(
         "mean of each stratum in each factor",
         ("version", "factor", "name", "stratum"),
+        ("n_people", "mean", "low", "high"),
+    ),
+    (PHENOTYPING, "factors_sites"): Form(
+        "factors between sites", ("factor", "name"), ("n_people", "n_sites", "h", "p", "q", "epsilon_squared", "low", "high")
+    ),
+    (PHENOTYPING, "site_tests"): Form(
+        "strata against factors within sites", ("factor", "name", "site"), ("n_people", "h", "p", "q", "epsilon_squared")
+    ),
+    (PHENOTYPING, "site_means"): Form(
+        "mean of each stratum at each site in each factor",
+        ("factor", "name", "site", "stratum"),
         ("n_people", "mean", "low", "high"),
     ),
     (PHENOTYPING, "strata_people"): Form(

@@ -101,9 +101,17 @@ def _strata(results: Results) -> str:
     settings: Mapping[str, Any] = facts.get("settings", {})
     choice: Mapping[str, Any] = settings.get("choice", {})
     sentences = [f"Strata were looked for in the codes of {count(facts['n_people'])} people."]
+    first = "First"
+    if (facts.get("site") or {}).get("harmonise"):
+        first = "Then"
+        kept = f", keeping what {listed(facts['site']['kept'])} do" if facts["site"]["kept"] else ""
+        sentences.append(
+            f"Codes were harmonised over {facts['site']['column']} ({facts['site']['n_sites']} sites) by ComBat along their "
+            f"principal axes{kept}."
+        )
     if facts.get("covariates"):
         sentences.append(
-            f"First, {listed(facts['covariates'])} were taken out of the codes by linear regression, numbers "
+            f"{first}, {listed(facts['covariates'])} were taken out of the codes by linear regression, numbers "
             f"{'as restricted cubic splines' if settings.get('splines') else 'with their squares'}."
         )
     elif "covariates" in facts:

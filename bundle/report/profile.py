@@ -9,7 +9,7 @@ import pandas as pd
 
 from bundle.analysis.phenotyping import BOTH_ADJUSTED, PHENOTYPE_ADJUSTED, RAW, VALIDATION
 from bundle.paths import PHENOTYPING
-from bundle.report.blocks import Column, Figure, Section, Table, Text, make_table
+from bundle.report.blocks import Column, Figure, Section, Table, Text, make_table, with_interval
 from bundle.report.by_factor import NAMED, named, spread
 from bundle.report.numbers import as_written, count, digits, least_p, p_value, share, words
 from bundle.report.pictures import effects_picture
@@ -116,9 +116,7 @@ def _tests_table(results: Results, tests: pd.DataFrame, version: str) -> list[Ta
         Column("h", "H", digits(1)),
         Column("p", "p", p_value),
         Column("q", "q", p_value),
-        Column("epsilon_squared", "ε²", digits(3)),
-        Column("low", "low", digits(3)),
-        Column("high", "high", digits(3)),
+        *with_interval("epsilon_squared", "ε²", digits(3)),
         Column("least_detectable", "Detectable", digits(3)),
         Column("found", "Found", _yes_or_no),
     ]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bundle.paths import CLUSTERS
-from bundle.report.blocks import Column, Section, Table, Text
+from bundle.report.blocks import Column, Section, Table, Text, with_interval
 from bundle.report.numbers import count, digits, p_is, share
 from bundle.report.results import Results
 from bundle.report.stage_blocks import absent, picture, table
@@ -110,9 +110,7 @@ def _strata_tables(results: Results) -> list[Table]:
                 Column("stratum", "Stratum", count),
                 Column("size", "People", count),
                 Column("share", "Share", share),
-                Column("jaccard", "Jaccard", digits(2)),
-                Column("jaccard_low", "low", digits(2)),
-                Column("jaccard_high", "high", digits(2)),
+                *with_interval("jaccard", "Jaccard", digits(2), "jaccard_low", "jaccard_high"),
                 Column("silhouette", "Silhouette", digits(2)),
             ],
             "The strata",

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from bundle.analysis.combat import SiteModel
+from bundle.analysis.sites import MIN_SITE
 from bundle.analysis.stratifier import NOT_ASSIGNED, Stratifier
-from bundle.data.embedding_table import read_embedding_table
+from bundle.data.embedding_table import EmbeddingTable, read_embedding_table
 from bundle.data.people import people_table
 from bundle.data.problems import InputProblems
 from bundle.data.tables import write_table
@@ -23,6 +27,8 @@ def assign(
     stratifier: str | None,
     embeddings: str | None,
     participants: str | None,
+    calibration: str | None = None,
+    calibration_participants: str | None = None,
 ) -> pd.DataFrame:
     """Give each embedded person a stratum, or say why not; write `5_assigned/assignments.tsv`.
 
@@ -30,18 +36,42 @@ def assign(
         output_dir: results folder.
         stratifier: file that clustering wrote; None takes `<output_dir>/5_clusters/stratifier.npz`.
         embeddings: an `embeddings.npz` or its folder; None takes `<output_dir>/4_embeddings`.
-        participants: table with the stratifier's covariates; None takes that of `1_prepared`. Not read if the
-            stratifier has no covariates.
+        participants: table with the stratifier's covariates and, if its codes are harmonised, sites; None takes that of
+            `1_prepared`. Not read if the stratifier needs neither.
+        calibration: embeddings of people of sites that the stratifier has not seen, ten or more of each; they may be the
+            people who are to be assigned. None: people of such sites are refused.
+        calibration_participants: their table; None takes `participants`.
 
     Returns:
         See `Stratifier.assign`, with `participant_id` first.
 
     Raises:
-        InputProblems: for a stratifier that cannot be read or is of another encoder, and for missing covariates.
+        InputProblems: for a stratifier that cannot be read or is of another encoder, for missing covariates, for sites that
+            it has not seen, and for a calibration set that cannot be used.
     """
     file = Path(stratifier).expanduser() if stratifier else stage_folder(output_dir, CLUSTERS) / STRATIFIER
     model = read_stratifier(file)
-    table = read_embedding_table(embeddings if embeddings else stage_folder(output_dir, EMBEDDINGS))
+    table = _embeddings_of(model, file, embeddings if embeddings else stage_folder(output_dir, EMBEDDINGS))
+    people = _people_of(model, table, output_dir, participants)
+    if calibration is not None:
+        model = calibrated(
+            model,
+            _embeddings_of(model, file, calibration),
+            lambda own: _people_of(model, own, output_dir, calibration_participants or participants),
+        )
+    if model.sites is not None and people is not None:
+        refuse_unseen_sites(model.sites, people[model.sites.column], file)
+    assigned = model.assign(table.codes.astype(float), people, table.reconstruction_errors)
+    assigned.insert(0, "participant_id", table.participant_ids)
+    target = stage_folder(output_dir, ASSIGNED) / "assignments.tsv"
+    write_table(assigned, target)
+    logger.info("%s", _words(model, assigned, target))
+    return assigned
+
+
+def _embeddings_of(model: Stratifier, file: Path, source: str | Path) -> EmbeddingTable:
+    """Embeddings, refused if they are of another encoder than the stratifier."""
+    table = read_embedding_table(source)
     if table.encoder_hash != model.encoder_hash:
         raise InputProblems(
             "Stratifier",
@@ -51,27 +81,66 @@ def assign(
                 "that the stratifier came with."
             ],
         )
-    covariates = None
-    if model.covariates is not None:
-        people = people_table(
-            table.participant_ids.tolist(), output_dir, participants, categories=list(model.covariates.levels)
+    return table
+
+
+def _people_of(
+    model: Stratifier, table: EmbeddingTable, output_dir: str, participants: str | None
+) -> pd.DataFrame | None:
+    """What the stratifier needs to know of embedded people; None if that is nothing."""
+    if not model.columns:
+        return None
+    people = people_table(table.participant_ids.tolist(), output_dir, participants, categories=model.categories)
+    absent = [column for column in model.columns if column not in people]
+    if absent:
+        raise InputProblems(
+            "Covariates",
+            [
+                f"The stratifier takes {', '.join(model.columns)} out of the codes; the participants table "
+                f"has no {', '.join(absent)}: add it."
+            ],
         )
-        absent = [column for column in model.covariates.columns if column not in people]
-        if absent:
-            raise InputProblems(
-                "Covariates",
-                [
-                    f"The stratifier takes {', '.join(model.covariates.columns)} out of the codes; the participants table "
-                    f"has no {', '.join(absent)}: add it."
-                ],
-            )
-        covariates = people[model.covariates.columns]
-    assigned = model.assign(table.codes.astype(float), covariates, table.reconstruction_errors)
-    assigned.insert(0, "participant_id", table.participant_ids)
-    target = stage_folder(output_dir, ASSIGNED) / "assignments.tsv"
-    write_table(assigned, target)
-    logger.info("%s", _words(model, assigned, target))
-    return assigned
+    return people[model.columns]
+
+
+def calibrated(
+    model: Stratifier, table: EmbeddingTable, people_of: Callable[[EmbeddingTable], pd.DataFrame | None]
+) -> Stratifier:
+    """The stratifier with the sites of a calibration set, so far as it has not seen them.
+
+    Raises:
+        InputProblems: if its codes are not harmonised, or the set cannot be used.
+    """
+    people = people_of(table)
+    if model.sites is None or people is None:
+        problem = (
+            "The stratifier's codes are not harmonised, so there is nothing to calibrate: cluster with --harmonise combat, "
+            "or leave --calibration out."
+        )
+        raise InputProblems("Calibration set", [problem])
+    sites = model.sites.calibrated(table.codes.astype(float), model.sites.people(people))
+    new = ", ".join(sites.sites[len(model.sites.sites) :])
+    if not new:
+        logger.warning("The calibration set has no site that the stratifier has not seen: nothing was calibrated.")
+    else:
+        logger.info("Calibrated for %s %s with %d people.", sites.column, new, len(table))
+    return replace(model, sites=sites)
+
+
+def refuse_unseen_sites(model: SiteModel, labels: pd.Series, file: Path) -> None:
+    """Refuse people of sites that were not harmonised: their codes are not comparable.
+
+    Raises:
+        InputProblems: naming those sites and what would be needed.
+    """
+    problems = [
+        f"{model.column} {name} ({int((labels.astype(str) == name).sum())} people) is none of {', '.join(model.sites)}, "
+        f"which {file.name} was made of. Give --calibration, embeddings of {MIN_SITE} or more people of that site with "
+        "their rows in the participants table (they may be these people), or leave them out."
+        for name in model.unseen(labels)
+    ]
+    if problems:
+        raise InputProblems("Sites", problems)
 
 
 def read_stratifier(file: Path) -> Stratifier:

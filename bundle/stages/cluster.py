@@ -23,6 +23,8 @@ from bundle.data.problems import InputProblems
 from bundle.data.tables import write_table
 from bundle.paths import CLUSTERS, EMBEDDINGS, STRATIFIER, stage_folder
 from bundle.pictures import save_figure
+from bundle.site_findings import SiteFindings, look_at_sites
+from bundle.site_inputs import harmonised_sites, site_labels, with_site
 from bundle.strata_pictures import choice_picture, people_picture
 from bundle.strata_tables import (
     agreement,
@@ -37,6 +39,7 @@ from bundle.strata_tables import (
 
 logger = logging.getLogger(__name__)
 AGREEMENT = "encoder_agreement"
+SITE_TABLES = ("site_prediction", "sites", "site_covariates", "strata_sites")
 
 
 def cluster(
@@ -46,6 +49,8 @@ def cluster(
     covariates: str | Sequence[str],
     categories: Sequence[str],
     choice: Mapping[str, Any],
+    site: str | None = None,
+    harmonise: str | None = None,
     num_workers: int = 2,
     progress: bool = True,
     **settings: Any,
@@ -61,6 +66,9 @@ def cluster(
         covariates: columns to take out of the codes, or `usual`.
         categories: columns that are categories even if numbers code them.
         choice: arguments of `ChoiceSettings`.
+        site: column that says where people were scanned; how far codes and strata follow it is then said. `site` need not be
+            there.
+        harmonise: `combat` takes what sites do out of the codes, before covariates; None does not.
         num_workers: processes for the null.
         progress: show bars.
         settings: other arguments of `StrataSettings`.
@@ -78,12 +86,14 @@ def cluster(
     except TypeError as error:  # a name that is no setting
         raise InputProblems("Clustering settings", [str(error)]) from error
     names = tables[0].participant_ids.tolist()
-    people = people_table(names, output_dir, participants, categories)
+    people = people_table(names, output_dir, participants, with_site(categories, site))
     if people["family_id"].nunique() == len(people):
         logger.warning(
             "Nobody shares a family_id: everybody counts as unrelated. If there are relatives, add that column."
         )
-    taken_out = covariate_columns(people, covariates)
+    labels = site_labels(people, site)
+    taken_out = covariate_columns(people, covariates, site if harmonise else None)
+    sites = harmonised_sites(people, labels, harmonise, taken_out)
     results = []
     for table in tables:
         logger.info("%d people, encoder %s (%s).", len(table), table.encoder_hash, ", ".join(table.modalities))
@@ -97,15 +107,23 @@ def cluster(
         with Progress(progress) as bar:
             families = people["family_id"].tolist()
             try:
-                found = find_strata(table.codes, families, taken_out, chosen_settings, num_workers, bar.show, progress)
+                found = find_strata(
+                    table.codes, families, taken_out, chosen_settings, num_workers, bar.show, progress, sites
+                )
             except KeyboardInterrupt:
                 logger.warning("Interrupted; nothing was written, the same command starts again.")
                 raise SystemExit(130) from None
         results.append(found)
         logger.info("%s", found.headline)
+    by_site = None
+    if labels is not None:
+        strata = results[0].labels + 1
+        by_site = look_at_sites(
+            tables[0].codes, labels, people, taken_out, sites, chosen_settings.splines, strata, chosen_settings.seed
+        )
     folder = stage_folder(output_dir, CLUSTERS)
-    _write(folder, tables, results, people)
-    logger.info("%s", _words(folder, tables, results))
+    _write(folder, tables, results, people, by_site)
+    logger.info("%s", _words(folder, tables, results, by_site))
     return results
 
 
@@ -191,7 +209,13 @@ class Progress:
             self._bar = None
 
 
-def _write(folder: Path, tables: Sequence[EmbeddingTable], results: Sequence[Strata], people: pd.DataFrame) -> None:
+def _write(
+    folder: Path,
+    tables: Sequence[EmbeddingTable],
+    results: Sequence[Strata],
+    people: pd.DataFrame,
+    by_site: SiteFindings | None,
+) -> None:
     first = results[0]
     written = {
         "strata": people_rows(tables, results, people),
@@ -208,13 +232,17 @@ def _write(folder: Path, tables: Sequence[EmbeddingTable], results: Sequence[Str
         "other_methods": first.others,
         "gaps": gap_rows(first),
     }
-    (folder / f"{AGREEMENT}.tsv").unlink(missing_ok=True)  # of an earlier run with more encoders
+    for name in (AGREEMENT, *SITE_TABLES):  # of an earlier run with more encoders, or with sites
+        (folder / f"{name}.tsv").unlink(missing_ok=True)
+    if by_site is not None:
+        written |= by_site.tables
     if len(results) > 1:
         written[AGREEMENT] = agreement(tables, results)
     for name, table in written.items():
         write_table(table, folder / f"{name}.tsv")
     with atomic_path(folder / "summary.json") as temporary:
-        temporary.write_text(json.dumps(facts(tables, results), indent=1))
+        site = None if by_site is None else by_site.facts
+        temporary.write_text(json.dumps(facts(tables, results) | {"site": site}, indent=1))
     save_figure(choice_picture(first), folder / "choice.png")
     save_figure(people_picture(results, [table.encoder_hash for table in tables]), folder / "people.png")
     with atomic_path(folder / STRATIFIER) as temporary, temporary.open("wb") as stream:
@@ -222,7 +250,9 @@ def _write(folder: Path, tables: Sequence[EmbeddingTable], results: Sequence[Str
         np.savez_compressed(stream, **arrays)
 
 
-def _words(folder: Path, tables: Sequence[EmbeddingTable], results: Sequence[Strata]) -> str:
+def _words(
+    folder: Path, tables: Sequence[EmbeddingTable], results: Sequence[Strata], by_site: SiteFindings | None
+) -> str:
     first = results[0]
     lines = [f"{len(first.labels)} people, encoder {tables[0].encoder_hash}: {first.headline}"]
     lines.append(
@@ -237,6 +267,8 @@ def _words(folder: Path, tables: Sequence[EmbeddingTable], results: Sequence[Str
     lines += first.notes
     taken_out = ", ".join(first.covariates.columns) if first.covariates else "nothing"
     lines.append(f"Taken out of the codes first: {taken_out}.")
+    if by_site is not None:
+        lines += by_site.facts["words"]
     if first.n_strata > 1:
         jaccard = np.nanmean(first.ballots.jaccard, axis=0)
         sizes = np.bincount(first.labels)

@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 from bundle.data.atomic import atomic_path
 from bundle.data.cohort_source import CohortSource, FoundCohort
 from bundle.data.datalist import Item, datalist_to_json, split_by_family
-from bundle.data.derived_images import Recipe, make_image, what_was_done
+from bundle.data.derived_images import Grid, Recipe, make_image, what_was_done
 from bundle.data.problems import InputProblems
 from bundle.data.resampling import common_grid
 from bundle.data.source_tables import participants_of, phenotypes_of
@@ -105,9 +105,7 @@ def gather(
     return folder / DATALIST
 
 
-def plan(
-    found: FoundCohort, modalities: Sequence[str], folder: Path, grid: tuple[tuple[int, ...], object] | None
-) -> dict[str, list[Recipe]]:
+def plan(found: FoundCohort, modalities: Sequence[str], folder: Path, grid: Grid | None) -> dict[str, list[Recipe]]:
     """How each image is made; modality -> recipes, in the order of people who have it.
 
     Raises:
@@ -132,7 +130,7 @@ def plan(
                     f"{name}, {modality}: no brain mask, though others have one: add it or exclude the person."
                 )
             target = folder / name / f"{name}_{modality}.nii.gz"
-            recipes[modality].append(Recipe(Path(item[modality]), target, mask, jacobian, matrix, grid))  # type: ignore[arg-type]
+            recipes[modality].append(Recipe(Path(item[modality]), target, mask, jacobian, matrix, grid))
     if problems:
         raise InputProblems("Preparation", problems)
     return recipes

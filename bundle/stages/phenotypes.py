@@ -17,7 +17,13 @@ from monai.data import Dataset
 from bundle.analysis.contributions import covariate_shares, dimension_shares, modality_shares
 from bundle.analysis.discovery import validate
 from bundle.analysis.group_tests import exchangeable_families, share_fixed
-from bundle.analysis.groupings import compare_versions, compare_with_continuum, groupings, stored_settings
+from bundle.analysis.groupings import (
+    compare_versions,
+    compare_with_continuum,
+    groupings,
+    is_of_adjusted_codes,
+    stored_settings,
+)
 from bundle.analysis.phenotype_cohort import Cohort, analysed_people, make_factors
 from bundle.analysis.phenotyping import (
     BOTH_ADJUSTED,
@@ -39,6 +45,8 @@ from bundle.phenotype_notes import notes_on
 from bundle.phenotype_pictures import continuum_picture, loadings_picture, maps_picture, profile_picture
 from bundle.phenotype_tables import factor_rows, facts, item_rows, loading_rows, score_rows
 from bundle.pictures import save_figure
+from bundle.site_inputs import site_labels, with_site
+from bundle.site_phenotypes import covariates_of_scores, phenotypes_by_site, sites_of_codes
 from bundle.stages.assign import read_stratifier
 from bundle.stages.cluster import Progress
 from bundle.stages.contributions import (
@@ -53,7 +61,10 @@ from bundle.stages.evaluate import load_network
 from custom_nets import FusionAutoencoder
 
 logger = logging.getLogger(__name__)
-OPTIONAL = ("modality_share.tsv", "dimension_share.tsv", "profile.png", "maps.png")
+OPTIONAL = (
+    *("modality_share.tsv", "dimension_share.tsv", "profile.png", "maps.png"),
+    *("factors_sites.tsv", "site_means.tsv", "site_tests.tsv"),
+)
 
 
 def phenotype(
@@ -65,6 +76,8 @@ def phenotype(
     participants: str | None,
     covariates: str | Sequence[str] | None,
     categories: Sequence[str],
+    site: str | None,
+    harmonise: str | None,
     kinship: str | None,
     factors: Mapping[str, Any],
     tests: Mapping[str, Any],
@@ -90,6 +103,8 @@ def phenotype(
         participants: as for clustering.
         covariates: taken out of codes and scores; None takes those that clustering took out, or the usual ones.
         categories: as for clustering.
+        site: as for clustering.
+        harmonise: `combat` harmonises factor scores over sites; codes are, if clustering did.
         kinship: column of participants that tells members of a family apart, such as zygosity; None, or a column that is
             not there, exchanges families of one size.
         factors: arguments of `FactorSettings`.
@@ -115,17 +130,33 @@ def phenotype(
     factor_settings, test_settings = checked_settings(factors, tests, validation_share, n_folds, n_explained)
     table = read_embedding_table(embeddings if embeddings else stage_folder(output_dir, EMBEDDINGS))
     clusters, found = read_clusters(output_dir, table)
-    people = people_table(table.participant_ids.tolist(), output_dir, participants, categories)
-    taken_out = chosen_covariates(people, covariates, found["covariates"])
+    people = people_table(table.participant_ids.tolist(), output_dir, participants, with_site(categories, site))
+    labels = site_labels(people, site)
+    sites = sites_of_codes(people, labels, found)
+    taken_out = chosen_covariates(people, covariates, found["covariates"], None if sites is None else site)
+    out_of_scores, sites_of_scores = covariates_of_scores(people, taken_out, labels, sites, harmonise)
     items = read_items(items_file(output_dir, phenotypes), dictionary, id_column)
     rows, flow, left_out = analysed_people(items, people, factor_settings)
     kinds = kinds_of_people(people, kinship)
     codes = table.codes.astype(float)
-    cohort = Cohort(table, codes, people, taken_out, items, rows, kinds, found["settings"]["splines"])
+    cohort = Cohort(
+        table=table,
+        codes=codes,
+        people=people,
+        taken_out=taken_out,
+        out_of_scores=out_of_scores,
+        items=items,
+        rows=rows,
+        kinds=kinds,
+        splines=found["settings"]["splines"],
+        labels=labels,
+        sites=sites,
+        sites_of_scores=sites_of_scores,
+    )
     fixed = _share_fixed(cohort)
     made = make_factors(cohort, rows, factor_settings, test_settings.seed)
     scores = made.model.scores(made.values)
-    adjusted = cohort.without_covariates(scores, rows)
+    adjusted = cohort.adjusted_scores(scores, rows)
     evidence = None
     try:
         if use_images:
@@ -156,15 +187,18 @@ def phenotype(
         "scores": score_rows(people.index[rows], scores, adjusted, made).assign(
             stratum_raw=raw.labels[rows], stratum_adjusted=both.labels[rows]
         ),
-        "code_covariates": covariate_shares(codes, taken_out, cohort.splines),
+        "code_covariates": covariate_shares(codes, shown_covariates(cohort), cohort.splines),
         "tests": result.tests,
         "pairs": result.pairs,
         "profile": result.profile,
         "strata_people": who,
         "continuum": compare_with_continuum(cohort, raw, both, scores, linear, made.names, n_folds, test_settings),
     }
+    by_site = phenotypes_by_site(cohort, scores, adjusted, both, made.names, test_settings)
+    if by_site is not None:
+        tables |= by_site.tables
     differences = None
-    is_of_primary = bool(found["covariates"]) == cohort.has_covariates
+    is_of_primary = is_of_adjusted_codes(found) == cohort.has_covariates
     if evidence is not None and is_of_primary:
         tables |= shares(output_dir, evidence, clusters, both.codes, table)
         if both.n_strata > 1:
@@ -176,6 +210,7 @@ def phenotype(
         )
     summary = facts(cohort, raw, both, made, tables, factor_settings, test_settings) | {
         "notes": notes,
+        "site": None if by_site is None else by_site.facts,
         "exchange": f"whole families of one size{'' if kinds is None else f' and the same {kinship}'}",
         "share_fixed": fixed,
         "validation_share": validation_share,
@@ -194,6 +229,13 @@ def phenotype(
         temporary.write_text(json.dumps(summary, indent=1))
     logger.info("%s", _words(folder, summary, result.tests))
     return result.tests
+
+
+def shown_covariates(cohort: Cohort) -> pd.DataFrame:
+    """Covariates whose share of the codes is told: those that are taken out, and the site that codes are harmonised over."""
+    if cohort.sites is None:
+        return cohort.taken_out
+    return cohort.taken_out.assign(**{str(cohort.sites.labels.name): cohort.sites.labels})
 
 
 def strata_sha256(output_dir: str) -> str:

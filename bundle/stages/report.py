@@ -22,6 +22,7 @@ from bundle.report.network import reconstruction_section, training_section
 from bundle.report.people import embedding_section, people_section
 from bundle.report.profile import comparison, profile_section
 from bundle.report.results import Results, read_results
+from bundle.report.sites import sites_section
 from bundle.report.strata import strata_section
 
 logger = logging.getLogger(__name__)
@@ -80,11 +81,20 @@ def sections(results: Results) -> list[Section]:
         strata_section(results),
         factors_section(results),
     ]
+    by_site = sites_section(results)
     if PHENOTYPING in results.facts:
         if results.has_strata:
-            parts += [profile_section(results), continuum_section(results), contributions_section(results)]
+            parts += [profile_section(results), *by_site, continuum_section(results), contributions_section(results)]
         else:
-            parts = [continuum_section(results), *parts, *_unadjusted(results), contributions_section(results)]
+            parts = [
+                continuum_section(results),
+                *parts,
+                *by_site,
+                *_unadjusted(results),
+                contributions_section(results),
+            ]
+    else:
+        parts += by_site
     return [*parts, limits_section(results), methods_section(results), files_section(results)]
 
 

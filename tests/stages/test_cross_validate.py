@@ -1,107 +1,16 @@
 import json
-import os
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from bundle.analysis.reconstruction import skill
-from bundle.data.datalist import read_participants
 from bundle.data.problems import InputProblems
 from bundle.fold_run import FoldRun, fold_sections
 from bundle.fold_settings import fold_settings
-from bundle.stage_process import StageFailed
-from bundle.stages.check_folds import check_folds
-from bundle.stages.collect_folds import collect_folds, pooled_figures
 from bundle.stages.cross_validate import cross_validate
-from tests.conftest import PATTERNS, ROOT, TINY_NETWORK, root_cause, run_stage
-
-MAPS = ["T1w", "JAC"]
-SHARED = {"modalities": MAPS, "spatial_size": [32, 32, 24], "seed": 0, "num_workers": 1}
-
-
-@pytest.fixture
-def cohort(tiny_cohort, tmp_path):
-    """A copy to break."""
-    copy = tmp_path / "cohort"
-    shutil.copytree(tiny_cohort, copy, ignore=shutil.ignore_patterns("truth"))
-    return copy
-
-
-def checked(output_dir, cohort, **options):
-    settings = {"participants": None, "synthetic": {}, "n_folds": 3, "stratify": "usual", "folds_file": None, "seed": 0}
-    return check_folds(str(output_dir), str(cohort), PATTERNS, MAPS, **(settings | options), progress=False)
-
-
-def run(output_dir, cohort, training=None, seed=0, fold=None, **options):
-    found = checked(output_dir, cohort, seed=seed, **options)
-    cross_validate(
-        str(output_dir), found, fold_settings(training, SHARED | {"seed": seed}), 0.2, seed, fold, progress=False
-    )
-
-
-class FakeStages:
-    """Stands in for `run_stage`: writes what the stages would, without images, and notes what was called."""
-
-    def __init__(self):
-        self.calls, self.resumed, self.broken, self.interrupted = [], [], {}, {}
-
-    def __call__(self, run_id, config_files, options, log_file, environment, stop):
-        fold = log_file.parent.name
-        self.calls.append((fold, run_id))
-        if self.interrupted.pop((fold, run_id), False):
-            raise StageFailed(f"Stage {run_id}", ["Interrupted"], stopped=True)
-        if (fold, run_id) in self.broken:
-            raise StageFailed(f"Stage {run_id}", [f"It failed; {log_file} ends with\n    {self.broken[fold, run_id]}"])
-        if run_id == "training":
-            self.resumed += [fold] if options.get("resume") else []
-            self.write(log_file.parent / "2_training" / "checkpoint.pt", "weights")
-        else:
-            people = figures(json.loads((log_file.parent / "datalist.json").read_text())["test"])
-            folder = log_file.parent / "3_evaluation"
-            self.write(folder / "people.tsv", people.to_csv(sep="\t", index=False))
-            self.write(folder / "summary.tsv", "modality\n")
-        return 1.0
-
-    def write(self, file, text):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
-
-
-def residuals(name, modality):
-    """Made-up `(images, drawn, PCA's)` of a person, always the same."""
-    rng = np.random.default_rng(sum(map(ord, name + modality)))
-    images = rng.standard_normal(50) * rng.uniform(0.5, 2)
-    return images, images + 0.3 * rng.standard_normal(50), images + 0.4 * rng.standard_normal(50)
-
-
-def figures(items):
-    rows = []
-    for item in items:
-        for modality in MAPS:
-            images, drawn, pca = residuals(item["participant_id"], modality)
-            error, pca_error = (np.square(images - other).sum() for other in (drawn, pca))
-            rows.append(
-                {"participant_id": item["participant_id"], "modality": modality, "squared_error": error,
-                 "pca_squared_error": pca_error, "squared_residual": np.square(images).sum(), "mse_mask": error / 50,
-                 "norm_diff": 0.1, "ssim": 0.9, "cnr_ratio": 1.1 if modality == "T1w" else np.nan,
-                 "own_image_is_nearest": error < 5}
-            )  # fmt: skip
-    return pd.DataFrame(rows)
-
-
-@pytest.fixture
-def stages(monkeypatch):
-    fake = FakeStages()
-    monkeypatch.setattr("bundle.fold_run.run_stage", fake)
-    return fake
-
-
-def all_calls(n_folds=3):
-    return [(f"fold_{number:02d}", stage) for number in range(1, n_folds + 1) for stage in ("training", "evaluating")]
+from tests.conftest import TINY_NETWORK, root_cause, run_stage
+from tests.stages.fake_folds import MAPS, SHARED, all_calls, checked, run
 
 
 def test_every_fold_is_trained_without_its_people_and_their_relatives(tiny_cohort, tmp_path, stages):
@@ -118,33 +27,6 @@ def test_every_fold_is_trained_without_its_people_and_their_relatives(tiny_cohor
         held_out += [item["participant_id"] for item in sections["test"]]
         assert (split.loc[[item["participant_id"] for item in sections["test"]], "fold"] == number).all()
     assert sorted(held_out) == sorted(split.index)
-
-
-def test_pooled_skill_is_that_of_all_people_at_once(tiny_cohort, tmp_path, stages):
-    run(tmp_path, tiny_cohort)
-    summary = pd.read_csv(tmp_path / "8_cross_validation" / "summary.tsv", sep="\t").set_index("modality")
-    names = list(read_participants(tiny_cohort)["participant_id"])
-    for modality in MAPS:
-        images, drawn, pca = (
-            np.stack(parts)[:, None] for parts in zip(*(residuals(n, modality) for n in names), strict=True)
-        )
-        assert summary.loc[modality, "skill"] == pytest.approx(skill(images, drawn)[0], rel=1e-5)
-        assert summary.loc[modality, "above_pca"] == pytest.approx(
-            (skill(images, drawn) - skill(images, pca))[0], rel=1e-4
-        )
-        assert summary.loc[modality, "skill_low"] < summary.loc[modality, "skill"] < summary.loc[modality, "skill_high"]
-        assert summary.loc[modality, "skill_lowest_fold"] <= summary.loc[modality, "skill"]
-    assert (summary["n_people"] == 24).all() and np.isnan(summary.loc["JAC", "cnr_ratio"])
-    per_fold = pd.read_csv(tmp_path / "8_cross_validation" / "per_fold.tsv", sep="\t")
-    assert per_fold.groupby("modality")["n_people"].sum().eq(24).all() and set(per_fold["fold"]) == {1, 2, 3}
-
-
-def test_codes_of_different_folds_are_never_brought_together(tiny_cohort, tmp_path, stages):
-    run(tmp_path, tiny_cohort)
-    written = {file.name for file in (tmp_path / "8_cross_validation").iterdir()}
-    assert written == {"summary.tsv", "per_fold.tsv", "people.tsv", "summary.json", "folds.png"}
-    assert (tmp_path / "8_cross_validation" / "folds.png").read_bytes().startswith(b"\x89PNG")
-    assert not list(tmp_path.rglob("*embedding*"))
 
 
 def test_interrupted_and_given_again_no_fold_is_repeated_and_the_broken_one_resumes(
@@ -221,91 +103,10 @@ def test_a_mixture_of_settings_or_splits_is_refused_before_anything_runs(
     assert stages.calls == []
 
 
-def test_collecting_refuses_folds_of_other_settings_or_people(tiny_cohort, tmp_path, stages):
-    run(tmp_path, tiny_cohort)
-    record = tmp_path / "folds" / "fold_02" / "fold.json"
-    content = json.loads(record.read_text())
-    record.write_text(json.dumps(content | {"made_with": content["made_with"] | {"batch_size": 99}}))
-    with pytest.raises(
-        InputProblems, match=r"Fold 2 was made with other settings than fold 1 .batch_size: 4 then, 99 now"
-    ):
-        collect_folds(str(tmp_path))
-    record.write_text(json.dumps(content))
-    people = tmp_path / "folds" / "fold_02" / "3_evaluation" / "people.tsv"
-    table = pd.read_csv(people, sep="\t")
-    table.iloc[4:].to_csv(people, sep="\t", index=False)
-    with pytest.raises(
-        InputProblems, match=r"fold_02 was evaluated on other people than folds.tsv says: 0 more and 2 less"
-    ):
-        collect_folds(str(tmp_path))
-    table.drop(columns="squared_error").to_csv(people, sep="\t", index=False)
-    with pytest.raises(InputProblems, match=r"people.tsv lacks squared_error: another version wrote it"):
-        collect_folds(str(tmp_path))
-
-
-def test_collecting_nothing_is_refused(tiny_cohort, tmp_path, stages):
-    with pytest.raises(InputProblems, match=r"No .*folds.tsv: run cross_validating first"):
-        collect_folds(str(tmp_path))
-    with pytest.raises(InputProblems):
-        stages.broken["fold_01", "training"] = "no"
-        run(tmp_path, tiny_cohort, fold=1)
-    with pytest.raises(InputProblems, match=r"No fold in .* is finished"):
-        collect_folds(str(tmp_path))
-
-
-def test_a_folds_file_is_taken_as_it_is(tiny_cohort, tmp_path, stages):
-    run(tmp_path / "one", tiny_cohort, fold=1, n_folds=4)
-    run(tmp_path / "two", tiny_cohort, fold=1, seed=9, folds_file=str(tmp_path / "one" / "folds" / "folds.tsv"))
-    one, two = ((tmp_path / name / "folds" / "folds.tsv").read_text() for name in ("one", "two"))
-    assert one == two
-
-
 def test_a_run_that_nobody_recorded_is_left_alone(tiny_cohort, tmp_path, stages):
     stages.write(tmp_path / "folds" / "fold_01" / "2_training" / "checkpoint.pt", "whose?")
     with pytest.raises(InputProblems, match=r"holds a run without fold.json"):
         run(tmp_path, tiny_cohort)
-
-
-def test_leakage_of_every_kind_is_listed_at_once(cohort, tmp_path):
-    table = pd.read_csv(cohort / "participants.tsv", sep="\t", dtype=str, keep_default_na=False)
-    pairs = table.groupby("family_id")["participant_id"].apply(list)
-    first, second = next(members for members in pairs if len(members) > 1)[:2]
-    lone = next(name for name in table["participant_id"] if name not in (first, second))
-    folds = table[["participant_id"]].assign(fold=lambda frame: np.where(frame["participant_id"] == first, 2, 1))
-    folds.to_csv(tmp_path / "mine.tsv", sep="\t", index=False)
-    table["twin_id"] = np.where(table["participant_id"].isin([first, lone]), "pair", "n/a")
-    table.to_csv(cohort / "participants.tsv", sep="\t", index=False)
-    shutil.copy(cohort / second / f"{second}_T1w.nii.gz", cohort / lone / f"{lone}_T1w.nii.gz")
-    with pytest.raises(InputProblems) as caught:
-        checked(tmp_path / "output", cohort, folds_file=str(tmp_path / "mine.tsv"))
-    text = str(caught.value)
-    assert len(caught.value.problems) == 3
-    assert f"is in fold 1 ({second}" in text and f"and fold 2 ({first})" in text
-    assert f"{second} T1w (" in text and f"{lone} T1w (" in text and "are relatives by twin_id 'pair'" in text
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"n_folds": 1}, "--n_folds: expected a whole number from 2 to"),
-        ({"n_folds": 24}, "--n_folds: expected a whole number from 2 to"),
-        ({"n_folds": 2.5}, "got 2.5"),
-        ({"stratify": "sex"}, r"Expected usual or a list such as \"\['sex','site'\]\", got 'sex'"),
-        ({"stratify": ["sex", "sight"]}, "No column 'sight' in the participants table: it has zygosity, sex"),
-    ],
-)
-def test_settings_that_cannot_be_are_refused(tiny_cohort, tmp_path, options, message):
-    with pytest.raises(InputProblems, match=message):
-        checked(tmp_path, tiny_cohort, **options)
-
-
-def test_a_datalist_may_be_divided_too(tiny_cohort, tmp_path, stages):
-    run(tmp_path / "folder", tiny_cohort, fold=1)
-    datalist = tmp_path / "folder" / "folds" / "fold_01" / "datalist.json"
-    _, table = checked(tmp_path / "list", datalist, participants=str(tiny_cohort / "participants.tsv"))
-    assert len(table) == 24 and "sex" in table
-    _, table = checked(tmp_path / "list", datalist)
-    assert list(table.columns) == ["participant_id", "family_id", "fold"]
 
 
 def test_a_fold_without_families_left_to_validate_is_refused():
@@ -322,16 +123,6 @@ def test_a_fold_of_the_same_settings_is_no_problem_and_any_other_is(tmp_path, st
     assert one.is_finished and one.problems() == []
     other = FoldRun(1, tmp_path, fold_sections(items, folds, 1, 0.3, 5), fold_settings(None, SHARED))
     assert "people: " in other.problems()[0]
-
-
-def test_pooled_figures_are_means_over_people_and_ratios_of_sums():
-    people = figures([{"participant_id": f"p{n}"} for n in range(12)]).assign(
-        family_id=lambda table: table["participant_id"]
-    )
-    summary = pooled_figures(people, ["modality"]).set_index("modality")
-    own = people[people["modality"] == "JAC"]
-    assert summary.loc["JAC", "mse_mask"] == pytest.approx(own["mse_mask"].mean())
-    assert summary.loc["JAC", "identifiability"] == pytest.approx(own["own_image_is_nearest"].mean())
 
 
 def test_through_the_bundle_everything_is_wired(tiny_cohort, tmp_path, stages):
@@ -352,23 +143,6 @@ def test_through_the_bundle_everything_is_wired(tiny_cohort, tmp_path, stages):
         except RuntimeError as error:
             raise root_cause(error) from None
     assert not (tmp_path / "other").exists()
-
-
-def test_checking_alone_ends_with_status_1_and_the_list(cohort, tmp_path):
-    shutil.copy(cohort / "sub-0001" / "sub-0001_FA.nii.gz", cohort / "sub-0009" / "sub-0009_FA.nii.gz")
-    words = [
-        sys.executable,
-        "-m",
-        "monai.bundle",
-        "run",
-        "checking_folds",
-        "--config_file",
-        "configs/cross_validate.yaml",
-    ]
-    words += ["--dataset_dir", str(cohort), "--output_dir", str(tmp_path / "output"), "--n_folds", "3"]
-    done = subprocess.run(words, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
-    assert done.returncode == 1 and "Folds: 1 to mend." in done.stderr and "Traceback" not in done.stderr
-    assert "sub-0001 FA" in done.stderr and "sub-0009 FA" in done.stderr
 
 
 @pytest.mark.slow

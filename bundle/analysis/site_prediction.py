@@ -1,0 +1,194 @@
+"""Can a person's site be told from the code? By people of other families, against what chance gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import GroupKFold
+from sklearn.utils.extmath import randomized_svd
+
+from bundle.analysis.combat_estimates import MOST_AXES, PEOPLE_PER_AXIS
+from bundle.analysis.group_tests import exchangeable_families, family_draws, permuted_labels, share_fixed
+from bundle.analysis.partition import rows_for_choice
+
+Treatment = Callable[[np.ndarray], np.ndarray]
+"""From the rows `(n,)` of the people it may learn from to everybody's codes `(N, E)`."""
+N_FOLDS = 5
+LEAST_FAMILIES = N_FOLDS
+"""Of a site, so that most folds of families have somebody of it."""
+MOST_PEOPLE = 2000
+"""More are not needed to see a site; whole families are drawn."""
+
+
+@dataclass(frozen=True)
+class SitePrediction:
+    """How well sites are told from codes in one way of treating them.
+
+    Attributes:
+        accuracy: balanced: the mean over sites of the share of its people who are found, 0 to 1.
+        low: end of its 95 % interval, families drawn with replacement.
+        high: the other end.
+        chance_low: 2.5th percentile of the same with sites exchanged between families alike.
+        chance_high: 97.5th percentile.
+        p_value: share of those at least as large, by (b + 1) / (B + 1); NaN if no families are alike.
+        recall: site -> the share of its people who are found.
+    """
+
+    accuracy: float
+    low: float
+    high: float
+    chance_low: float
+    chance_high: float
+    p_value: float
+    recall: Mapping[str, float]
+
+    @property
+    def chance(self) -> float:
+        """One in the number of sites."""
+        return 1 / len(self.recall)
+
+
+def families_per_site(labels: pd.Series, families: Sequence[object]) -> pd.Series:
+    """Number of families that each site has somebody of."""
+    return pd.Series(np.asarray(families), index=labels.index).groupby(labels).nunique()
+
+
+def predictable_sites(labels: pd.Series, families: Sequence[object]) -> list[str]:
+    """Sites with so many families that some can be left out; empty if there are not two of them."""
+    counts = families_per_site(labels, families)
+    names = sorted(map(str, counts.index[counts >= LEAST_FAMILIES]))
+    return names if len(names) > 1 else []
+
+
+def predict_sites(
+    treatments: Mapping[str, Treatment],
+    labels: pd.Series,
+    families: Sequence[object],
+    n_permutations: int = 999,
+    n_draws: int = 1000,
+    seed: int = 0,
+) -> dict[str, SitePrediction]:
+    """Tell people's sites from their codes by a model of people of other families.
+
+    Ridge regression of sites on the principal axes of the codes (up to 50), their squares and the length of what the axes
+    leave out, so that a site whose people only spread more is seen too. Treatment and regression are those of the other
+    folds. A score is divided by its site's share of people, so a large site is not guessed more often.
+
+    Args:
+        treatments: name -> codes, learned from the people who are not held out. What is learned from everybody (site
+            means taken out of all people, say) would make accuracy fall below chance.
+        labels: N sites; NaN and sites that `predictable_sites` leaves out are not looked at.
+        families: N labels; folds are of whole families, and families of one size exchange their sites for p.
+        n_permutations: of families.
+        n_draws: bootstrap draws of families.
+        seed: of folds, permutations and draws.
+
+    Returns:
+        One for each treatment; empty if fewer than two sites can be tested.
+    """
+    sites = predictable_sites(labels, families)
+    if not sites:
+        return {}
+    rows = np.flatnonzero(labels.isin(sites).to_numpy())
+    family_of = pd.factorize(np.asarray(families)[rows])[0]
+    few = rows_for_choice(family_of, MOST_PEOPLE, seed)
+    rows, family_of = rows[few], family_of[few]
+    site_of = np.searchsorted(sites, labels.iloc[rows].to_numpy(dtype=str))
+    blocks = exchangeable_families(family_of)
+    folds = list(GroupKFold(N_FOLDS, shuffle=True, random_state=seed).split(rows, groups=family_of))
+    draws = family_draws(family_of, n_draws, seed)
+    found = {}
+    for name, treatment in treatments.items():
+        readers = [_Reader(treatment(rows[seen])[rows], seen, held_out, seed) for seen, held_out in folds]
+        right = _right(readers, site_of[None], len(sites))[0]
+        by_chance = [
+            _balanced(_right(readers, many, len(sites)), many, len(sites))
+            for many in permuted_labels(site_of, blocks, n_permutations, seed)
+        ]
+        accuracy = _balanced(right[None], site_of[None], len(sites))[0]
+        permuted = np.concatenate(by_chance)
+        low, high = _interval(right, site_of, len(sites), *draws)
+        p_value = (np.sum(permuted >= accuracy - 1e-12) + 1) / (n_permutations + 1)
+        found[name] = SitePrediction(
+            accuracy=float(accuracy),
+            low=low,
+            high=high,
+            chance_low=float(np.percentile(permuted, 2.5)),
+            chance_high=float(np.percentile(permuted, 97.5)),
+            p_value=np.nan if share_fixed(blocks) == 1 else float(p_value),
+            recall={site: float(right[site_of == number].mean()) for number, site in enumerate(sites)},
+        )
+    return found
+
+
+class _Reader:
+    """Ridge regression of one fold, ready for any labels: its predictors know nothing of them.
+
+    Args:
+        codes: `(N, E)`.
+        seen: rows to learn from.
+        held_out: rows to tell the site of.
+        seed: of the principal axes.
+    """
+
+    def __init__(self, codes: np.ndarray, seen: np.ndarray, held_out: np.ndarray, seed: int) -> None:
+        self.seen, self.held_out = seen, held_out
+        centred = codes - codes.mean(axis=0)
+        n_axes = max(1, min(MOST_AXES, len(seen) // PEOPLE_PER_AXIS, codes.shape[1]))
+        # axes of everybody, which no site has a part in: those of some fit these better than the people held out, whose
+        # squares would then be too small
+        axes = randomized_svd(centred, n_axes, random_state=seed)[2].T
+        scores = centred @ axes
+        outside = np.sqrt(np.maximum(np.square(centred).sum(axis=1) - np.square(scores).sum(axis=1), 0))
+        scores = _standardised(np.column_stack([scores, outside]))
+        predictors = np.hstack([scores, _standardised(scores[:, :-1] ** 2)])
+        own = predictors[seen]
+        # the penalty of as many people as there are predictors: half of a lone predictor's weight at one person each
+        penalty = own.shape[1] * np.eye(own.shape[1])
+        self._solve = np.linalg.solve(own.T @ own + penalty, own.T)
+        self._new = predictors[held_out]
+
+    def told(self, labels: np.ndarray, n_sites: int) -> np.ndarray:
+        """Sites `(B, n)` of the people held out, for labellings `(B, N)` of everybody."""
+        member = (labels[:, self.seen, None] == np.arange(n_sites)).astype(float)
+        shares = member.mean(axis=1)
+        targets = (member - shares[:, None]).transpose(1, 0, 2)
+        weights = self._solve @ targets.reshape(len(self.seen), -1)
+        scores = (self._new @ weights).reshape(len(self.held_out), *shares.shape)
+        likely = np.divide(scores, shares, out=np.full_like(scores, -np.inf), where=shares > 0)
+        return likely.argmax(axis=2).T
+
+
+def _standardised(values: np.ndarray) -> np.ndarray:
+    deviations = values.std(axis=0)
+    return (values - values.mean(axis=0)) / np.where(deviations > 0, deviations, 1)
+
+
+def _right(readers: Sequence[_Reader], labels: np.ndarray, n_sites: int) -> np.ndarray:
+    """Whose site is told right, `(B, N)` of labellings `(B, N)`."""
+    right = np.zeros(labels.shape, dtype=bool)
+    for reader in readers:
+        right[:, reader.held_out] = reader.told(labels, n_sites) == labels[:, reader.held_out]
+    return right
+
+
+def _balanced(right: np.ndarray, labels: np.ndarray, n_sites: int) -> np.ndarray:
+    """Balanced accuracy `(B,)`."""
+    shares = [(right & (labels == site)).sum(axis=1) / (labels == site).sum(axis=1) for site in range(n_sites)]
+    return np.mean(shares, axis=0)
+
+
+def _interval(
+    right: np.ndarray, labels: np.ndarray, n_sites: int, family_of: np.ndarray, counts: np.ndarray
+) -> tuple[float, float]:
+    """95 % interval of balanced accuracy over families drawn with replacement."""
+    shares = []
+    for site in range(n_sites):
+        own = (labels == site).astype(float)
+        people, found = counts @ np.bincount(family_of, own), counts @ np.bincount(family_of, own * right)
+        shares.append(np.divide(found, people, out=np.full(len(counts), np.nan), where=people > 0))
+    low, high = np.nanpercentile(np.nanmean(shares, axis=0), [2.5, 97.5])
+    return float(low), float(high)
