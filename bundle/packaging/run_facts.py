@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,7 +60,9 @@ class RunFacts:
         signature: of it, see `FusionAutoencoder`.
         settings: of the training, by option; empty if the run left no checkpoint.
         n_people: by section; empty if the run left no datalist.
-        synthetic: settings of the synthetic cohort it was trained on; None if it was trained on other people.
+        test_people: items of the test section.
+        cohort: folder of the synthetic cohort it was trained on; None if it was trained on other people.
+        synthetic: settings of that cohort.
         evaluation: None if the network was not evaluated.
         stratifier: its file; None if codes were not clustered.
     """
@@ -70,6 +72,8 @@ class RunFacts:
     signature: Mapping[str, Any]
     settings: Mapping[str, Any]
     n_people: Mapping[str, int]
+    test_people: Sequence[Mapping[str, Any]]
+    cohort: Path | None
     synthetic: Mapping[str, Any] | None
     evaluation: Evaluation | None
     stratifier: Path | None
@@ -87,6 +91,8 @@ def read_run(output_dir: str | Path) -> RunFacts:
     settings = dict(read_weights(checkpoint)["settings"]) if checkpoint.is_file() else {}
     datalist = stage_folder(output_dir, PREPARED) / DATALIST
     prepared = read_json(datalist) if datalist.is_file() else {}
+    cohort = Path(prepared.get("dataset_dir", ""))
+    is_synthetic = (cohort / SETTINGS_FILE).is_file()
     problems: list[str] = []
     facts = RunFacts(
         network=network,
@@ -94,7 +100,9 @@ def read_run(output_dir: str | Path) -> RunFacts:
         signature=signature,
         settings=settings,
         n_people={name: len(prepared[name]) for name in SECTIONS if name in prepared},
-        synthetic=_synthetic(prepared),
+        test_people=prepared.get("test", []),
+        cohort=cohort if is_synthetic else None,
+        synthetic=read_json(cohort / SETTINGS_FILE) if is_synthetic else None,
         evaluation=_evaluation(stage_folder(output_dir, EVALUATION), own_hash, problems),
         stratifier=_stratifier(stage_folder(output_dir, CLUSTERS) / STRATIFIER, own_hash, problems),
     )
@@ -120,11 +128,6 @@ def _network(file: Path) -> tuple[FusionAutoencoder, dict[str, Any]]:
             "Network", [f"{file} is of another version of this bundle's networks ({reason}): run training again."]
         ) from error
     return network.cpu().eval(), signature
-
-
-def _synthetic(prepared: Mapping[str, Any]) -> dict[str, Any] | None:
-    file = Path(prepared.get("dataset_dir", "")) / SETTINGS_FILE
-    return read_json(file) if file.is_file() else None
 
 
 def _evaluation(folder: Path, own_hash: str, problems: list[str]) -> Evaluation | None:

@@ -15,7 +15,6 @@ import torch
 import yaml
 
 from bundle.data.atomic import atomic_path
-from bundle.data.cohort_writer import write_cohort
 from bundle.data.problems import InputProblems
 from bundle.data.synthetic import CohortSettings
 from bundle.packaging.archive import write_zip
@@ -34,16 +33,15 @@ from bundle.packaging.exported_forms import (
 from bundle.packaging.large_files import FILE, large_files, sha256
 from bundle.packaging.metadata import BASE_PACKAGES, installed, package_metadata, verify, write_json
 from bundle.packaging.run_facts import RunFacts, cpu_state, read_run
+from bundle.packaging.sample import write_sample
 from bundle.packaging.stage_configs import STAGES, network_definition, self_contained
-from bundle.paths import BEST_MODEL, PACKAGE, STRATIFIER, TRUTH, bundle_root, stage_folder
+from bundle.paths import BEST_MODEL, PACKAGE, STRATIFIER, bundle_root, stage_folder
 
 logger = logging.getLogger(__name__)
 NAME = "brainstrata"
 CODE = ("bundle", "custom_nets")
 NEEDED = {"onnx": ("onnx", "onnxscript", "onnxruntime")}
 SYNTHETIC_LICENSE = Path(__file__).parent.parent / "packaging" / "data_license_synthetic.txt"
-SAMPLE_SEED = 1000
-"""Added to the cohort's, so that the sample's people are new."""
 
 
 def export(
@@ -64,7 +62,7 @@ def export(
         data_source: see `package_metadata`.
         data_license: text file with the terms of the training data.
         large_files_url: see `large_files`.
-        sample: with the synthetic cohort, put two new people into the package.
+        sample: with the synthetic cohort, put people of its test section into the package.
 
     Returns:
         The ZIP.
@@ -85,16 +83,14 @@ def export(
         _write_configs(root, folder, facts, images, metadata)
         license_file = data_license or (SYNTHETIC_LICENSE if facts.synthetic and not data_source else None)
         differences = _write_models(folder, facts, forms, metadata)
-        sample = bool(sample) and facts.synthetic is not None
-        if sample:
-            _write_sample(folder / "sample", CohortSettings(**facts.synthetic))  # type: ignore[arg-type]
+        has_sample = bool(sample) and write_sample(folder / "sample", facts, images)
         entries = large_files(folder, large_files_url)
         if entries:
             (folder / FILE).write_text(yaml.safe_dump({"large_files": entries}, sort_keys=False))
         (folder / "docs").mkdir()
         if license_file:
             shutil.copy(license_file, folder / "docs" / "data_license.txt")
-        card = model_card(metadata, facts, target.name, differences, bool(license_file), bool(entries), sample)
+        card = model_card(metadata, facts, target.name, differences, bool(license_file), bool(entries), has_sample)
         (folder / "docs" / "README.md").write_text(card, encoding="utf-8")
         verify(folder)
         write_zip(folder, target)
@@ -194,12 +190,6 @@ def _write_models(
         words = dict(zip(("embedding", "reconstruction"), (f"{value:.1e}" for value in differences), strict=True))
         found.append({"form": form, "file": file.name, **words})
     return found
-
-
-def _write_sample(folder: Path, settings: CohortSettings) -> None:
-    new = {**settings.to_dict(), "n_subjects": 2, "seed": settings.seed + SAMPLE_SEED, "missing_modalities": 0.0}
-    write_cohort(folder, CohortSettings(**new), num_workers=1)
-    shutil.rmtree(folder / TRUTH)
 
 
 def _words(target: Path, facts: RunFacts, differences: Sequence[Mapping[str, Any]]) -> str:
