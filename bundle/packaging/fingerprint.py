@@ -9,6 +9,7 @@ import hashlib
 import json
 import math
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,14 +65,15 @@ def differs(found: dict[str, Any], stored: dict[str, Any]) -> bool:
     return False
 
 
-def fingerprints(configs: Path) -> dict[str, dict[str, Any]]:
+def fingerprints(configs: Path, parts: Sequence[str] = NETWORKS) -> dict[str, dict[str, Any]]:
     """Part -> fingerprint of the network that it describes.
 
     Args:
         configs: the folder `configs/`.
+        parts: file names in `parts/`, without suffix.
     """
     found = {}
-    for part in NETWORKS:
+    for part in parts:
         facts = {"modalities": list(MODALITIES), "spatial_size": list(GRID), "fusion": "concat"}
         definition = ConfigParser.load_config_file(str(configs / "parts" / f"{part}.yaml"))
         found[part] = fingerprint(ConfigParser({**facts, "network": definition}).get_parsed_content("network"))
