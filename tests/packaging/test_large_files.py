@@ -2,6 +2,7 @@ import zipfile
 
 import pytest
 import yaml
+from monai.apps.utils import HashCheckError
 from monai.bundle import download_large_files
 
 from bundle.packaging.archive import write_zip
@@ -27,7 +28,7 @@ def test_monai_checks_files_that_are_there_and_refuses_a_changed_one(folder):
     (folder / FILE).write_text(yaml.safe_dump({"large_files": large_files(folder, None)}))
     download_large_files(bundle_path=str(folder))
     (folder / "models" / "model.ts").write_bytes(b"y" * 101)
-    with pytest.raises(RuntimeError, match="hash check of existing file failed"):
+    with pytest.raises(HashCheckError, match="hash check of existing file failed"):
         download_large_files(bundle_path=str(folder))
 
 
