@@ -15,6 +15,7 @@ ASSIGNED = "5_assigned"
 PHENOTYPING = "6_phenotypes"
 REPORT = "7_report"
 CROSS_VALIDATION = "8_cross_validation"
+PACKAGE = "9_package"
 FOLDS = "folds"
 CALIBRATION = "calibration"
 
@@ -28,11 +29,17 @@ PREPARATION = "preparation.json"
 BEST_MODEL = "model.pt"
 CHECKPOINT = "checkpoint.pt"
 STRATIFIER = "stratifier.npz"
+EVALUATED = "evaluation.json"
 
 
 def stage_folder(output_dir: str | Path, stage: str) -> Path:
     """`<output_dir>/<stage>`, absolute, not created."""
     return Path(output_dir).expanduser().resolve() / stage
+
+
+def bundle_root() -> str:
+    """The folder that this code is in: the repository, or an unpacked package with its `models/`."""
+    return str(Path(__file__).resolve().parent.parent)
 
 
 def beside_datalist(datalist: str | Path, name: str) -> Path | None:

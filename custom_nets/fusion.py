@@ -38,7 +38,7 @@ class ConcatFusion(nn.Module):
         self.joint = StandardConv3d(n_modalities * in_channels, code_channels, (3, 3, 3))
 
     def forward(self, maps: list[Tensor], present: Tensor) -> Tensor:
-        if not bool(present.all()):
+        if not torch.compiler.is_compiling() and not bool(present.all()):
             raise ValueError("Fusion by concatenation needs every map of a person; mean and product_of_experts do not.")
         return self.joint(torch.cat(maps, dim=1))
 
@@ -132,7 +132,8 @@ class ProductOfExperts(AnySubsetFusion):
 
     def forward(self, maps: list[Tensor], present: Tensor) -> Tensor:
         mean, variance = self.posterior(maps, present)
-        self.variance = variance
+        if not torch.compiler.is_compiling():
+            self.variance = variance
         if self.training:
             self.remember(present)
             excess = variance + mean.square() - 1 - variance.log()

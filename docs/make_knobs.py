@@ -24,6 +24,7 @@ STAGES = [
     "phenotypes",
     "report",
     "assign",
+    "export",
     "cross_validate",
     "calibrate",
 ]

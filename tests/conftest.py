@@ -67,6 +67,7 @@ CONFIGS = {
     "cross_validating": "cross_validate",
     "checking_folds": "cross_validate",
     "collecting": "cross_validate",
+    "exporting": "export",
 }
 
 

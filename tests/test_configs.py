@@ -20,6 +20,7 @@ STAGES = {
     "report": "reporting",
     "calibrate": "calibrating",
     "cross_validate": "cross_validating",
+    "export": "exporting",
 }
 
 
@@ -94,6 +95,16 @@ def test_metadata_version_is_the_packages_and_in_its_changelog():
     assert f"## {metadata['version']}" in (ROOT / "CHANGELOG.md").read_text()
 
 
+def test_metadata_names_every_package_that_is_installed_with_the_bundle():
+    from packaging.requirements import Requirement
+
+    metadata = json.loads((ROOT / "configs" / "metadata.json").read_text())
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    needed = {Requirement(line).name for line in setup["options"]["install_requires"].split()}
+    assert set(metadata["required_packages_version"]) == needed - {"monai", "torch", "numpy"}
+
+
 def test_metadata_describes_the_default_network():
     metadata = json.loads((ROOT / "configs" / "metadata.json").read_text())
     network = parsed("train").get_parsed_content("network_def")
@@ -109,7 +120,7 @@ def test_pins_lie_in_the_ranges_of_the_package():
 
     setup = configparser.ConfigParser()
     setup.read(ROOT / "setup.cfg")
-    wanted = setup["options"]["install_requires"] + setup["options.extras_require"]["test"]
+    wanted = "\n".join([setup["options"]["install_requires"], *setup["options.extras_require"].values()])
     pins = dict(
         line.lower().split("==")
         for line in (ROOT / "constraints.txt").read_text().splitlines()

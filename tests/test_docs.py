@@ -28,7 +28,7 @@ def test_files_and_options_that_pages_name_exist(page):
     assert [file for file in files if not (ROOT / file).exists()] == []
     known = "".join(file.read_text() for file in (ROOT / "configs").glob("*.yaml"))
     known += "".join(file.read_text() for file in (ROOT / "benchmarks").glob("*.py"))
-    options = set(re.findall(r"--(\w+)", text)) - {"config_file", "no", "check"}
+    options = set(re.findall(r"--(\w+)", text)) - {"config_file", "no", "check", "meta_file", "filepath"}
     assert [name for name in options if not re.search(rf"\b{name}\b", known)] == []
 
 

@@ -134,7 +134,7 @@ def check_fits(network: FusionAutoencoder, state: Mapping[str, torch.Tensor], fi
     Raises:
         InputProblems: naming the file and all that differs.
     """
-    expected, found = _signature(network.state_dict()), _signature(state)
+    expected, found = signature_of(network.state_dict()), signature_of(state)
     if expected == found:
         return
     if not found:
@@ -152,7 +152,7 @@ def check_fits(network: FusionAutoencoder, state: Mapping[str, torch.Tensor], fi
     raise InputProblems("Network", [problem])
 
 
-def _signature(state: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+def signature_of(state: Mapping[str, torch.Tensor]) -> dict[str, Any]:
     """What `FusionAutoencoder.signature` says in a state dictionary."""
     if "signature" not in state:
         return {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -33,7 +34,7 @@ from bundle.engines.inferer import AutocastInferer
 from bundle.handlers.reconstruction_recorder import ReconstructionRecorder, masked_residuals
 from bundle.handlers.training_checkpoint import check_fits, read_weights
 from bundle.metrics import ContrastToNoiseRatio, MaskedMSE, NormalisedDifference, StructuralSimilarity
-from bundle.paths import BEST_MODEL, EVALUATION, TRAINING, stage_folder
+from bundle.paths import BEST_MODEL, EVALUATED, EVALUATION, TRAINING, stage_folder
 from bundle.pictures import reconstruction_picture, save_figure
 from bundle.stages.subsets import known_subsets, skill_of_subsets, subset_picture
 from custom_nets import FusionAutoencoder
@@ -96,12 +97,14 @@ def run_evaluation(
     training: CacheDataset,
     output_dir: str,
     device: torch.device,
+    section: str = "test",
 ) -> pd.DataFrame:
     """Evaluate, write `3_evaluation/` and log the table.
 
     Writes `people.tsv` (a row per person and modality, with the sums of squares from which skill can be pooled over
     evaluations), `summary.tsv` (a row per modality), `pca_curve.tsv` and pictures of the median and the worst person;
-    of a network that takes any subset of maps also `subsets.tsv`, what it draws from each of them.
+    `evaluation.json` says which encoder and which people these are of; of a network that takes any subset of maps also
+    `subsets.tsv`, what it draws from each of them.
 
     Args:
         evaluator: goes over `held_out` with the recorder attached.
@@ -112,6 +115,7 @@ def run_evaluation(
         training: people that the PCA baseline is fitted on.
         output_dir: results folder.
         device: of the network.
+        section: of the datalist that `held_out` is.
 
     Returns:
         The summary: modality x figures.
@@ -150,6 +154,9 @@ def run_evaluation(
     for name, table in tables.items():
         with atomic_path(folder / f"{name}.tsv") as temporary:
             table.to_csv(temporary, sep="\t", index=False, float_format="%.6g")
+    facts = {"encoder_hash": encoder_hash(network), "section": section, "n_people": len(images)}
+    with atomic_path(folder / EVALUATED) as temporary:
+        temporary.write_text(json.dumps(facts, indent=1) + "\n")
     _draw_people(network, inferer, held_out, skill_per_person(images, drawn).mean(axis=1), folder, device)
     logger.info("%s", _words(network, summary, recorder, nearest, folder))
     if "subsets" in tables:

@@ -1,0 +1,124 @@
+"""The model card of a package, `docs/README.md`, after the model zoo's template."""
+
+from __future__ import annotations
+
+import platform
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from bundle.packaging.run_facts import RunFacts
+from bundle.stages.assign import read_stratifier
+from custom_nets import trainable_parameters
+
+TEMPLATE = "card.md"
+COLUMNS = ("skill", "pca_skill", "skill_code_swapped", "ssim")
+OUTPUTS = {
+    "torchscript": "reconstruction; method `encode`: embedding",
+    "onnx": "`embedding`, `reconstruction`",
+    "torch_export": "embedding, reconstruction",
+}
+
+
+def model_card(
+    metadata: Mapping[str, Any],
+    facts: RunFacts,
+    archive: str,
+    forms: Sequence[Mapping[str, Any]],
+    data_license: bool,
+    has_large_files: bool,
+    sample: bool,
+) -> str:
+    """Markdown, every figure from the run or from what is installed.
+
+    Args:
+        metadata: of the package.
+        facts: of the run.
+        archive: name of the ZIP.
+        forms: exported forms, each with `form`, `file`, and differences `embedding` and `reconstruction`.
+        data_license: whether there is a `docs/data_license.txt`.
+        has_large_files: whether there is a `large_files.yml`.
+        sample: whether there is a `sample/`.
+    """
+    network = facts.network
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,  # Markdown
+    )
+    maps = ", ".join(network.modalities)
+    text = environment.get_template(TEMPLATE).render(
+        metadata=metadata,
+        title=f"{metadata['name']}: fusion of {maps} into one embedding",
+        tags=["Brain", "MRI", *network.modalities, "Fusion", "Autoencoder", "Embedding"],
+        encoder_hash=facts.encoder_hash,
+        parameters=f"{trainable_parameters(network):,}",
+        network_class=type(network).__name__,
+        missing_maps=_missing_maps(network.takes_any_subset),
+        missing_maps_exported=_missing_maps_exported(network.takes_any_subset),
+        n_people=", ".join(f"{count} {section}" for section, count in facts.n_people.items()),
+        data_license=data_license,
+        maps=maps,
+        n_maps=len(network.modalities),
+        grid=" x ".join(map(str, network.spatial_size)),
+        embedding_size=network.embedding_size,
+        evaluation=facts.evaluation,
+        rows=_rows(facts),
+        identifiability=_identifiability(facts),
+        python=platform.python_version(),
+        archive=archive,
+        sample=sample,
+        files=", ".join(f"'{name}': '{name.lower()}.nii.gz'" for name in network.modalities),
+        stratifier=_stratifier(facts),
+        forms=[{**form, "outputs": OUTPUTS[form["form"]]} for form in forms],
+        has_large_files=has_large_files,
+    )
+    return re.sub(r"\n{3,}", "\n\n", text)
+
+
+def _missing_maps(takes_any_subset: bool) -> str:
+    if takes_any_subset:
+        return "It takes any subset of the maps that it was trained on and draws the others."
+    return "It needs every map of a person."
+
+
+def _missing_maps_exported(takes_any_subset: bool) -> str:
+    if takes_any_subset:
+        return (
+            "A map that is NaN everywhere is absent: the code is made from the others, as by the network itself; whether training "
+            "has shown that subset is checked by `embedding` alone."
+        )
+    return (
+        "A person with a map that is NaN everywhere gets NaN everywhere from ONNX and torch.export; TorchScript raises an "
+        "error, as the network itself does."
+    )
+
+
+def _rows(facts: RunFacts) -> list[dict[str, str]]:
+    if facts.evaluation is None:
+        return []
+    table = facts.evaluation.summary
+    return [
+        {"modality": row["modality"], **{name: f"{row[name]:.3f}" if name in row else "-" for name in COLUMNS}}
+        for row in table.to_dict("records")
+    ]
+
+
+def _identifiability(facts: RunFacts) -> str:
+    if facts.evaluation is None:
+        return ""
+    people = facts.evaluation.n_people
+    share = float(facts.evaluation.summary["identifiability"].iloc[0])
+    return f"{round(share * people)} of {people}"
+
+
+def _stratifier(facts: RunFacts) -> dict[str, Any] | None:
+    if facts.stratifier is None:
+        return None
+    model = read_stratifier(facts.stratifier)
+    return {"headline": model.headline, "covariates": [] if model.covariates is None else model.covariates.columns}

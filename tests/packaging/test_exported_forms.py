@@ -1,0 +1,142 @@
+from functools import cache
+
+import pytest
+import torch
+
+from bundle.packaging.exported_forms import (
+    TOLERANCE,
+    eager_outputs,
+    largest_difference,
+    probe_images,
+    run_onnx,
+    run_torch_export,
+    run_torchscript,
+    write_onnx,
+    write_torch_export,
+    write_torchscript,
+)
+from custom_nets import FoldedFusionAutoencoder, PaperFusionAutoencoder
+
+MODALITIES = ("T1w", "FA", "NDI")
+GRID = (16, 16, 16)
+
+
+def folded(fusion):
+    return FoldedFusionAutoencoder(MODALITIES, GRID, [8, 8], [1, 1], code_channels=4, fusion=fusion)
+
+
+NETWORKS = {
+    "concat": lambda: folded("concat"),
+    "mean": lambda: folded("mean"),
+    "product_of_experts": lambda: folded("product_of_experts"),
+    "paper": lambda: PaperFusionAutoencoder(MODALITIES, GRID, [2, 4], separable_units=True),
+}
+
+
+def built(kind):
+    """A network whose every weight matters, as after training."""
+    torch.manual_seed(0)
+    network = NETWORKS[kind]().eval()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    network.scaling.mean_image.normal_()
+    network.scaling.base.copy_(network.scaling.mean_image)
+    return network
+
+
+def without_a_map(network):
+    images = probe_images(network, batch=3)
+    images[1, 2] = torch.nan
+    return images
+
+
+@pytest.fixture(scope="module", params=["concat", pytest.param("mean", marks=pytest.mark.slow)])
+def onnx_file(request, tmp_path_factory):
+    pytest.importorskip("onnxscript", reason="needs the extra export")
+    network = built(request.param)
+    file = tmp_path_factory.mktemp("onnx") / "model.onnx"
+    write_onnx(network, file)
+    return network, file
+
+
+@pytest.fixture(scope="module")
+def torch_forms(tmp_path_factory):
+    """Kind -> network, its TorchScript file and its torch.export file; written once."""
+
+    @cache
+    def forms(kind):
+        network, folder = built(kind), tmp_path_factory.mktemp(kind)
+        write_torchscript(network, folder / "model.ts", {"version": "1"}, {"inference.json": b"{}"})
+        write_torch_export(network, folder / "model.pt2")
+        return network, folder / "model.ts", folder / "model.pt2"
+
+    return forms
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_torch_forms_have_the_networks_values_at_any_batch_size(kind, torch_forms):
+    network, scripted, exported = torch_forms(kind)
+    for batch in (1, 3):
+        images = probe_images(network, batch, seed=batch)
+        expected = eager_outputs(network, images)
+        assert max(largest_difference(run_torchscript(scripted, images), expected)) <= TOLERANCE
+        assert max(largest_difference(run_torch_export(exported, images), expected)) <= TOLERANCE
+
+
+def test_onnx_has_the_networks_values_at_any_batch_size(onnx_file):
+    network, file = onnx_file
+    for batch in (1, 3):
+        images = probe_images(network, batch, seed=batch)
+        assert max(largest_difference(run_onnx(file, images), eager_outputs(network, images))) <= TOLERANCE
+
+
+def test_onnx_graph_has_standard_operators_only(onnx_file):
+    import onnx
+
+    model = onnx.load(onnx_file[1])
+    assert {node.domain for node in model.graph.node} == {""} and not model.functions
+    onnx.checker.check_model(model)
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_the_custom_depthwise_form_is_in_no_torch_graph(kind, torch_forms):
+    _, script_file, export_file = torch_forms(kind)
+    nodes = torch.export.load(export_file).graph.nodes
+    calls = {str(node.target) for node in nodes if node.op == "call_function"}
+    assert "aten.conv3d.default" in calls
+    assert {name for name in calls if not name.startswith("aten.")} <= {"<built-in function getitem>"}
+    scripted = torch.jit.load(str(script_file))
+    for method in (scripted.forward, scripted.encode):
+        graph = str(method.inlined_graph)
+        assert "PythonOp" not in graph and "aten::conv3d" in graph
+
+
+@pytest.mark.parametrize("kind", ["concat", "paper"])
+def test_graph_gives_nan_to_a_person_who_lacks_a_needed_map_and_scripted_form_refuses(kind, torch_forms):
+    network, scripted, exported = torch_forms(kind)
+    images = without_a_map(network)
+    for output in run_torch_export(exported, images):
+        assert output[1].isnan().all() and not output[[0, 2]].isnan().any()
+    with pytest.raises(torch.jit.Error, match="needs every map"):
+        run_torchscript(scripted, images)
+
+
+@pytest.mark.parametrize("kind", ["mean", "product_of_experts"])
+def test_graph_draws_absent_maps_as_the_network_does(kind, torch_forms):
+    network, _, exported = torch_forms(kind)
+    images = without_a_map(network)
+    found = run_torch_export(exported, images)
+    assert not found[1].isnan().any()
+    assert max(largest_difference(found, eager_outputs(network, images))) <= TOLERANCE
+
+
+def test_onnx_treats_absent_maps_as_the_graph_does(onnx_file):
+    network, file = onnx_file
+    embedding, reconstruction = run_onnx(file, without_a_map(network))
+    if network.takes_any_subset:
+        assert not embedding.isnan().any()
+        expected = eager_outputs(network, without_a_map(network))
+        assert max(largest_difference((embedding, reconstruction), expected)) <= TOLERANCE
+    else:
+        assert embedding[1].isnan().all() and reconstruction[1].isnan().all() and not embedding[[0, 2]].isnan().any()

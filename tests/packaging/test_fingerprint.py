@@ -1,0 +1,54 @@
+import json
+
+import pytest
+import torch.nn.functional as F
+from torch import nn
+
+from bundle.data.problems import InputProblems
+from bundle.packaging.fingerprint import KEY, NETWORKS, fingerprints, problems_of, renew
+from tests.conftest import ROOT
+
+CONFIGS = ROOT / "configs"
+
+
+def stored():
+    return json.loads((CONFIGS / "metadata.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def found():
+    return fingerprints(CONFIGS)
+
+
+def test_no_network_has_changed_while_the_version_stayed(found):
+    assert problems_of(stored(), found) == []
+
+
+def test_every_network_part_is_watched():
+    assert sorted(NETWORKS) == sorted(file.stem for file in (CONFIGS / "parts").glob("network*.yaml"))
+
+
+def test_another_activation_and_another_width_are_refused_with_what_to_do(found, monkeypatch):
+    monkeypatch.setattr(nn.ReLU, "forward", lambda self, value: F.gelu(value))
+    (sentence,) = problems_of(stored(), fingerprints(CONFIGS, ["network"]))
+    assert "configs/parts/network.yaml now builds another network" in sentence
+    assert "raise the version" in sentence and "python -m bundle.packaging.fingerprint" in sentence
+    (sentence,) = problems_of(
+        stored(), found | {"network_paper": found["network_paper"] | {"structure": "000000000000"}}
+    )
+    assert "network_paper" in sentence
+
+
+def test_a_raised_version_wants_new_fingerprints_and_gets_them_only_then(found, tmp_path, monkeypatch):
+    changed = found | {"network": found["network"] | {"structure": "000000000000"}}
+    monkeypatch.setattr("bundle.packaging.fingerprint.fingerprints", lambda configs: changed)
+    file = tmp_path / "metadata.json"
+    file.write_text(json.dumps(stored()))
+    with pytest.raises(InputProblems, match="raise the version"):
+        renew(file)
+    assert json.loads(file.read_text()) == stored()
+    metadata = stored() | {"version": "99.0.0"}
+    assert "of version" in problems_of(metadata, changed)[0]
+    file.write_text(json.dumps(metadata))
+    renew(file)
+    assert json.loads(file.read_text())[KEY] == {"version": "99.0.0", **changed}
