@@ -71,7 +71,9 @@ def read_gradients(bvals: Path, bvecs: Path, n_volumes: int) -> Gradients:
     b_values, vectors = _numbers(bvals, problems), _numbers(bvecs, problems)
     notes = []
     if b_values.size and min(np.atleast_2d(b_values).shape) != 1:
-        what = "these are gradient directions: bvals and bvecs are exchanged" if 3 in b_values.shape else "write one row"
+        what = (
+            "these are gradient directions: bvals and bvecs are exchanged" if 3 in b_values.shape else "write one row"
+        )
         problems.append(f"{bvals}: expected one row of b-values, got {_by(b_values)}: {what}.")
     elif b_values.size and b_values.size != n_volumes:
         problems.append(f"{bvals}: expected {n_volumes} b-values, one for each volume of the image, got {b_values.size}: was the image cut or the file of another scan?")  # fmt: skip

@@ -167,7 +167,9 @@ def fit_noddi(
     unweighted = signals[:, gradients.is_b0].mean(axis=1)
     if noise_sd is None:
         noise_sd = estimate_noise(signals, gradients)
-    relative = np.clip(noise_sd / np.maximum(unweighted, 1e-6 * max(unweighted.max(), 1e-30)), LOWEST_NOISE, HIGHEST_NOISE)
+    relative = np.clip(
+        noise_sd / np.maximum(unweighted, 1e-6 * max(unweighted.max(), 1e-30)), LOWEST_NOISE, HIGHEST_NOISE
+    )
     levels = np.round(np.log2(relative) * LEVELS_PER_OCTAVE).astype(int)
     device = torch.device(device)
     voxels = _Voxels(signals, unweighted, directions, gradients, grid, levels, device)

@@ -18,6 +18,7 @@ from bundle.mapping.gradients import Gradients, read_gradients
 
 NAMES = ("T1w", "T1w_mask", "DWI", "bvals", "bvecs", "DWI_mask", "warp")
 DIFFUSION = ("DWI", "bvals", "bvecs")
+ENTRIES = ("name", "ids", "derivatives", "dwi_in_t1w_space", "files")
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def find_scans(
     Args:
         scans: content of a file of `configs/scans/`.
         dataset_dir: folder that its patterns start at.
-        derivatives: folder that `{derivatives}` stands for; None is `<dataset_dir>/derivatives`.
+        derivatives: folder that `{derivatives}` stands for; None is what `scans` says, in `dataset_dir`.
         files: name -> file of one person, instead of a folder.
         participant_id: of that person.
         participants: ids to map; None: everybody.
@@ -88,7 +89,7 @@ def find_scans(
 
 
 def _check_scans(scans: Mapping[str, Any]) -> None:
-    problems = [f"Unknown entry {key!r}: known are name, ids, dwi_in_t1w_space and files." for key in scans if key not in ("name", "ids", "dwi_in_t1w_space", "files")]  # fmt: skip
+    problems = [f"Unknown entry {key!r}: known are {', '.join(ENTRIES)}." for key in scans if key not in ENTRIES]  # fmt: skip
     problems += [f"files: unknown {key!r}: known are {', '.join(NAMES)}." for key in scans.get("files", {}) if key not in NAMES]  # fmt: skip
     if "T1w" not in scans.get("files", {}):
         problems.append("files: no patterns for T1w.")
@@ -110,7 +111,10 @@ def _in_folder(
     if not folder.is_dir():
         raise InputProblems("Scans", [f"--dataset_dir {folder} is no folder."])
     sources = {name: ImageSource(files=tuple(patterns)) for name, patterns in scans["files"].items()}
-    fixed = {"derivatives": str(Path(derivatives).expanduser().resolve() if derivatives else folder / "derivatives")}
+    derived = (
+        Path(derivatives).expanduser().resolve() if derivatives else folder / scans.get("derivatives", "derivatives")
+    )
+    fixed = {"derivatives": str(derived)}
     found, findings = existing_files(sources, folder, fixed, ("native",), scans.get("ids", ANY_ID))
     names = sorted({image.participant_id for images in found.values() for image in images})
     choices, several = choose(found, names, session, None)

@@ -81,3 +81,29 @@ def tissue_signals(b_value: float, ndi: np.ndarray, odi: np.ndarray) -> np.ndarr
     across = PARALLEL * (1 - density * (1 + squared) / 2)
     outside = np.exp(-b_value * (across + (along - across) * nodes**2))
     return density * inside + (1 - density) * outside
+
+
+def signals_at(
+    b_values: np.ndarray, cosines: np.ndarray, ndi: np.ndarray, odi: np.ndarray, free_water: np.ndarray
+) -> np.ndarray:
+    """Signal of voxels, 1 without diffusion weighting and without noise.
+
+    Args:
+        b_values: `(N,)` s/mm^2.
+        cosines: `(V, N)` between gradients and the voxels' mean directions.
+        ndi, odi, free_water: `(V,)` fractions.
+
+    Returns:
+        `(V, N)`.
+    """
+    nodes, _, _ = legendre_nodes()
+    moments = watson_moments(odi)
+    squared = ((2 * moments[:, 1] + 1) / 3)[:, None]
+    density, free = ndi[:, None], free_water[:, None]
+    series = np.stack([legendre_series(np.exp(-b * PARALLEL * nodes**2)) for b in b_values])
+    inside = np.zeros_like(cosines)
+    for order, polynomial in enumerate(even_legendre(cosines, DEGREE)):
+        inside += moments[:, order, None] * series[:, order] * polynomial
+    along, across = PARALLEL * (1 - density * (1 - squared)), PARALLEL * (1 - density * (1 + squared) / 2)
+    outside = np.exp(-b_values * (across + (along - across) * cosines**2))
+    return (1 - free) * (density * inside + (1 - density) * outside) + free * np.exp(-b_values * FREE)
