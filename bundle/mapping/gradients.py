@@ -96,14 +96,14 @@ def _checked(b_values: np.ndarray, vectors: np.ndarray, bvals: Path, bvecs: Path
         problems.append(f"{bvals}: b-values must be 0 or more: make the file again.")
     elif b_values.max() < B0_LIMIT:
         problems.append(f"{bvals}: the largest b-value is {b_values.max():g}; expected s/mm^2, such as 1000 (1 ms/um^2 is 1000 s/mm^2).")  # fmt: skip
+    elif not (b_values <= B0_LIMIT).any():
+        problems.append(f"{bvals}: no volume has a b-value of {B0_LIMIT:g} or less: the scan needs at least one without weighting.")  # fmt: skip
     is_b0 = b_values <= B0_LIMIT
     lengths = np.linalg.norm(vectors, axis=1)
     wrong = ~is_b0 & ~(np.abs(lengths - 1) < 0.1)  # catches NaN too
     if wrong.any():
         first = int(np.flatnonzero(wrong)[0])
         problems.append(f"{bvecs}: expected unit vectors, {int(wrong.sum())} volumes have others, such as volume {first} (from 0) of length {lengths[first]:.3g}: make the file again.")  # fmt: skip
-    if not problems and not is_b0.any():
-        problems.append(f"{bvals}: no volume has a b-value of {B0_LIMIT:g} or less: the scan needs at least one without weighting.")  # fmt: skip
     if problems:
         raise InputProblems("Gradients", problems)
     directions = np.where(is_b0[:, None], 0, vectors / np.where(is_b0, 1, lengths)[:, None])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from multiprocessing.pool import ThreadPool
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -12,12 +14,14 @@ from tqdm.auto import tqdm
 
 from bundle.mapping.gradients import Gradients
 from bundle.mapping.noise import noise_sd_of, rician_mean
-from bundle.mapping.watson import DEGREE, FREE, legendre_nodes, legendre_series, tissue_signals
+from bundle.mapping.watson import DEGREE, FREE, legendre_series, tissue_signals
 
+T = TypeVar("T")
 N_TERMS = DEGREE // 2 + 1
 LEVELS_PER_OCTAVE = 6
 LOWEST_NOISE, HIGHEST_NOISE = 1 / 256, 1 / 3
 LEARNING_ROUNDS, LEARNING_VOXELS = 2, 4000
+MOMENTS_AT_ONCE = 4096
 ELEMENTS_AT_ONCE = {"cpu": 1 << 20, "cuda": 1 << 27}
 """Voxels times tissues in memory at once: on a CPU what its cache holds."""
 
@@ -100,11 +104,20 @@ class Dictionary:
             squared.append(legendre_series(expected**2))
         self.linear = torch.as_tensor(np.concatenate(linear, axis=1).T, dtype=torch.float32, device=device)
         self.squared = torch.as_tensor(np.concatenate(squared, axis=1).T, dtype=torch.float32, device=device)
-        self.precision = 1 / noise**2
+        self.linear /= noise * 2**0.5  # so that what is squared is the logarithm of a likelihood
 
-    def log_likelihood(self, with_signal: Tensor, alone: Tensor) -> Tensor:
-        """`(V, A)` up to a constant for each voxel; the signal without weighting takes its most probable value."""
-        return (with_signal @ self.linear).square_().div_(alone @ self.squared).mul_(0.5 * self.precision)
+    def posterior(self, with_signal: Tensor, alone: Tensor, log_prior: Tensor) -> Tensor:
+        """`(V, A)` how probable each tissue is; the signal without weighting takes its most probable value.
+
+        The sum of squared errors is least where that value is the quotient of the two sums, and then differs from the sum
+        of squared signals by (signal x expectation)^2 / expectation^2.
+
+        Args:
+            with_signal, alone: see `moments`.
+            log_prior: `(A,)`.
+        """
+        fits = (with_signal @ self.linear).square_()
+        return torch.softmax(torch.addcdiv(log_prior, fits, alone @ self.squared), dim=1)
 
 
 def moments(signals: Tensor, directions: Tensor, gradients: Gradients) -> tuple[Tensor, Tensor]:
@@ -177,14 +190,14 @@ def fit_noddi(
     log_prior = torch.as_tensor(grid.log_prior, dtype=torch.float32, device=device)
     spread_out = np.linspace(0, len(signals) - 1, min(LEARNING_VOXELS, len(signals))).astype(int)
     for _ in range(LEARNING_ROUNDS):
-        total = torch.zeros_like(log_prior)
-        for _, probabilities in voxels.posteriors(spread_out, log_prior):
-            total += probabilities.sum(dim=0)
+        sums = voxels.over(spread_out, log_prior, lambda rows, probabilities: probabilities.sum(dim=0))
+        total = torch.stack(list(sums)).sum(dim=0)
         log_prior = torch.log(total / total.sum() + 1e-9)
     maps = np.empty((len(signals), 3), dtype=np.float32)
+    means = voxels.over(np.arange(len(signals)), log_prior, lambda rows, probabilities: (rows, probabilities @ values))
     with tqdm(total=len(signals), desc="NODDI", unit="voxel", disable=not progress) as bar:
-        for rows, probabilities in voxels.posteriors(np.arange(len(signals)), log_prior):
-            maps[rows] = (probabilities @ values).cpu().numpy()
+        for rows, mean in means:
+            maps[rows] = mean.cpu().numpy()
             bar.update(len(rows))
     return NoddiMaps(maps[:, 0], maps[:, 1], maps[:, 2], noise_sd)
 
@@ -211,18 +224,45 @@ class _Voxels:
         }
         self.at_once = max(16, ELEMENTS_AT_ONCE.get(device.type, 1 << 20) // len(grid.values))
 
+    def over(self, rows: np.ndarray, log_prior: Tensor, use: Callable[[np.ndarray, Tensor], T]) -> Iterator[T]:
+        """What `use` makes of some rows and `(rows, A)` how probable each tissue is in them; all rows in turn.
+
+        On a CPU each thread takes rows of its own: parts of one small product in several threads would wait for each other.
+        """
+        jobs = [
+            (dictionary, own[start : start + MOMENTS_AT_ONCE])
+            for level, dictionary in self.dictionaries.items()
+            for own in [rows[self.levels[rows] == level]]
+            for start in range(0, len(own), MOMENTS_AT_ONCE)
+        ]
+
+        def work(job: tuple[Dictionary, np.ndarray]) -> list[T]:
+            return [use(few, probabilities) for few, probabilities in self._posteriors(*job, log_prior)]
+
+        if self.device.type != "cpu":
+            for job in jobs:
+                yield from work(job)
+            return
+        n_threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            with ThreadPool(n_threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+                for made in pool.imap(work, jobs):
+                    yield from made
+        finally:
+            torch.set_num_threads(n_threads)
+
     @torch.no_grad()
-    def posteriors(self, rows: np.ndarray, log_prior: Tensor) -> Iterator[tuple[np.ndarray, Tensor]]:
-        """Rows of some voxels, and `(rows, A)` how probable each tissue is in them; all voxels in turn."""
-        for level, dictionary in self.dictionaries.items():
-            own = rows[self.levels[rows] == level]
-            for start in range(0, len(own), self.at_once):
-                some = own[start : start + self.at_once]
-                scale = np.maximum(self.unweighted[some, None], 1e-30)
-                signals = torch.as_tensor(self.signals[some] / scale, dtype=torch.float32, device=self.device)
-                fibres = torch.as_tensor(self.directions[some], dtype=torch.float32, device=self.device)
-                logits = dictionary.log_likelihood(*moments(signals, fibres, self.gradients))
-                yield some, torch.softmax(logits.add_(log_prior), dim=1)
+    def _posteriors(
+        self, dictionary: Dictionary, rows: np.ndarray, log_prior: Tensor
+    ) -> Iterator[tuple[np.ndarray, Tensor]]:
+        scale = np.maximum(self.unweighted[rows, None], 1e-30)
+        signals = torch.as_tensor(self.signals[rows] / scale, dtype=torch.float32, device=self.device)
+        fibres = torch.as_tensor(self.directions[rows], dtype=torch.float32, device=self.device)
+        parts = [part.split(self.at_once) for part in moments(signals, fibres, self.gradients)]
+        few = np.split(rows, range(self.at_once, len(rows), self.at_once))
+        for some, with_signal, alone in zip(few, *parts, strict=True):
+            yield some, dictionary.posterior(with_signal, alone, log_prior)
 
 
 def estimate_noise(signals: np.ndarray, gradients: Gradients) -> float:

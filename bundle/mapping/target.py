@@ -77,7 +77,7 @@ def load_target(
         name, image = Path(template).name, read_volume(Path(template))
         filled = binary_fill_holes(image.voxels > 0)
         mask = image.like(filled) if template_mask is None else read_volume(Path(template_mask))
-        if 0.9 < filled.mean():
+        if filled.mean() > 0.9:
             raise InputProblems("Template", [f"{template}: {filled.mean():.0%} of it is above 0: expected a T1w image without skull, 0 outside the brain."])  # fmt: skip
     # a coarser grid of the same box
     factor = registration_mm / image.spacing

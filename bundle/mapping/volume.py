@@ -60,7 +60,9 @@ class Volume:
         voxels = self.voxels.astype(np.float32)
         if spacing is not None:
             voxels = gaussian_filter(voxels, np.sqrt(np.maximum((spacing / self.spacing) ** 2 - 1, 0)) / FWHM_PER_SIGMA)
-        return map_coordinates(voxels, apply(np.linalg.inv(self.affine), points), order=order, prefilter=False)
+        return map_coordinates(
+            voxels, apply(np.linalg.inv(self.affine), points), order=order, mode="grid-constant", prefilter=False
+        )
 
 
 def apply(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:

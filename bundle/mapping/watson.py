@@ -10,7 +10,7 @@ PARALLEL, FREE = 1.7e-3, 3.0e-3
 """Diffusivities in mm^2/s along neurites and of free water, which NODDI holds fixed."""
 DEGREE = 14
 """Highest Legendre degree. With `ODI >= 0.02` and `b <= 3200 s/mm^2` signals are exact to 2e-4."""
-N_NODES = 96
+N_NODES = 48
 
 
 @cache
