@@ -145,7 +145,8 @@ def _check_person(files: Mapping[str, Path]) -> Gradients | None:
         if name not in files:
             continue
         try:
-            shapes[name] = nib.load(files[name]).shape
+            image: Any = nib.load(files[name])
+            shapes[name] = image.shape
         except Exception as error:  # whatever a broken file makes the reader raise
             problems.append(f"{name}, {files[name]}: cannot be read ({error}): copy or make it again.")
     if "DWI" in shapes and len(shapes["DWI"]) != 4:
