@@ -21,8 +21,8 @@ def warped_points(file: Path, points: np.ndarray, t1w: Path) -> np.ndarray:
     """Where points of the template lie in the T1w image that a warp was made for.
 
     Args:
-        file: an ITK or ANTs transform (`.h5`, `.mat`, `.txt`, `.tfm`, a displacement field with intent `vector`), or an FSL
-            warp from template to T1w: a dense field, relative or absolute, or, with fslpy, FNIRT's coefficients.
+        file: an ITK or ANTs transform (`.h5`, `.mat`, `.txt`, `.tfm`, a displacement field with intent `vector`), or a dense
+            FSL field on the template's grid, relative or absolute.
         points: `(3, D, H, W)` RAS mm in the template.
         t1w: the image that the warp was made for; FSL's fields are in its voxels.
 
@@ -38,7 +38,7 @@ def warped_points(file: Path, points: np.ndarray, t1w: Path) -> np.ndarray:
     if image.ndim != 4 or image.shape[3] != 3:
         raise InputProblems("Warp", [f"{file}: expected a field of three numbers for each voxel, got {image.shape}: give the warp from the template to the T1w image."])  # fmt: skip
     if int(image.header["intent_code"]) in FSL_COEFFICIENTS:
-        return _by_coefficients(file, points, t1w)
+        raise InputProblems("Warp", [f"{file} holds FNIRT's coefficients: make a dense field of it, fnirtfileutils --in={file.name} --ref=<FNIRT's reference> --out=warp --withaff."])  # fmt: skip
     return _by_fsl_field(image, points, nib.load(t1w))
 
 
@@ -73,17 +73,3 @@ def _to_fsl(image: Any) -> np.ndarray:
     if np.linalg.det(image.affine[:3, :3]) > 0:
         scale[0] = [-sizes[0], 0, 0, (image.shape[0] - 1) * sizes[0]]
     return scale
-
-
-def _by_coefficients(file: Path, points: np.ndarray, t1w: Path) -> np.ndarray:
-    try:
-        from fsl.data.image import Image
-        from fsl.transform.fnirt import readFnirt
-        from fsl.transform.nonlinear import coefficientFieldToDeformationField
-    except ImportError as error:
-        raise InputProblems("Libraries", [f"{file} holds FNIRT's coefficients, which fslpy reads: pip install fslpy; or make a dense field of it (fnirtfileutils)."]) from error  # fmt: skip
-    source = Image(str(t1w), loadData=False)
-    # the reference is not stored: its grid is, in the coefficients' header
-    field = readFnirt(str(file), src=source, ref=None, intent=None)
-    dense = coefficientFieldToDeformationField(field)
-    return _by_fsl_field(nib.Nifti1Image(np.asarray(dense.data), dense.voxToWorldMat), points, nib.load(t1w))

@@ -8,12 +8,15 @@ import pytest
 import yaml
 
 from bundle.data.problems import InputProblems
+from bundle.mapping.precomputed import _to_fsl
+from bundle.mapping.simulation import simulate_subject, write_subject
+from bundle.mapping.volume import Volume, apply, grid_points
 from bundle.stages.map import find_model
 from tests.conftest import TINY_NETWORK, root_cause, run_stage
 
 pytest.importorskip("SimpleITK")
 pytest.importorskip("dipy")
-from bundle.mapping.simulation import simulate_subject, write_subject
+
 
 SCHEME = ((3, 0), (20, 1000), (20, 2000))
 MAPS = ("T1w", "FA", "NDI", "JAC")
@@ -164,6 +167,31 @@ def test_all_that_is_wrong_is_said_before_anything_is_done(scanned, tmp_path):
     assert "Give either" in refused("mapping", tmp_path)
     wrong = options_of(scanned, brain_mask="bet", registration="ants")
     assert "2 to mend" in refused("mapping", tmp_path, **wrong)
+
+
+def test_a_given_warp_is_used_and_without_diffusion_two_maps_are_made(subject, scanned, tmp_path):
+    warp, points = subject.warp, subject.warp.points
+    own = grid_points(points.shape[1:], warp.grid_affine)
+    # FSL's relative field, on the template's grid, in FSL's mm of both images
+    to_fsl = [_to_fsl(nib.Nifti1Image(np.zeros(points.shape[1:]), warp.grid_affine)), _to_fsl(nib.load(scanned["T1w"]))]
+    affines = [warp.grid_affine, nib.load(scanned["T1w"]).affine]
+    ends = [
+        apply(to @ np.linalg.inv(affine), where)
+        for to, affine, where in zip(to_fsl, affines, (own, points), strict=True)
+    ]
+    field = np.moveaxis(ends[1] - ends[0], 0, -1).astype(np.float32)
+    nib.save(nib.Nifti1Image(field, warp.grid_affine), tmp_path / "acpc_dc2standard.nii.gz")
+    files = {"T1w": scanned["T1w"], "T1w_mask": scanned["T1w_mask"], "warp": tmp_path / "acpc_dc2standard.nii.gz"}
+    run_stage("mapping", tmp_path, **options_of(files, registration="given", jacobian_affine="included"))
+    folder = tmp_path / "0_mapped" / "cohort" / "sub-01"
+    assert sorted(file.name for file in folder.iterdir()) == ["sub-01_JAC.nii.gz", "sub-01_T1w.nii.gz"]
+    assert "there is no diffusion scan" in (tmp_path / "0_mapped" / "mapping.html").read_text()
+    assert sidecar(tmp_path / "0_mapped", "warp")["facts"]["likeness"] > 0.95
+    found = nib.load(folder / "sub-01_JAC.nii.gz")
+    truth = Volume(np.log(warp.jacobian * warp.affine_determinant), warp.grid_affine)
+    middle = (slice(6, -6),) * 3
+    expected = truth.at(grid_points(found.shape, found.affine), 6.0)[middle]
+    assert np.abs(found.get_fdata()[middle] - expected).mean() < 0.02
 
 
 def bids(files, folder, session=""):
