@@ -7,9 +7,12 @@ from typing import Any
 
 from bundle.data.problems import InputProblems
 
+INSTALLED_BY = {"deepbet": "pip install --no-deps deepbet && pip install fill-voids connected-components-3d"}
+"""Libraries that are not in the extra; deepbet's own list would install a graphical interface."""
+
 
 def needed(module: str) -> Any:
-    """Import a library of the `prepare` extra.
+    """Import a library that only raw scans need.
 
     Raises:
         InputProblems: if it is not installed, with the command that installs it.
@@ -17,6 +20,6 @@ def needed(module: str) -> Any:
     try:
         return import_module(module)
     except ImportError as error:
-        raise InputProblems(
-            "Libraries", [f'{module.split(".")[0]} is not installed: pip install -c constraints.txt -e ".[prepare]".']
-        ) from error
+        name = module.split(".")[0]
+        how = INSTALLED_BY.get(name, 'pip install -c constraints.txt -e ".[prepare]"')
+        raise InputProblems("Libraries", [f"{name} cannot be imported ({error}): {how}."]) from error
