@@ -39,9 +39,9 @@ def test_ndi_is_recovered_from_noisy_signals(gradients, least_r, most_error):
     signals = with_rician_noise(noise_free(gradients, ndi, odi, free, fibres), snr=30)
     _, directions = fit_tensor(signals, gradients)
     maps = fit_noddi(signals, gradients, directions)
-    assert np.corrcoef(maps.ndi, ndi)[0, 1] >= least_r
-    assert np.abs(maps.ndi - ndi).mean() <= most_error
-    assert abs((maps.ndi - ndi).mean()) <= 0.005
+    r, error, bias = np.corrcoef(maps.ndi, ndi)[0, 1], np.abs(maps.ndi - ndi).mean(), (maps.ndi - ndi).mean()
+    print(f"{gradients.words}: r {r:.3f}, mean absolute error {error:.4f}, bias {bias:+.4f}")
+    assert r >= least_r and error <= most_error and abs(bias) <= 0.005
     assert np.corrcoef(maps.odi, odi)[0, 1] >= 0.97 and np.corrcoef(maps.free_water, free)[0, 1] >= 0.85
     assert maps.noise_sd == pytest.approx(1000 / 30, rel=0.03)
 
