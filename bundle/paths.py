@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 CHECKED = "0_checked"
+MAPPED = "0_mapped"
 GATHERED = "0_cohort"
 PREPARED = "1_prepared"
 TRAINING = "2_training"

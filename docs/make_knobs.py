@@ -25,6 +25,7 @@ STAGES = [
     "report",
     "assign",
     "export",
+    "map",
     "cross_validate",
     "calibrate",
 ]
@@ -134,7 +135,7 @@ def first_sentence(config: str) -> str:
 
 def _parts() -> list[str]:
     rows = []
-    for folder in ("parts", "layouts", "studies"):
+    for folder in ("parts", "layouts", "scans", "studies"):
         for file in sorted((ROOT / "configs" / folder).glob("*.yaml")):
             rows.append(f"| `configs/{folder}/{file.name}` | {first_sentence(file.read_text())} |")
     return rows

@@ -56,6 +56,8 @@ TINY_NETWORK = {
 CONFIGS = {
     "preparing": "prepare",
     "checking": "check",
+    "mapping": "map",
+    "stratifying": "map",
     "training": "train",
     "evaluating": "evaluate",
     "embedding": "inference",
@@ -82,8 +84,10 @@ def run_stage(run_id: str, output_dir: Path, overlay: dict[str, Any] | None = No
         options |= {"spatial_size": [32, 32, 24], "network_def": TINY_NETWORK}
     if run_id in ("checking", "preparing", "training", "evaluating", "phenotyping"):
         options["progress"] = False
-    if run_id in ("checking", "preparing"):
+    if run_id in ("checking", "preparing", "mapping", "stratifying"):
         options["spatial_size"] = [32, 32, 24]
+    if run_id in ("mapping", "stratifying"):
+        options |= {"spacing_mm": 6.0, "registration_mm": 6.0, "device": "cpu", "progress": False}
     files = [f"configs/{config}.yaml"]
     if overlay:
         output_dir.mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,7 @@ from tests.conftest import ROOT
 STAGES = {
     "prepare": "preparing",
     "check": "checking",
+    "map": "mapping",
     "train": "training",
     "evaluate": "evaluating",
     "inference": "embedding",

@@ -231,7 +231,7 @@ def test_people_on_disk_without_a_row_and_missing_maps_are_refused_with_a_way_to
     (tmp_path / "hcp" / "derivatives" / "100408" / "NODDI_ICVF.nii.gz").unlink()
     text = refused("hcp", tmp_path / "hcp", tmp_path / "out", voxels="headers")
     assert "100307" in text and "has images, but no row in the tables" in text
-    assert "100408, NDI: no NDI: HCP ships none: fit NODDI" in text
+    assert "100408, NDI: no NDI: HCP ships none: mapping" in text
     assert text.startswith("Check") and "2 to mend" in text
 
 

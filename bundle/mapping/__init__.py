@@ -1,0 +1,1 @@
+"""From raw scans to maps: pure functions on arrays, one idea a file."""

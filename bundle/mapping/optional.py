@@ -1,0 +1,25 @@
+"""Libraries that only raw scans need."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from bundle.data.problems import InputProblems
+
+INSTALLED_BY = {"deepbet": "pip install --no-deps deepbet && pip install fill-voids connected-components-3d"}
+"""Libraries that are not in the extra; deepbet's own list would install a graphical interface."""
+
+
+def needed(module: str) -> Any:
+    """Import a library that only raw scans need.
+
+    Raises:
+        InputProblems: if it is not installed, with the command that installs it.
+    """
+    try:
+        return import_module(module)
+    except ImportError as error:
+        name = module.split(".")[0]
+        how = INSTALLED_BY.get(name, 'pip install -c constraints.txt -e ".[prepare]"')
+        raise InputProblems("Libraries", [f"{name} cannot be imported ({error}): {how}."]) from error
