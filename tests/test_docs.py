@@ -11,6 +11,7 @@ from bundle.command_line import check_command_line
 from tests.conftest import ROOT
 
 RUNNABLE = re.compile(r"<!-- runnable -->\n```bash\n(.*?)```", re.DOTALL)
+OF_OTHER_PROGRAMS = {"config_file", "meta_file", "filepath", "tracking", "no", "check", "dist", "backend"}
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
@@ -28,7 +29,7 @@ def test_files_and_options_that_pages_name_exist(page):
     assert [file for file in files if not (ROOT / file).exists()] == []
     known = "".join(file.read_text() for file in (ROOT / "configs").glob("*.yaml"))
     known += "".join(file.read_text() for file in (ROOT / "benchmarks").glob("*.py"))
-    options = set(re.findall(r"--(\w+)", text)) - {"config_file", "no", "check", "meta_file", "filepath"}
+    options = set(re.findall(r"--(\w+)", text)) - OF_OTHER_PROGRAMS
     assert [name for name in options if not re.search(rf"\b{name}\b", known)] == []
 
 

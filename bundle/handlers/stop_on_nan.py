@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from ignite.engine import Engine, Events
 
 
 class StopOnNan:
-    """Raises when the loss of a batch is NaN or infinite, naming the people in the batch.
+    """Raises when the loss of a batch is NaN or infinite, naming the people in the batch; the trainer decollates.
 
     Unlike Ignite's `TerminateOnNan`, which ends the run as if it were complete, this is an error.
 
@@ -20,19 +22,15 @@ class StopOnNan:
         engine.add_event_handler(Events.ITERATION_COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:
-        loss = float(torch.as_tensor(engine.state.output["loss"]).detach())
-        if torch.isfinite(torch.tensor(loss)):
+        loss = engine.state.output[0]["loss"]
+        if math.isfinite(loss):
             return
         batch = engine.state.batch
-        people = [
-            name
-            for name, image in zip(batch["participant_id"], batch["image"], strict=True)
-            if not torch.isfinite(torch.as_tensor(image)).all()
-        ]
+        people = [one["participant_id"] for one in batch if not torch.isfinite(torch.as_tensor(one["image"])).all()]
         cause = (
             f"the image of {', '.join(people)} is not finite: check it"
             if people
-            else f"all images of the batch ({', '.join(batch['participant_id'])}) are finite: lower --learning_rate"
+            else f"all images of the batch ({', '.join(one['participant_id'] for one in batch)}) are finite: lower --learning_rate"
         )
         raise FloatingPointError(
             f"Loss {loss} in epoch {engine.state.epoch}, iteration {engine.state.iteration}: {cause}. "

@@ -228,9 +228,6 @@ def test_training_and_evaluating_run_from_the_package(unpacked, tiny_cohort, tmp
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(
-    reason="MONAI's default handler reads the loss of a trainer that decollates; ours does not", strict=True
-)
 @pytest.mark.skipif(
     not all(map(find_spec, ("mlflow", "sqlalchemy", "alembic"))), reason="needs mlflow-skinny, sqlalchemy and alembic"
 )
