@@ -33,6 +33,9 @@ from custom_nets import FusionAutoencoder
 from custom_nets.fusion import ProductOfExperts, maps_present
 
 logger = logging.getLogger(__name__)
+FARTHEST = 3.0
+"""Root mean square distance from the mean image, in that of a training person, from which an image is told of: training
+people have 0.7 to 1.8, fractions under another map's name and Jacobians without their logarithm 3.4 and more."""
 
 
 def new_people(
@@ -226,6 +229,7 @@ class EmbeddingWriter:
         self.write_reconstructions = write_reconstructions
         self.table = embedded_so_far(self.folder, network)
         self._known = set(self.table.participant_ids)
+        self.unlike: list[str] = []
         self._last_write = 0.0
 
     def attach(self, engine: Engine) -> None:
@@ -244,6 +248,7 @@ class EmbeddingWriter:
         images = engine.state.output["image"]
         errors = reconstruction_errors(self.network, images, drawn)
         new = [row for row, name in enumerate(names) if name not in self._known]
+        self.unlike += unlike_training(self.network, images, names)
         if new:
             batch = replace(
                 EmbeddingTable.empty(self.hash, self.network.modalities, {}),
@@ -298,6 +303,22 @@ def reconstruction_errors(network: FusionAutoencoder, images: Tensor, drawn: Ten
     return per_map.sum(dim=1) / (present.sum(dim=1) * scaling.brain_mask.sum())
 
 
+def unlike_training(network: FusionAutoencoder, images: Tensor, names: Sequence[str]) -> list[str]:
+    """A phrase for each map that looks like no training person's: of another kind, in other units, or not in the space.
+
+    Min-max scaling keeps no spread between people, so nothing is said with it.
+    """
+    scaling = network.scaling
+    if scaling.kind != "residual":
+        return []
+    squared = ((images.nan_to_num() - scaling.mean_image) * scaling.inverse_gain).square().sum(dim=(2, 3, 4))
+    distances = (squared / scaling.brain_mask.sum()).sqrt() * maps_present(images)
+    return [
+        f"{names[row]} {network.modalities[column]} ({float(distances[row, column]):.1f})"
+        for row, column in torch.nonzero(distances > FARTHEST).tolist()
+    ]
+
+
 def in_space_of(volume: np.ndarray, original: nib.Nifti1Image) -> nib.Nifti1Image:
     """A RAS volume on the network's grid, cropped and turned back to the orientation, grid and affine of an image."""
     canonical = nib.as_closest_canonical(original)
@@ -337,6 +358,13 @@ def run_embedding(evaluator: SupervisedEvaluator, writer: EmbeddingWriter) -> No
         except Exception:
             writer.write()
             raise
+    if writer.unlike:
+        logger.warning(
+            "%d images look like no training person's (distance from the mean image; 1 is usual): %s. Another map under the "
+            "name, other units, a Jacobian with or without its logarithm, or not in the template? Do not use these codes.",
+            len(writer.unlike),
+            ", ".join(writer.unlike),
+        )
     logger.info(
         "%d embeddings of %d values from encoder %s: %s/%s.tsv and .npz",
         len(writer.table),

@@ -221,3 +221,11 @@ def test_ids_that_could_leave_the_folder_are_refused(output_dir, tiny_cohort, na
 def test_a_number_as_id_is_text(output_dir, tiny_cohort):
     content = embed(output_dir, files=files_of(tiny_cohort, "sub-0001"), participant_id=7)
     assert list(content["participant_id"]) == ["7"]
+
+
+def test_maps_that_look_like_no_training_persons_are_told(output_dir, tiny_cohort, capfd):
+    files = files_of(tiny_cohort, "sub-0007")
+    embed(output_dir, files=files, participant_id="sub-0007")
+    assert "look like no training person" not in "".join(capfd.readouterr())
+    embed(output_dir, files=files | {"T1w": files["FA"]}, participant_id="swapped")
+    assert "1 images look like no training person" in (said := "".join(capfd.readouterr())) and "swapped T1w (" in said
