@@ -284,7 +284,11 @@ def _words(
         lines.append(f"Agreement between encoders (AMI): median {np.median(between):.2f}, least {between.min():.2f}.")
     lines.append(f"Written: {folder}: strata.tsv, summary.json, choice.png, people.png and more (docs/strata.md)")
     lines.append(
-        "Next, for new people: python -m monai.bundle run assigning --config_file configs/assign.yaml "
+        "Next: python -m monai.bundle run phenotyping --config_file configs/phenotypes.yaml "
+        f"--output_dir {folder.parent} (and the options given here)"
+    )
+    lines.append(
+        "For new people: python -m monai.bundle run assigning --config_file configs/assign.yaml "
         f"--stratifier {folder / STRATIFIER} --output_dir NEW --participants TABLE"
     )
     return "\n".join(lines)

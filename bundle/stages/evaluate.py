@@ -306,8 +306,8 @@ def _words(
             f"{verdict} Reconstructions nearest to their own image: {nearest.sum()} of {len(nearest)}.",
             f"Written: {folder}/summary.tsv, people.tsv, pca_curve.tsv, reconstruction_median.png, "
             "reconstruction_worst.png",
-            "Next, for people of your own: python -m monai.bundle run embedding --config_file configs/inference.yaml "
-            "--dataset_dir FOLDER (and the options given here)",
+            "Next, the cohort itself or people of your own: python -m monai.bundle run embedding --config_file "
+            "configs/inference.yaml --dataset_dir FOLDER (and the options given here)",
         ]
     )
 

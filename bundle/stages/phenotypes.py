@@ -325,5 +325,7 @@ def _words(folder: Path, summary: Mapping[str, Any], tests: pd.DataFrame) -> str
             f"{summary['share_fixed']:.0%} of people are in families that are like no other and stay in place."
         )
     lines.append(f"Written: {folder}: tests.tsv, factors.tsv, continuum.tsv, pictures and more (docs/phenotypes.md)")
-    lines.append("Next: python -m monai.bundle run reporting --config_file configs/report.yaml")
+    lines.append(
+        f"Next: python -m monai.bundle run reporting --config_file configs/report.yaml --output_dir {folder.parent}"
+    )
     return "\n".join(lines)

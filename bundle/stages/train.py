@@ -167,6 +167,6 @@ def closing_words(folder: Path, rows: Sequence[Mapping[str, Any]], modalities: S
             f"  {folder / CHECKPOINT}   the last state, for --resume true",
             f"  {folder / 'log.tsv'}, tensorboard/, learning_curve.png, reconstruction.png",
             "Next: python -m monai.bundle run evaluating --config_file configs/evaluate.yaml "
-            f"--output_dir {folder.parent}",
+            f"--output_dir {folder.parent} (and the options given here)",
         ]
     )
