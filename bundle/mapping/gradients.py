@@ -14,6 +14,10 @@ B0_LIMIT, SHELL_STEP = 50.0, 100.0
 TENSOR_LIMIT = 1500.0
 """The tensor model holds up to about here."""
 LEAST_TENSOR_DIRECTIONS, LEAST_SHELL_DIRECTIONS = 6, 6
+NOISE_DIRECTIONS, NOISE_B0 = 20, 3
+"""In the lowest shell, or without weighting: noise can be estimated from either."""
+LARGEST_B = 20_000.0
+"""Above any scanner's, in s/mm^2: larger values are in other units."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +100,8 @@ def _checked(b_values: np.ndarray, vectors: np.ndarray, bvals: Path, bvecs: Path
         problems.append(f"{bvals}: b-values must be 0 or more: make the file again.")
     elif b_values.max() < B0_LIMIT:
         problems.append(f"{bvals}: the largest b-value is {b_values.max():g}; expected s/mm^2, such as 1000 (1 ms/um^2 is 1000 s/mm^2).")  # fmt: skip
+    elif b_values.max() > LARGEST_B:
+        problems.append(f"{bvals}: the largest b-value is {b_values.max():g}; expected s/mm^2, such as 1000 (1e9 s/m^2 is 1000 s/mm^2).")  # fmt: skip
     elif not (b_values <= B0_LIMIT).any():
         problems.append(f"{bvals}: no volume has a b-value of {B0_LIMIT:g} or less: the scan needs at least one without weighting.")  # fmt: skip
     is_b0 = b_values <= B0_LIMIT
@@ -133,6 +139,11 @@ def why_no_noddi(gradients: Gradients) -> str:
         )
     if max(shells) < 1500:
         return f"NODDI needs a shell of 1500 s/mm^2 or more, the scan is {gradients.words}"
+    if (gradients.shell_of == gradients.shells[0]).sum() < NOISE_DIRECTIONS and gradients.is_b0.sum() < NOISE_B0:
+        return (
+            f"the noise cannot be estimated: {NOISE_DIRECTIONS} directions in the lowest shell or {NOISE_B0} volumes without "
+            f"weighting are needed, the scan is {gradients.words}"
+        )
     return why_no_tensor(gradients)
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from bundle.mapping.gradients import Gradients
+from bundle.mapping.gradients import NOISE_B0, NOISE_DIRECTIONS, Gradients
 from bundle.mapping.noise import noise_sd_of, rician_mean
 from bundle.mapping.watson import DEGREE, FREE, legendre_series, tissue_signals
 
@@ -272,11 +272,11 @@ def estimate_noise(signals: np.ndarray, gradients: Gradients) -> float:
         ValueError: if there are neither 20 directions in the lowest shell nor three volumes without weighting.
     """
     lowest = gradients.shell_of == gradients.shells[0]
-    if lowest.sum() >= 20:
+    if lowest.sum() >= NOISE_DIRECTIONS:
         return noise_sd_of(signals[:, lowest], gradients.directions[lowest])
     n_b0 = int(gradients.is_b0.sum())
-    if n_b0 < 3:
+    if n_b0 < NOISE_B0:
         raise ValueError(
-            f"Expected 20 directions in the lowest shell or 3 volumes without weighting to estimate the noise, got {gradients.words}."
+            f"Expected {NOISE_DIRECTIONS} directions in the lowest shell or {NOISE_B0} volumes without weighting to estimate the noise, got {gradients.words}."
         )
     return float(np.sqrt(np.median(signals[:, gradients.is_b0].var(axis=1, ddof=1)) / (1 - 2 / (9 * (n_b0 - 1))) ** 3))

@@ -7,7 +7,9 @@ from typing import Any
 
 LITRES = (0.8, 2.2)
 """Brains of adults with the fluid around them."""
-LEAST_LIKENESS, LEAST_OVERLAP, LEAST_SNR = 0.6, 0.8, 8.0
+USUAL = {"fa_median": ("FA", 0.05, 0.6), "ndi_median": ("NDI", 0.15, 0.9)}
+"""Medians over the brain: outside, the scan or its gradients are not what they seem."""
+LEAST_LIKENESS, LEAST_OVERLAP, LEAST_SNR, MOST_SNR = 0.6, 0.8, 8.0, 500.0
 """A registration that found the brain, an alignment that held, noise that NODDI can bear."""
 
 
@@ -46,4 +48,11 @@ def worries_of(facts: Mapping[str, Any]) -> list[str]:
         worries.append(f"DWI and T1w brain overlap by {figures['overlap']:.2f} only: look whether FA lies in white matter.")  # fmt: skip
     if figures.get("signal_to_noise", LEAST_SNR) < LEAST_SNR:
         worries.append(f"Signal to noise is {figures['signal_to_noise']:.1f}: NDI will be of little use below {LEAST_SNR:g}.")  # fmt: skip
+    if figures.get("signal_to_noise", LEAST_SNR) > MOST_SNR:
+        worries.append(f"Signal to noise is {figures['signal_to_noise']:.3g}, more than a scanner gives: are volumes missing or made up?")  # fmt: skip
+    worries += [
+        f"The median {name} is {figures[column]:.3g}, brains have {low:g} to {high:g}: look at the map and its gradients."
+        for column, (name, low, high) in USUAL.items()
+        if not low <= figures.get(column, low) <= high
+    ]
     return worries

@@ -46,6 +46,7 @@ def test_exchanged_files_are_recognised(files):
     ("change", "message"),
     [
         (lambda b, v: (b / 1000, v), "expected s/mm"),
+        (lambda b, v: (b * 1e6, v), "1e9 s/m"),
         (lambda b, v: (b + 100, v), "at least one without weighting"),
         (lambda b, v: (b, v * 0.5), "unit vectors"),
         (lambda b, v: (b, v * np.nan), "unit vectors"),
@@ -78,3 +79,9 @@ def test_single_shell_gives_fa_but_no_ndi():
 def test_the_tensor_takes_low_shells_only():
     assert TWO_SHELLS.for_tensor.sum() == 16
     assert scheme((4, 0), (30, 2000)).for_tensor.all()  # there is nothing lower
+
+
+def test_noddi_is_refused_by_itself_where_noise_cannot_be_estimated():
+    assert "noise cannot be estimated" in why_no_noddi(scheme((2, 0), (15, 1000), (15, 2000)))
+    assert why_no_noddi(scheme((3, 0), (15, 1000), (15, 2000))) == ""
+    assert why_no_noddi(scheme((1, 0), (20, 1000), (15, 2000))) == ""
