@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from bundle.data.problems import InputProblems
-from bundle.mapping.gradients import read_gradients, why_no_noddi, why_no_tensor
+from bundle.mapping.gradients import Gradients, read_gradients, why_no_noddi, why_no_tensor
 from tests.mapping.signals import scheme
 
 TWO_SHELLS = scheme((4, 0), (12, 1000), (12, 2000))
@@ -78,3 +78,18 @@ def test_single_shell_gives_fa_but_no_ndi():
 def test_the_tensor_takes_low_shells_only():
     assert TWO_SHELLS.for_tensor.sum() == 16
     assert scheme((4, 0), (30, 2000)).for_tensor.all()  # there is nothing lower
+
+
+@pytest.mark.parametrize("nominal", [750, 1500, 2050])
+def test_jitter_does_not_split_a_shell(nominal):
+    exact = scheme((4, 0), (64, nominal))
+    jitter = np.where(exact.is_b0, 0, np.resize([-5, 5], len(exact)))
+    gradients = Gradients(exact.b_values + jitter, exact.directions)
+    assert gradients.words == f"4 x b0 + 64 x b{nominal}"
+    assert gradients.for_tensor.all() and "single-shell" in why_no_noddi(gradients)
+
+
+def test_a_gap_of_more_than_100_starts_a_shell():
+    assert scheme((1, 0), (6, 700), (6, 800)).shells == [750]
+    assert scheme((1, 0), (6, 700), (6, 850), (6, 1000)).shells == [700, 850, 1000]
+    assert scheme((2, 0)).shells == []
