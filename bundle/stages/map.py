@@ -146,9 +146,10 @@ def _draw(
         warp = Warp(displacement, image.affine, np.array(facts["warp"]["affine"]))
         return {"drawn": draw_overlays(work, maps, warp, target, settings.maps.jacobian == "log")}
 
+    parameters = {"jacobian": settings.maps.jacobian, "template": target.fingerprint}
     inputs = [work / "t1w.nii.gz", work / "brain_mask.nii.gz", work / "warp.nii.gz", *maps.values()]
     outputs = ["brain.jpg", "template.jpg", *(f"{m.lower()}.jpg" for m in MAPS[1:] if m in maps)]
-    return run_step(work, "pictures", {"jacobian": settings.maps.jacobian}, inputs, outputs, make)[0]["drawn"]
+    return run_step(work, "pictures", parameters, inputs, outputs, make)[0]["drawn"]
 
 
 def _write_page(
