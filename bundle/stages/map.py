@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from bundle.mapping.optional import needed
 from bundle.mapping.overlays import draw_overlays
 from bundle.mapping.person import REGISTRATIONS, MappingSettings, PersonMapper
 from bundle.mapping.scans import Scans
-from bundle.mapping.steps import run_step
+from bundle.mapping.steps import read_sidecar, run_step
 from bundle.mapping.target import Target
 from bundle.mapping.warp import Warp
 from bundle.mapping.worries import figures_of, worries_of
@@ -39,7 +41,7 @@ from bundle.report.mapping_page import MappedPerson, render_mapping
 from bundle.stage_process import run_stage
 
 logger = logging.getLogger(__name__)
-WORK, PAGE, TABLE = "work", "mapping.html", "mapping.tsv"
+WORK, PAGE, TABLE, RECORD = "work", "mapping.html", "mapping.tsv", "person.json"
 MAPS = ("T1w", "FA", "NDI", "JAC")
 LIBRARIES = ("SimpleITK", "dipy.reconst.dti")
 EMBEDDING, ASSIGNING = ("embedding", "configs/inference.yaml"), ("assigning", "configs/assign.yaml")
@@ -60,7 +62,8 @@ def map_people(
     """Make everybody's maps and write `0_mapped/`; steps that were done are not repeated.
 
     Writes `cohort/<id>/<id>_<map>.nii.gz` and `cohort/participants.tsv` (what `--dataset_dir` of other stages takes),
-    `work/<id>/` (each step's images and JSON sidecar), `mapping.tsv` and `mapping.html`.
+    `work/<id>/` (each step's images and JSON sidecar), `mapping.tsv` and `mapping.html`. Table, page and participants
+    hold people of earlier calls too; who failed now has no maps there any more.
 
     Args:
         output_dir: results folder.
@@ -87,15 +90,16 @@ def map_people(
         brain_mask, registration, MapSettings(jacobian, jacobian_affine, t1w_white_matter), device=str(device)
     )
     folder = stage_folder(output_dir, MAPPED)
-    pages, rows, failures = [], [], []
+    pages, failures = [], []
     for number, scans in enumerate(people, start=1):
         logger.info("%s, person %d of %d", scans.participant_id, number, len(people))
+        (folder / WORK / scans.participant_id / RECORD).unlink(missing_ok=True)
         page, row = _map_person(scans, target, settings, folder, progress)
+        _write_record(page, row)
         pages.append(page)
-        rows.append(row)
         failures += [f"{scans.participant_id}: {page.failure}"] if page.failure else []
-        _write_page(folder, pages, rows, target, settings)
-    _write_participants(folder / COHORT)
+        _write_page(folder, target, settings)
+        _write_participants(folder)
     mapped = sum(not page.failure for page in pages)
     logger.info("%d of %d people mapped. Look at %s before you believe the maps.", mapped, len(people), folder / PAGE)
     for page in pages:
@@ -119,6 +123,8 @@ def _map_person(
         pictures = _draw(work, maps_folder, name, facts, target, settings)
     except (InputProblems, RuntimeError) as error:  # what ITK raises is a RuntimeError
         words = " ".join(error.problems) if isinstance(error, InputProblems) else str(error).strip().splitlines()[-1]
+        for stale in maps_folder.glob("*.nii.gz"):  # also those of an earlier call
+            stale.unlink()
         drawn = [file.stem for file in sorted(work.glob("*.jpg"))]
         return MappedPerson(name, work, drawn, [], [], [], words), {"participant_id": name, "status": "failed", "reason": words}  # fmt: skip
     notes = list(facts.get("alignment", {}).get("notes", []))
@@ -152,10 +158,23 @@ def _draw(
     return run_step(work, "pictures", parameters, inputs, outputs, make)[0]["drawn"]
 
 
-def _write_page(
-    folder: Path, pages: Sequence[MappedPerson], rows: Sequence[Mapping[str, Any]], target: Target, settings: MappingSettings
-) -> None:  # fmt: skip
-    write_table(pd.DataFrame(rows), folder / TABLE)
+def _write_record(page: MappedPerson, row: Mapping[str, Any]) -> None:
+    """Leave what page and table say of a person beside their steps, for later calls that map other people."""
+    told = {key: value for key, value in asdict(page).items() if key != "folder"}
+    with atomic_path(page.folder / RECORD) as temporary:
+        temporary.write_text(json.dumps({"page": told, "row": dict(row)}, indent=1))
+
+
+def _records(folder: Path) -> list[tuple[MappedPerson, dict[str, Any]]]:
+    """Page and row of everybody who was mapped or failed, also in earlier calls."""
+    files = sorted((folder / WORK).glob(f"*/{RECORD}"))
+    records = [(file.parent, read_sidecar(file)) for file in files]
+    return [(MappedPerson(folder=work, **record["page"]), record["row"]) for work, record in records if record]
+
+
+def _write_page(folder: Path, target: Target, settings: MappingSettings) -> None:
+    records = _records(folder)
+    write_table(pd.DataFrame([row for _, row in records]), folder / TABLE)
     told = {
         "Template": target.name,
         "Registration": f"{settings.registration}, at {target.template.spacing.mean():g} mm",
@@ -166,12 +185,17 @@ def _write_page(
         "NDI": "Watson-NODDI on a grid of tissues, Rician noise, tissue frequencies learnt from the brain",
     }  # fmt: skip
     with atomic_path(folder / PAGE) as temporary:
-        temporary.write_text(render_mapping(pages, told), encoding="utf-8")
+        temporary.write_text(render_mapping([page for page, _ in records], told), encoding="utf-8")
 
 
-def _write_participants(cohort: Path) -> None:
-    """Everybody who has a map in the folder, also from earlier calls."""
-    names = sorted(path.name for path in cohort.iterdir() if path.is_dir() and any(path.glob("*.nii.gz")))
+def _write_participants(folder: Path) -> None:
+    """Everybody who was mapped to the end and whose maps are all there, also from earlier calls."""
+    cohort, names = folder / COHORT, []
+    for page, row in _records(folder):
+        name = page.participant_id
+        maps = [cohort / name / f"{name}_{m}.nii.gz" for m in MAPS if row.get(m)]
+        if not page.failure and all(file.is_file() for file in maps):
+            names.append(name)
     with atomic_path(cohort / PARTICIPANTS) as temporary:
         temporary.write_text("\n".join(["participant_id", *names]) + "\n")
 
