@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 from collections.abc import Mapping, Sequence
@@ -121,8 +122,12 @@ def _map_person(
     try:
         facts = PersonMapper(scans, target, settings, work, maps_folder, progress).run()
         pictures = _draw(work, maps_folder, name, facts, target, settings)
-    except (InputProblems, RuntimeError) as error:  # what ITK raises is a RuntimeError
-        words = " ".join(error.problems) if isinstance(error, InputProblems) else str(error).strip().splitlines()[-1]
+    except Exception as error:  # whatever libraries raise on one person's files; the others go on
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            raise  # a full disk is everybody's
+        if not isinstance(error, InputProblems):
+            logger.exception("%s could not be mapped", name)
+        words = _words_of(error)
         for stale in maps_folder.glob("*.nii.gz"):  # also those of an earlier call
             stale.unlink()
         drawn = [file.stem for file in sorted(work.glob("*.jpg"))]
@@ -139,6 +144,14 @@ def _map_person(
         **{label: value for label, _, value in figures_of(facts)},
     }
     return MappedPerson(name, work, pictures, [(words, f"{value:.4g}") for _, words, value in figures_of(facts)], worries, notes), row  # fmt: skip
+
+
+def _words_of(error: Exception) -> str:
+    """One line for page and table; ITK's last line says what was wrong, the ones before where in its code."""
+    if isinstance(error, InputProblems):
+        return " ".join(error.problems)
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[-1]}" if lines else type(error).__name__
 
 
 def _draw(

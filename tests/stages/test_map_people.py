@@ -1,5 +1,7 @@
 """Mapping of several people with the steps themselves replaced: who is listed, who failed, who goes on."""
 
+import errno
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -68,3 +70,26 @@ def test_table_and_page_hold_people_of_earlier_calls(failing, tmp_path):
     assert table["status"].to_dict() == {"a": "ok", "b": "failed", "c": "ok"}
     assert table.loc["b", "reason"] == "no brain." and table.loc["a", "brain_litres"] == 1.2
     assert "2 of 3 mapped; 1 failed" in (tmp_path / "0_mapped" / "mapping.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (EOFError("Compressed file ended"), "EOFError: Compressed file ended"),
+        (ValueError("first\nlast"), "ValueError: last"),
+        (OSError(errno.EIO, "bad disk"), "bad disk"),
+        (RuntimeError(), "a: RuntimeError"),
+    ],
+)
+def test_whatever_one_person_raises_the_others_go_on(failing, tmp_path, error, words):
+    failing["a"] = error
+    with pytest.raises(InputProblems, match=words):
+        map_people(tmp_path, "a", "b")
+    assert listed(tmp_path) == ["b"]
+
+
+def test_a_full_disk_ends_the_run(failing, tmp_path):
+    failing["a"] = OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(OSError, match="No space"):
+        map_people(tmp_path, "a", "b")
+    assert not (tmp_path / "0_mapped" / "cohort" / "b").exists()
