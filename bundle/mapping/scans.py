@@ -48,7 +48,7 @@ def find_scans(
     derivatives: str | None,
     files: Mapping[str, str] | None,
     participant_id: str | None,
-    participants: Sequence[str] | None,
+    participants: str | int | Sequence[str | int] | None,
     session: str | None,
 ) -> list[Scans]:
     """Everybody's scans, checked as far as headers and gradient tables say.
@@ -59,7 +59,7 @@ def find_scans(
         derivatives: folder that `{derivatives}` stands for; None is what `scans` says, in `dataset_dir`.
         files: name -> file of one person, instead of a folder.
         participant_id: of that person.
-        participants: ids to map; None: everybody.
+        participants: id or ids to map; None: everybody.
         session: `first`, `last`, a label, or None: refuse where somebody has several.
 
     Raises:
@@ -73,7 +73,7 @@ def find_scans(
     else:
         found = _in_folder(scans, Path(str(dataset_dir)).expanduser().resolve(), derivatives, session)
         if participants is not None:
-            wanted = [str(name) for name in participants]
+            wanted = [str(name) for name in ([participants] if isinstance(participants, str | int) else participants)]
             strangers = [f"--participants: nobody is called {name}." for name in wanted if name not in found]
             if strangers:
                 raise InputProblems("Scans", strangers)
@@ -95,6 +95,8 @@ def find_scans(
 def _check_scans(scans: Mapping[str, Any]) -> None:
     problems = [f"Unknown entry {key!r}: known are {', '.join(ENTRIES)}." for key in scans if key not in ENTRIES]  # fmt: skip
     problems += [f"files: unknown {key!r}: known are {', '.join(NAMES)}." for key in scans.get("files", {}) if key not in NAMES]  # fmt: skip
+    if "name" not in scans:
+        problems.append("no name: add one for messages, such as 'name: our scanner'.")
     if "T1w" not in scans.get("files", {}):
         problems.append("files: no patterns for T1w.")
     if problems:
