@@ -6,7 +6,7 @@ import errno
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,30 @@ LIBRARIES = ("SimpleITK", "dipy.reconst.dti")
 EMBEDDING, ASSIGNING = ("embedding", "configs/inference.yaml"), ("assigning", "configs/assign.yaml")
 
 
+@dataclass(frozen=True)
+class MappedCohort:
+    """What mapping leaves.
+
+    Attributes:
+        folder: the cohort, for `--dataset_dir`.
+        people: ids in it, of earlier calls too.
+        failures: a sentence for each person who could not be mapped now.
+    """
+
+    folder: Path
+    people: tuple[str, ...]
+    failures: tuple[str, ...]
+
+    def raise_failures(self) -> None:
+        """Make the command fail if somebody could not be mapped.
+
+        Raises:
+            InputProblems: naming them.
+        """
+        if self.failures:
+            raise InputProblems(f"Mapping (all of it: {self.folder.parent / PAGE})", self.failures)
+
+
 def map_people(
     output_dir: str,
     people: Sequence[Scans],
@@ -59,7 +83,7 @@ def map_people(
     t1w_white_matter: float | None = 800.0,
     device: Any = "cpu",
     progress: bool = True,
-) -> Path:
+) -> MappedCohort:
     """Make everybody's maps and write `0_mapped/`; steps that were done are not repeated.
 
     Writes `cohort/<id>/<id>_<map>.nii.gz` and `cohort/participants.tsv` (what `--dataset_dir` of other stages takes),
@@ -77,10 +101,11 @@ def map_people(
         progress: show bars.
 
     Returns:
-        The cohort folder.
+        The cohort folder, who is in it, and who could not be mapped.
 
     Raises:
-        InputProblems: for wrong settings at once, and at the end for people who could not be mapped.
+        InputProblems: for wrong settings.
+        OSError: if the disk is full.
     """
     problems = [f"--{name} must be one of {', '.join(known)}, got {value!r}." for name, value, known in (("brain_mask", brain_mask, METHODS), ("registration", registration, REGISTRATIONS)) if value not in known]  # fmt: skip
     if problems:
@@ -91,7 +116,9 @@ def map_people(
         brain_mask, registration, MapSettings(jacobian, jacobian_affine, t1w_white_matter), device=str(device)
     )
     folder = stage_folder(output_dir, MAPPED)
-    pages, failures = [], []
+    pages: list[MappedPerson] = []
+    failures: list[str] = []
+    listed: list[str] = []
     for number, scans in enumerate(people, start=1):
         logger.info("%s, person %d of %d", scans.participant_id, number, len(people))
         (folder / WORK / scans.participant_id / RECORD).unlink(missing_ok=True)
@@ -100,15 +127,13 @@ def map_people(
         pages.append(page)
         failures += [f"{scans.participant_id}: {page.failure}"] if page.failure else []
         _write_page(folder, target, settings)
-        _write_participants(folder)
+        listed = _write_participants(folder)
     mapped = sum(not page.failure for page in pages)
     logger.info("%d of %d people mapped. Look at %s before you believe the maps.", mapped, len(people), folder / PAGE)
     for page in pages:
         for sentence in [*page.worries, *page.notes]:
             logger.info("  %s: %s", page.participant_id, sentence)
-    if failures:
-        raise InputProblems(f"Mapping (all of it: {folder / PAGE})", failures)
-    return folder / COHORT
+    return MappedCohort(folder / COHORT, tuple(listed), tuple(failures))
 
 
 def _map_person(
@@ -201,8 +226,8 @@ def _write_page(folder: Path, target: Target, settings: MappingSettings) -> None
         temporary.write_text(render_mapping([page for page, _ in records], told), encoding="utf-8")
 
 
-def _write_participants(folder: Path) -> None:
-    """Everybody who was mapped to the end and whose maps are all there, also from earlier calls."""
+def _write_participants(folder: Path) -> list[str]:
+    """The ids of everybody who was mapped to the end and whose maps are all there, also from earlier calls."""
     cohort, names = folder / COHORT, []
     for page, row in _records(folder):
         name = page.participant_id
@@ -211,21 +236,27 @@ def _write_participants(folder: Path) -> None:
             names.append(name)
     with atomic_path(cohort / PARTICIPANTS) as temporary:
         temporary.write_text("\n".join(["participant_id", *names]) + "\n")
+    return names
 
 
-def closing_words(cohort: Path) -> None:
-    """What comes next."""
+def closing_words(mapped: MappedCohort) -> None:
+    """What comes next.
+
+    Raises:
+        InputProblems: if somebody could not be mapped.
+    """
+    mapped.raise_failures()
     logger.info(
         "Next: python -m monai.bundle run embedding --config_file configs/inference.yaml --dataset_dir %s, or the run "
         "stratifying of configs/map.yaml, which goes on to strata.",
-        cohort,
+        mapped.folder,
     )
 
 
 def embed_and_assign(
     output_dir: str,
     model: tuple[Path, Path],
-    dataset_dir: Path,
+    mapped: MappedCohort,
     options: Mapping[str, Any],
     embedding: Mapping[str, Any] | None = None,
     participants: str | None = None,
@@ -235,7 +266,7 @@ def embed_and_assign(
     Args:
         output_dir: results folder; `4_embeddings/` and `5_assigned/` are written in it.
         model: weights and stratifier, see `find_model`.
-        dataset_dir: cohort folder of mapped people.
+        mapped: the cohort; who could not be mapped is told of when the others are assigned.
         options: handed on to embedding (`modalities`, `fusion`, ...).
         embedding: what embedding is to do otherwise; the value of a part such as `network_def` may be its file.
         participants: table with the stratifier's covariates.
@@ -245,16 +276,20 @@ def embed_and_assign(
 
     Raises:
         StageFailed: if a stage fails, with what it said last.
+        InputProblems: at once if nobody was mapped, at the end if somebody was not.
     """
+    if not mapped.people:
+        mapped.raise_failures()
     checkpoint, stratifier = model
     logs = stage_folder(output_dir, MAPPED) / "logs"
     wanted = {key: f"%{value}" if isinstance(value, str) and value.endswith(".yaml") else value for key, value in (embedding or {}).items()}  # fmt: skip
-    run_stage(EMBEDDING[0], [EMBEDDING[1]], {"output_dir": output_dir, "dataset_dir": str(dataset_dir), "checkpoint": str(checkpoint), **options, **wanted}, logs / "embedding.log")  # fmt: skip
+    run_stage(EMBEDDING[0], [EMBEDDING[1]], {"output_dir": output_dir, "dataset_dir": str(mapped.folder), "checkpoint": str(checkpoint), **options, **wanted}, logs / "embedding.log")  # fmt: skip
     given = {"participants": participants} if participants else {}
     run_stage(ASSIGNING[0], [ASSIGNING[1]], {"output_dir": output_dir, "stratifier": str(stratifier), **given}, logs / "assigning.log")  # fmt: skip
     file = stage_folder(output_dir, ASSIGNED) / "assignments.tsv"
     table = pd.read_csv(file, sep="\t", dtype={"participant_id": str})
     logger.info("%s\nWritten: %s", table.to_string(index=False), file)
+    mapped.raise_failures()
     return table
 
 

@@ -1,12 +1,14 @@
 """Mapping of several people with the steps themselves replaced: who is listed, who failed, who goes on."""
 
 import errno
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from bundle.data.problems import InputProblems
+from bundle.data.tables import write_table
 from bundle.mapping.scans import Scans
 from bundle.mapping.target import Target
 from bundle.mapping.volume import Volume
@@ -56,15 +58,14 @@ def test_who_fails_now_is_not_listed_and_keeps_no_maps(failing, tmp_path):
     failing["b"] = InputProblems("Brain mask", ["no brain."])
     (tmp_path / "0_mapped" / "cohort" / "c" / "c_JAC.nii.gz").unlink()
     with pytest.raises(InputProblems, match="b: no brain"):
-        map_people(tmp_path, "b")
+        stage.closing_words(map_people(tmp_path, "b"))
     assert listed(tmp_path) == ["a"]
     assert not list((tmp_path / "0_mapped" / "cohort" / "b").iterdir())
 
 
 def test_table_and_page_hold_people_of_earlier_calls(failing, tmp_path):
     failing["b"] = InputProblems("Brain mask", ["no brain."])
-    with pytest.raises(InputProblems):
-        map_people(tmp_path, "a", "b")
+    map_people(tmp_path, "a", "b")
     map_people(tmp_path, "c")
     table = pd.read_csv(tmp_path / "0_mapped" / "mapping.tsv", sep="\t").set_index("participant_id")
     assert table["status"].to_dict() == {"a": "ok", "b": "failed", "c": "ok"}
@@ -84,7 +85,7 @@ def test_table_and_page_hold_people_of_earlier_calls(failing, tmp_path):
 def test_whatever_one_person_raises_the_others_go_on(failing, tmp_path, error, words):
     failing["a"] = error
     with pytest.raises(InputProblems, match=words):
-        map_people(tmp_path, "a", "b")
+        map_people(tmp_path, "a", "b").raise_failures()
     assert listed(tmp_path) == ["b"]
 
 
@@ -93,3 +94,21 @@ def test_a_full_disk_ends_the_run(failing, tmp_path):
     with pytest.raises(OSError, match="No space"):
         map_people(tmp_path, "a", "b")
     assert not (tmp_path / "0_mapped" / "cohort" / "b").exists()
+
+
+def test_others_are_assigned_before_failures_are_told(failing, tmp_path, monkeypatch):
+    ran = []
+
+    def run_stage(run_id, configs, options, log):
+        ran.append(run_id)
+        write_table(pd.DataFrame({"participant_id": ["b"]}), tmp_path / "5_assigned" / "assignments.tsv")
+
+    monkeypatch.setattr(stage, "run_stage", run_stage)
+    model = (Path("model.pt"), Path("stratifier.npz"))
+    failing["a"] = InputProblems("Brain mask", ["no brain."])
+    with pytest.raises(InputProblems, match="a: no brain"):
+        stage.embed_and_assign(str(tmp_path), model, map_people(tmp_path, "a"), {})
+    assert ran == []  # there is nobody
+    with pytest.raises(InputProblems, match="a: no brain"):
+        stage.embed_and_assign(str(tmp_path), model, map_people(tmp_path, "a", "b"), {})
+    assert ran == ["embedding", "assigning"]
