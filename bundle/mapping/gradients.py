@@ -9,8 +9,11 @@ import numpy as np
 
 from bundle.data.problems import InputProblems
 
-B0_LIMIT, SHELL_STEP = 50.0, 100.0
-"""s/mm^2: volumes up to the first count as not weighted; shells are b-values rounded to the second."""
+B0_LIMIT = 100.0
+"""s/mm^2: volumes up to here count as not weighted."""
+SHELL_GAP, NOMINAL_STEP = 100.0, 50.0
+"""s/mm^2: a gap of more than the first between sorted b-values starts a new shell; its nominal b-value is the median,
+rounded to the second. Scanners jitter b-values by far less, and shells lie further apart."""
 TENSOR_LIMIT = 1500.0
 """The tensor model holds up to about here."""
 LEAST_TENSOR_DIRECTIONS, LEAST_SHELL_DIRECTIONS = 6, 6
@@ -44,8 +47,14 @@ class Gradients:
 
     @property
     def shell_of(self) -> np.ndarray:
-        """`(N,)` b-value of each volume's shell; 0 without weighting."""
-        return np.where(self.is_b0, 0, np.round(self.b_values / SHELL_STEP) * SHELL_STEP)
+        """`(N,)` nominal b-value of each volume's shell; 0 without weighting."""
+        shell_of = np.zeros(len(self))
+        weighted = np.flatnonzero(~self.is_b0)
+        ordered = weighted[np.argsort(self.b_values[weighted])]
+        starts = np.flatnonzero(np.diff(self.b_values[ordered]) > SHELL_GAP) + 1
+        for shell in np.split(ordered, starts) if len(ordered) else []:
+            shell_of[shell] = np.round(np.median(self.b_values[shell]) / NOMINAL_STEP) * NOMINAL_STEP
+        return shell_of
 
     @property
     def shells(self) -> list[float]:
@@ -54,9 +63,8 @@ class Gradients:
 
     @property
     def for_tensor(self) -> np.ndarray:
-        """`(N,)` volumes that the tensor is fitted to: all up to 1500 s/mm^2, or the lowest shell if that is higher."""
-        limit = max(TENSOR_LIMIT, min(self.shells, default=0) + SHELL_STEP / 2)
-        return self.b_values <= limit
+        """`(N,)` volumes that the tensor is fitted to: whole shells of 1500 s/mm^2 or less, or the lowest if none is."""
+        return self.shell_of <= max(TENSOR_LIMIT, min(self.shells, default=0))
 
     @property
     def words(self) -> str:

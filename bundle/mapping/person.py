@@ -146,7 +146,12 @@ class PersonMapper:
 
     def _template_words(self) -> dict[str, Any]:
         template = self.target.template
-        return {"name": self.target.name, "shape": list(template.shape), "affine": template.affine.tolist()}
+        return {
+            "name": self.target.name,
+            "shape": list(template.shape),
+            "affine": template.affine.tolist(),
+            "content": self.target.fingerprint,
+        }
 
     # -- warp: template to T1w -----------------------------------------------------------------------------------
 

@@ -56,9 +56,7 @@ def register_linear(
     method.SetMetricAsMattesMutualInformation(48)
     method.SetMetricSamplingStrategy(method.RANDOM)
     factors = [max(1, round(mm / float(np.mean(fixed_image.GetSpacing())))) for mm in LINEAR_MM]
-    counted = fixed_image.GetNumberOfPixels() if fixed_mask is None else int(np.count_nonzero(fixed_mask))
-    shares = [min(1.0, SAMPLES * factor**3 / max(counted, 1)) for factor in factors]
-    method.SetMetricSamplingPercentagePerLevel(shares, 1)
+    method.SetMetricSamplingPercentagePerLevel(_shares(fixed, fixed_mask, factors), 1)
     if fixed_mask is not None:
         method.SetMetricFixedMask(sitk.Cast(to_itk(fixed.like(fixed_mask)) > 0.5, sitk.sitkUInt8))
     method.SetInterpolator(sitk.sitkLinear)
@@ -74,9 +72,21 @@ def register_linear(
     return _matrix(transform)
 
 
+def _shares(fixed: Volume, fixed_mask: np.ndarray | None, factors: Sequence[int]) -> list[float]:
+    """For each shrink factor the share of the thinned image's voxels that makes `SAMPLES` within the mask."""
+    thin = tuple(slice(None, None, step) for step in _steps(fixed))
+    counted = np.count_nonzero(np.ones(fixed.shape, bool)[thin] if fixed_mask is None else fixed_mask[thin])
+    return [min(1.0, SAMPLES * factor**3 / max(counted, 1)) for factor in factors]
+
+
+def _steps(volume: Volume) -> list[int]:
+    """Every how many voxels along each axis make 2 mm or coarser."""
+    return [max(1, int(2.01 // spacing)) for spacing in volume.spacing]
+
+
 def _thinned(volume: Volume) -> Volume:
     """The image at 2 mm or coarser, which is enough for linear maps."""
-    steps = [max(1, int(2.01 // spacing)) for spacing in volume.spacing]
+    steps = _steps(volume)
     if max(steps) == 1:
         return volume
     sigmas = [0.5 * step if step > 1 else 0 for step in steps]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import nibabel as nib
+import numpy as np
 
 from bundle.data.datalist import check_ids
 from bundle.data.file_patterns import ANY_ID
@@ -19,6 +20,9 @@ from bundle.mapping.gradients import Gradients, read_gradients
 NAMES = ("T1w", "T1w_mask", "DWI", "bvals", "bvecs", "DWI_mask", "warp")
 DIFFUSION = ("DWI", "bvals", "bvecs")
 ENTRIES = ("name", "ids", "derivatives", "dwi_in_t1w_space", "files")
+
+AFFINE_MM = 1e-2
+"""Affines of a mask and its image that differ by more put the mask elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ def find_scans(
     derivatives: str | None,
     files: Mapping[str, str] | None,
     participant_id: str | None,
-    participants: Sequence[str] | None,
+    participants: str | int | Sequence[str | int] | None,
     session: str | None,
 ) -> list[Scans]:
     """Everybody's scans, checked as far as headers and gradient tables say.
@@ -55,7 +59,7 @@ def find_scans(
         derivatives: folder that `{derivatives}` stands for; None is what `scans` says, in `dataset_dir`.
         files: name -> file of one person, instead of a folder.
         participant_id: of that person.
-        participants: ids to map; None: everybody.
+        participants: id or ids to map; None: everybody.
         session: `first`, `last`, a label, or None: refuse where somebody has several.
 
     Raises:
@@ -69,7 +73,7 @@ def find_scans(
     else:
         found = _in_folder(scans, Path(str(dataset_dir)).expanduser().resolve(), derivatives, session)
         if participants is not None:
-            wanted = [str(name) for name in participants]
+            wanted = [str(name) for name in ([participants] if isinstance(participants, str | int) else participants)]
             strangers = [f"--participants: nobody is called {name}." for name in wanted if name not in found]
             if strangers:
                 raise InputProblems("Scans", strangers)
@@ -91,6 +95,8 @@ def find_scans(
 def _check_scans(scans: Mapping[str, Any]) -> None:
     problems = [f"Unknown entry {key!r}: known are {', '.join(ENTRIES)}." for key in scans if key not in ENTRIES]  # fmt: skip
     problems += [f"files: unknown {key!r}: known are {', '.join(NAMES)}." for key in scans.get("files", {}) if key not in NAMES]  # fmt: skip
+    if "name" not in scans:
+        problems.append("no name: add one for messages, such as 'name: our scanner'.")
     if "T1w" not in scans.get("files", {}):
         problems.append("files: no patterns for T1w.")
     if problems:
@@ -140,22 +146,31 @@ def _check_person(files: Mapping[str, Path]) -> Gradients | None:
     if 0 < len(absent) < len(DIFFUSION):
         there = ", ".join(str(files[name]) for name in DIFFUSION if name in files)
         problems.append(f"has {there}, but no {' and no '.join(absent)}: add it, or move the others away.")
-    shapes = {}
+    shapes, affines = {}, {}
     for name in ("T1w", "T1w_mask", "DWI", "DWI_mask"):
         if name not in files:
             continue
         try:
             image: Any = nib.load(files[name])
-            shapes[name] = image.shape
+            shapes[name], affines[name] = image.shape, image.affine
         except Exception as error:  # whatever a broken file makes the reader raise
             problems.append(f"{name}, {files[name]}: cannot be read ({error}): copy or make it again.")
     if "DWI" in shapes and len(shapes["DWI"]) != 4:
         problems.append(f"DWI, {files['DWI']}: expected four axes, the last for volumes, got {shapes['DWI']}.")
     for mask, image in (("T1w_mask", "T1w"), ("DWI_mask", "DWI")):
-        if mask in shapes and image in shapes and shapes[mask][:3] != shapes[image][:3]:
+        if mask not in shapes or image not in shapes:
+            continue
+        if shapes[mask][:3] != shapes[image][:3]:
             problems.append(f"{mask}, {files[mask]}: expected the grid {shapes[image][:3]} of {files[image]}, got {shapes[mask]}.")  # fmt: skip
+        elif not np.allclose(affines[mask], affines[image], atol=AFFINE_MM):
+            problems.append(f"{mask}, {files[mask]}: lies elsewhere than {files[image]}: expected the affine {_rows(affines[image])}, got {_rows(affines[mask])}: resample the mask to that image, or copy the image's header if only the mask's header is wrong.")  # fmt: skip
     if absent or problems:
         if problems:
             raise InputProblems("Scans", problems)
         return None
     return read_gradients(files["bvals"], files["bvecs"], shapes["DWI"][3])
+
+
+def _rows(affine: np.ndarray) -> list[list[float]]:
+    """An affine's three rows for people."""
+    return [[round(float(value), 3) for value in row] for row in affine[:3]]

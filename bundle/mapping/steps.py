@@ -32,7 +32,7 @@ def run_step(
         folder: where outputs and `<name>.json` are.
         name: of the step.
         parameters: what shapes the result, plain values.
-        inputs: files that it reads; their content counts, not their names or dates.
+        inputs: files that it reads, always in the same order; their content counts, not their names or dates.
         outputs: names of the files that it writes.
         make: does it; returns facts for the sidecar, plain values.
 
@@ -40,7 +40,7 @@ def run_step(
         The facts, and whether the step was done now.
     """
     sidecar = folder / f"{name}.json"
-    key = json.loads(json.dumps({"parameters": dict(parameters), "inputs": {path.name: content_hash(path) for path in inputs}}))  # fmt: skip
+    key = json.loads(json.dumps({"parameters": dict(parameters), "inputs": [content_hash(path) for path in inputs]}))  # fmt: skip
     known = read_sidecar(sidecar)
     if all(known.get(part) == key[part] for part in key) and all((folder / output).is_file() for output in outputs):
         return known["facts"], False

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,13 @@ class Target:
     mask: np.ndarray
     shape: tuple[int, int, int]
     affine: np.ndarray
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """16 digits of a SHA-256 of the template's voxels and its mask: another image of the same name differs."""
+        digest = hashlib.sha256(np.ascontiguousarray(self.template.voxels).tobytes())
+        digest.update(np.ascontiguousarray(self.mask).tobytes())
+        return digest.hexdigest()[:16]
 
     @property
     def is_white(self) -> np.ndarray:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from bundle.data.problems import InputProblems
-from bundle.mapping.gradients import read_gradients, why_no_noddi, why_no_tensor
+from bundle.mapping.gradients import Gradients, read_gradients, why_no_noddi, why_no_tensor
 from tests.mapping.signals import scheme
 
 TWO_SHELLS = scheme((4, 0), (12, 1000), (12, 2000))
@@ -47,7 +47,7 @@ def test_exchanged_files_are_recognised(files):
     [
         (lambda b, v: (b / 1000, v), "expected s/mm"),
         (lambda b, v: (b * 1e6, v), "1e9 s/m"),
-        (lambda b, v: (b + 100, v), "at least one without weighting"),
+        (lambda b, v: (b + 200, v), "at least one without weighting"),
         (lambda b, v: (b, v * 0.5), "unit vectors"),
         (lambda b, v: (b, v * np.nan), "unit vectors"),
         (lambda b, v: (-b, v), "0 or more"),
@@ -85,3 +85,18 @@ def test_noddi_is_refused_by_itself_where_noise_cannot_be_estimated():
     assert "noise cannot be estimated" in why_no_noddi(scheme((2, 0), (15, 1000), (15, 2000)))
     assert why_no_noddi(scheme((3, 0), (15, 1000), (15, 2000))) == ""
     assert why_no_noddi(scheme((1, 0), (20, 1000), (15, 2000))) == ""
+
+
+@pytest.mark.parametrize("nominal", [750, 1500, 2050])
+def test_jitter_does_not_split_a_shell(nominal):
+    exact = scheme((4, 0), (64, nominal))
+    jitter = np.where(exact.is_b0, 0, np.resize([-5, 5], len(exact)))
+    gradients = Gradients(exact.b_values + jitter, exact.directions)
+    assert gradients.words == f"4 x b0 + 64 x b{nominal}"
+    assert gradients.for_tensor.all() and "single-shell" in why_no_noddi(gradients)
+
+
+def test_a_gap_of_more_than_100_starts_a_shell():
+    assert scheme((1, 0), (6, 700), (6, 800)).shells == [750]
+    assert scheme((1, 0), (6, 700), (6, 850), (6, 1000)).shells == [700, 850, 1000]
+    assert scheme((2, 0)).shells == []

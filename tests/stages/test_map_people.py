@@ -1,0 +1,114 @@
+"""Mapping of several people with the steps themselves replaced: who is listed, who failed, who goes on."""
+
+import errno
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bundle.data.problems import InputProblems
+from bundle.data.tables import write_table
+from bundle.mapping.scans import Scans
+from bundle.mapping.target import Target
+from bundle.mapping.volume import Volume
+from bundle.stages import map as stage
+
+pytest.importorskip("SimpleITK")
+pytest.importorskip("dipy")
+
+TARGET = Target("t1.nii.gz", Volume(np.ones((2, 2, 2)), np.eye(4)), np.ones((2, 2, 2), bool), (2, 2, 2), np.eye(4))
+WARP = {"affine_determinant": 1.0, "jacobian_lowest": 0.5, "jacobian_highest": 2.0, "folded_voxels": 0}
+FACTS = {"refused": {}, "brain": {"litres": 1.2}, "warp": WARP | {"likeness": 0.9, "folded_voxels_before": 0}}
+
+
+@pytest.fixture
+def failing(monkeypatch):
+    """Participant id -> error that mapping them raises after their first map; others get T1w and JAC."""
+    errors = {}
+
+    class Mapper:
+        def __init__(self, scans, target, settings, folder, maps_folder, progress):
+            self.name, self.maps_folder = scans.participant_id, maps_folder
+
+        def run(self):
+            (self.maps_folder / f"{self.name}_T1w.nii.gz").touch()
+            if self.name in errors:
+                (self.maps_folder / f".123.{self.name}_JAC.nii.gz").touch()
+                raise errors[self.name]
+            (self.maps_folder / f"{self.name}_JAC.nii.gz").touch()
+            return FACTS
+
+    monkeypatch.setattr(stage, "PersonMapper", Mapper)
+    monkeypatch.setattr(stage, "_draw", lambda *args: [])
+    return errors
+
+
+def map_people(folder, *names):
+    return stage.map_people(str(folder), [Scans(name, {}, None, False) for name in names], TARGET)
+
+
+def listed(folder):
+    return (folder / "0_mapped" / "cohort" / "participants.tsv").read_text().split()[1:]
+
+
+def test_who_fails_now_is_not_listed_and_keeps_no_maps(failing, tmp_path):
+    map_people(tmp_path, "a", "b", "c")
+    assert listed(tmp_path) == ["a", "b", "c"]
+    failing["b"] = InputProblems("Brain mask", ["no brain."])
+    (tmp_path / "0_mapped" / "cohort" / "c" / "c_JAC.nii.gz").unlink()
+    with pytest.raises(InputProblems, match="b: no brain"):
+        stage.closing_words(map_people(tmp_path, "b"))
+    assert listed(tmp_path) == ["a"]
+    assert not list((tmp_path / "0_mapped" / "cohort" / "b").iterdir())
+
+
+def test_table_and_page_hold_people_of_earlier_calls(failing, tmp_path):
+    failing["b"] = InputProblems("Brain mask", ["no brain."])
+    map_people(tmp_path, "a", "b")
+    map_people(tmp_path, "c")
+    table = pd.read_csv(tmp_path / "0_mapped" / "mapping.tsv", sep="\t").set_index("participant_id")
+    assert table["status"].to_dict() == {"a": "ok", "b": "failed", "c": "ok"}
+    assert table.loc["b", "reason"] == "no brain." and table.loc["a", "brain_litres"] == 1.2
+    assert "2 of 3 mapped; 1 failed" in (tmp_path / "0_mapped" / "mapping.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (EOFError("Compressed file ended"), "EOFError: Compressed file ended"),
+        (ValueError("first\nlast"), "ValueError: last"),
+        (OSError(errno.EIO, "bad disk"), "bad disk"),
+        (RuntimeError(), "a: RuntimeError"),
+    ],
+)
+def test_whatever_one_person_raises_the_others_go_on(failing, tmp_path, error, words):
+    failing["a"] = error
+    with pytest.raises(InputProblems, match=words):
+        map_people(tmp_path, "a", "b").raise_failures()
+    assert listed(tmp_path) == ["b"]
+
+
+def test_a_full_disk_ends_the_run(failing, tmp_path):
+    failing["a"] = OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(OSError, match="No space"):
+        map_people(tmp_path, "a", "b")
+    assert not (tmp_path / "0_mapped" / "cohort" / "b").exists()
+
+
+def test_others_are_assigned_before_failures_are_told(failing, tmp_path, monkeypatch):
+    ran = []
+
+    def run_stage(run_id, configs, options, log):
+        ran.append(run_id)
+        write_table(pd.DataFrame({"participant_id": ["b"]}), tmp_path / "5_assigned" / "assignments.tsv")
+
+    monkeypatch.setattr(stage, "run_stage", run_stage)
+    model = (Path("model.pt"), Path("stratifier.npz"))
+    failing["a"] = InputProblems("Brain mask", ["no brain."])
+    with pytest.raises(InputProblems, match="a: no brain"):
+        stage.embed_and_assign(str(tmp_path), model, map_people(tmp_path, "a"), {})
+    assert ran == []  # there is nobody
+    with pytest.raises(InputProblems, match="a: no brain"):
+        stage.embed_and_assign(str(tmp_path), model, map_people(tmp_path, "a", "b"), {})
+    assert ran == ["embedding", "assigning"]
