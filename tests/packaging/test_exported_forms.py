@@ -1,9 +1,12 @@
 from functools import cache
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+from bundle.data.problems import InputProblems
 from bundle.packaging.exported_forms import (
+    RUNNERS,
     TOLERANCE,
     eager_outputs,
     largest_difference,
@@ -15,6 +18,7 @@ from bundle.packaging.exported_forms import (
     write_torch_export,
     write_torchscript,
 )
+from bundle.stages import export
 from custom_nets import FoldedFusionAutoencoder, PaperFusionAutoencoder
 
 MODALITIES = ("T1w", "FA", "NDI")
@@ -49,6 +53,20 @@ def without_a_map(network):
     images = probe_images(network, batch=3)
     images[1, 2] = torch.nan
     return images
+
+
+@pytest.mark.parametrize("broken", [0, 1])
+def test_a_form_that_gives_nan_is_refused(tmp_path, monkeypatch, broken):
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "inference.json").write_text("{}")
+    network = built("concat")
+    outputs = list(eager_outputs(network, probe_images(network)))
+    outputs[broken] = outputs[broken] * torch.nan
+    monkeypatch.setitem(RUNNERS, "torchscript", lambda file, images: tuple(outputs))
+    monkeypatch.setattr(export, "write_torchscript", lambda *given: None)
+    facts = SimpleNamespace(network=network, stratifier=None)
+    with pytest.raises(InputProblems, match=r"model.ts differs from the network by .*nan.*: leave out torchscript"):
+        export._write_models(tmp_path, facts, ["torchscript"], {})
 
 
 @pytest.fixture(scope="module", params=["concat", pytest.param("mean", marks=pytest.mark.slow)])
