@@ -17,12 +17,14 @@ from bundle.analysis.fold_split import validation_people
 from bundle.data.atomic import atomic_path
 from bundle.data.datalist import Item, datalist_to_json, people_hash, read_json
 from bundle.data.problems import InputProblems
-from bundle.fold_settings import CONFIGS, FoldSettings, differences
+from bundle.fold_settings import CONFIGS, IMAGES_HASH, FoldSettings, differences
 from bundle.paths import CHECKPOINT, DATALIST, EVALUATION, FOLDS, TRAINING, stage_folder
 from bundle.stage_process import run_stage
 
 logger = logging.getLogger(__name__)
 RECORD = "fold.json"
+OUTPUTS = {"training": f"{TRAINING}/{CHECKPOINT}", "evaluating": f"{EVALUATION}/summary.tsv"}
+"""Stage -> a file that it leaves."""
 
 
 def fold_folder(output_dir: str, number: int) -> Path:
@@ -72,28 +74,30 @@ class FoldRun:
         folder: its results folder.
         sections: its people.
         settings: of all folds.
+        images_hash: of the whole cohort's images.
     """
 
     number: int
     folder: Path
     sections: Mapping[str, list[Item]]
     settings: FoldSettings
+    images_hash: str = ""
 
     @property
     def made_with(self) -> dict[str, Any]:
-        """Settings, and twelve digits of who is where."""
-        return {**self.settings.made_with, "people": people_hash(self.sections)}
+        """Settings, twelve digits of what the cohort's images show, and twelve of who is where."""
+        return {**self.settings.made_with, IMAGES_HASH: self.images_hash, "people": people_hash(self.sections)}
 
     @property
     def is_finished(self) -> bool:
-        """Whether its evaluation is there; `problems` says whether it is this fold's."""
+        """Whether its evaluation came to its end and is there; `problems` says whether it is this fold's."""
         return is_finished(self.folder)
 
     def problems(self) -> list[str]:
         """A sentence if the folder holds a fold made with something else."""
         before = read_record(self.folder)
         if before is None:
-            if (self.folder / TRAINING / CHECKPOINT).is_file() or self.is_finished:
+            if any((self.folder / file).is_file() for file in OUTPUTS.values()):
                 return [f"{self.folder} holds a run without {RECORD}, so nobody knows what of: choose another folder."]
             return []
         differing = differences(before["made_with"], self.made_with)
@@ -120,8 +124,10 @@ class FoldRun:
         _write(datalist, datalist_to_json(self.sections))
         record = read_record(self.folder) or {"made_with": self.made_with, "seconds": {}}
         for run_id, config in CONFIGS.items():
-            if run_id in record["seconds"]:
+            if run_id in record["seconds"] and (self.folder / OUTPUTS[run_id]).is_file():
                 continue
+            later = list(CONFIGS)[list(CONFIGS).index(run_id) :]  # what follows is of the output that is gone
+            record["seconds"] = {name: value for name, value in record["seconds"].items() if name not in later}
             _write(self.folder / RECORD, json.dumps(record, indent=1))
             overlay = self.folder / f"overlay_{run_id}.json"
             _write(overlay, json.dumps(self.settings.overlays[run_id], indent=1))
@@ -137,8 +143,9 @@ class FoldRun:
 
 
 def is_finished(folder: Path) -> bool:
-    """Whether a fold's last table is there."""
-    return (folder / EVALUATION / "summary.tsv").is_file()
+    """Whether a fold's evaluation is recorded, which it is once its last file is written, and was not deleted since."""
+    record = read_record(folder)
+    return record is not None and "evaluating" in record["seconds"] and (folder / OUTPUTS["evaluating"]).is_file()
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:

@@ -25,6 +25,7 @@ NO_SETTINGS = (
 )
 """Knobs of training that do not change what a fold is, or that the fold's list of people settles."""
 NETWORK = "network_def"
+IMAGES_HASH = "images_hash"
 
 
 @dataclass(frozen=True)
@@ -146,8 +147,13 @@ def _root(key: str) -> str:
 
 
 def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> Sequence[str]:
-    """`name: value then, value now` for each setting in which two folds differ."""
+    """`name: value then, value now` for each setting in which two folds differ.
+
+    Folds that were begun before hashes of images were recorded go on: what they do not tell is not compared.
+    """
     names = dict.fromkeys([*one, *other])
+    if IMAGES_HASH not in one or IMAGES_HASH not in other:
+        names.pop(IMAGES_HASH, None)
     return [
         f"{name}: {one.get(name)} then, {other.get(name)} now" for name in names if one.get(name) != other.get(name)
     ]

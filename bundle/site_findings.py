@@ -171,7 +171,13 @@ def _on_codes(found: Mapping[str, SitePrediction], labels: pd.Series, treated: s
     if last is not given:
         words.append(f"As they were clustered ({treated}): {_figures(last)}.")
     is_left = last.p_value <= SIGNIFICANCE
-    if is_harmonised:
+    if np.isnan(last.p_value):
+        words.append(
+            "Whether anything of the sites is left was not tested."
+            if is_harmonised
+            else f"Codes were not harmonised; whether anything asks for it was not tested. {TURN_ON}"
+        )
+    elif is_harmonised:
         words.append(
             "Sites can still be told: ComBat takes out mean and spread of each axis, no more."
             if is_left
@@ -185,6 +191,11 @@ def _on_codes(found: Mapping[str, SitePrediction], labels: pd.Series, treated: s
 
 
 def _told(one: SitePrediction, column: str) -> str:
+    if np.isnan(one.p_value):
+        return (
+            f"whether the {column} of people of other families can be told was not tested: no two families are alike; "
+            f"{_figures(one)}"
+        )
     verdict = "can be told" if one.p_value <= SIGNIFICANCE else "cannot be told better than by chance"
     return f"the {column} of people of other families {verdict}: {_figures(one)}"
 

@@ -77,14 +77,18 @@ def strata_by_site(strata: np.ndarray, sites: pd.Series) -> pd.DataFrame:
 
 
 def covariates_by_site(covariates: pd.DataFrame, sites: pd.Series) -> pd.DataFrame:
-    """How far each covariate follows the site: `covariate`, `share` of its variance between sites.
+    """How far each covariate follows the site: `covariate`, `share` of its variance between sites, NaN if it has none.
 
-    For words, the largest share of the indicator of any word.
+    For words, the largest share of the indicator of any word. People whose value is missing are not looked at.
     """
     known = sites.notna().to_numpy()
-    labels = sites[known].to_numpy(dtype=str)
     rows = []
-    for name, values in covariates[known].items():
+    for name, column in covariates[known].items():
+        values = column.dropna()
+        labels = sites[known][column.notna().to_numpy()].to_numpy(dtype=str)
+        if values.empty:
+            rows.append({"covariate": name, "share": np.nan})
+            continue
         filled = (
             values.to_numpy(dtype=float)[:, None] if is_number(values) else pd.get_dummies(values).to_numpy(dtype=float)
         )

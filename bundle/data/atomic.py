@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+
+def temporary_name(path: Path) -> Path:
+    """A hidden name beside `path`, with the same suffixes, that no other process chooses, on no machine that shares the disk."""
+    return path.with_name(f".{os.getpid()}.{secrets.token_hex(4)}.{path.name}")
 
 
 @contextmanager
@@ -17,7 +23,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    temporary = temporary_name(path)
     try:
         yield temporary
         os.replace(temporary, path)

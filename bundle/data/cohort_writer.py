@@ -16,7 +16,7 @@ import torch
 from joblib import Parallel, delayed
 from tqdm.auto import tqdm
 
-from bundle.data.atomic import atomic_path
+from bundle.data.atomic import atomic_path, temporary_name
 from bundle.data.problems import InputProblems
 from bundle.data.synthetic import CohortSettings, SyntheticCohort
 from bundle.data.tables import write_table
@@ -96,8 +96,7 @@ def _write_people(folder: Path, settings: CohortSettings, numbers: list[int]) ->
 
 
 def _write_volumes(folder: Path, name: str, volumes: Mapping[str, np.ndarray], affine: np.ndarray) -> None:
-    temporary = folder.with_name(f".{os.getpid()}.{name}")
-    shutil.rmtree(temporary, ignore_errors=True)
+    temporary = temporary_name(folder)
     temporary.mkdir(parents=True)
     try:
         for modality, volume in volumes.items():

@@ -40,7 +40,10 @@ class Finding:
 
 
 def from_sentence(job: tuple[str, str, str], sentence: str) -> Finding:
-    """A line from a problem that `bundle.data.check` found with one image: `who, map, file: reason: how to mend.`"""
+    """A line from a problem that `bundle.data.check` found with one image: `who, map, file: reason: how to mend.`
+
+    A sentence of the whole cohort has no `who, map, file`; give empty ones.
+    """
     name, modality, file = job
     reason, _, mend = sentence.removeprefix(f"{name}, {modality}, {file}: ").rstrip(".").rpartition(": ")
     return Finding(name, modality, MEND, reason, mend, file)

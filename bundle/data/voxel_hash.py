@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from bundle.data.atomic import atomic_path
+from bundle.data.datalist import Item
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +62,18 @@ def voxel_hashes(
             table = pd.DataFrame(rows, columns=["path", "size", "mtime_ns", "voxels"])
             table.to_csv(temporary, sep="\t", index=False)
     return hashes, problems
+
+
+def cohort_hash(items: Sequence[Item], modalities: Sequence[str], hashes: Mapping[str, str]) -> str:
+    """Twelve hexadecimal digits of what everybody's images show, wherever they lie.
+
+    Args:
+        items: people.
+        modalities: those of their maps that count.
+        hashes: path -> `voxel_hash`.
+    """
+    rows = sorted((item["participant_id"], m, hashes[item[m]]) for item in items for m in modalities if m in item)
+    return hashlib.sha256(repr(rows).encode()).hexdigest()[:12]
 
 
 def _try(path: str) -> str | Exception:

@@ -24,11 +24,13 @@ class WholeCohort:
         source: folder or datalist.
         items: with families and the paths of images.
         table: participants, a row per item in the same order; all values as text.
+        images_hash: of what the images show (`bundle.data.voxel_hash.cohort_hash`); empty until they were read.
     """
 
     source: Path
     items: list[Item]
     table: pd.DataFrame
+    images_hash: str = ""
 
     @property
     def families(self) -> dict[str, str]:

@@ -18,6 +18,7 @@ import torch
 from monai.data import save_net_with_metadata
 from torch import Tensor, nn
 
+from bundle.packaging.without_paths import clean_onnx, clean_program, clean_torchscript
 from custom_nets import FusionAutoencoder
 from custom_nets.fusion import maps_present
 
@@ -85,6 +86,7 @@ def write_torchscript(
         save_net_with_metadata(
             torch.jit.script(network), str(file), meta_values=dict(metadata), more_extra_files=dict(configs)
         )
+    clean_torchscript(file)
 
 
 def write_onnx(network: FusionAutoencoder, file: Path) -> None:
@@ -101,12 +103,13 @@ def write_onnx(network: FusionAutoencoder, file: Path) -> None:
             external_data=False,
             verbose=False,
         )
+    clean_onnx(file)
 
 
 def write_torch_export(network: FusionAutoencoder, file: Path) -> None:
     """`ExportedForm` as `torch.export.save` writes it, any batch size; read it with `torch.export.load`."""
     with _quiet():
-        torch.export.save(_graph(network), file)
+        torch.export.save(clean_program(_graph(network)), file)
 
 
 def run_torchscript(file: Path, images: Tensor) -> Outputs:

@@ -60,7 +60,7 @@ def differs(found: dict[str, Any], stored: dict[str, Any]) -> bool:
     for start in range(0, len(stored["values"]), N_FIGURES):
         before, now = (facts["values"][start : start + N_FIGURES] for facts in (stored, found))
         scale = max(abs(value) for value in before)
-        if any(abs(a - b) > TOLERANCE * scale for a, b in zip(now, before, strict=True)):
+        if not all(abs(a - b) <= TOLERANCE * scale for a, b in zip(now, before, strict=True)):  # NaN differs
             return True
     return False
 

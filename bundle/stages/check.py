@@ -110,8 +110,7 @@ def look_at(
     facts = _in_parallel(_inspect_all if voxels == "full" else inspect_header, jobs, voxels, num_workers, progress)
     findings = [*found.findings, *(from_sentence(job, fact.problem) for job, fact in zip(jobs, facts, strict=True) if fact.problem)]  # fmt: skip
     findings += compare_grids(jobs, facts, None if resample else spatial_size)
-    if all(m in item for item in found.items for m in modalities):
-        findings += [Finding("", "", MEND, *sentence.rstrip(".").split(": ")) for sentence in shared_files(found.items, modalities)]  # fmt: skip
+    findings += [from_sentence(("", "", ""), sentence) for sentence in shared_files(found.items, modalities)]
     kinds = {modality: kind.kind for modality, kind in found.jacobians.items()}
     people, images, compared, odd = _compare(jobs, facts, kinds, outlier_limit)
     findings += odd

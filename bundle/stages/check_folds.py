@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from bundle.analysis.fold_split import RARE, combined_strata, stratified_folds
 from bundle.data.fold_table import read_fold_table
 from bundle.data.leakage import relatives_apart, same_images
 from bundle.data.problems import InputProblems
-from bundle.data.voxel_hash import voxel_hashes
+from bundle.data.voxel_hash import cohort_hash, voxel_hashes
 from bundle.data.whole_cohort import WholeCohort, read_whole_cohort
 from bundle.paths import FOLDS, stage_folder
 
@@ -57,7 +58,7 @@ def check_folds(
         fusion: as for `read_whole_cohort`.
 
     Returns:
-        The cohort, and a row per person with `participant_id`, `family_id`, `fold` and the stratifying columns.
+        The cohort with the hash of its images, and a row per person with `participant_id`, `family_id`, `fold` and the stratifying columns.
 
     Raises:
         InputProblems: with everything that is wrong with the folds, images that are there twice, and relatives in
@@ -83,7 +84,7 @@ def check_folds(
     if problems:
         raise InputProblems("Folds", problems)
     logger.info("%s", describe(table))
-    return cohort, table
+    return replace(cohort, images_hash=cohort_hash(cohort.items, modalities, hashes)), table
 
 
 def say_so(checked: tuple[WholeCohort, pd.DataFrame]) -> None:

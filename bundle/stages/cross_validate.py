@@ -63,6 +63,7 @@ def cross_validate(
             fold_folder(output_dir, number),
             fold_sections(cohort.items, table["fold"].to_numpy(), number, validation_fraction, seed),
             settings,
+            cohort.images_hash,
         )
         for number in sorted(set(table["fold"]))
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import platform
 import shutil
 import time
@@ -21,6 +20,7 @@ from ignite.engine import Engine, Events
 from monai.engines import SupervisedEvaluator
 from torch import Tensor
 
+from bundle.data.atomic import temporary_name
 from bundle.data.check import check_against_network
 from bundle.data.datalist import Item, check_ids, items_from_datalist, items_from_folder, present_modalities
 from bundle.data.embedding_table import TABLE, EmbeddingTable, read_embedding_table
@@ -281,7 +281,7 @@ class EmbeddingWriter:
 
     def _write_reconstruction(self, name: str, reconstruction: np.ndarray) -> None:
         target = reconstruction_folder(self.folder, name)
-        temporary = target.with_name(f".{os.getpid()}.{name}")
+        temporary = temporary_name(target)
         temporary.mkdir(parents=True, exist_ok=True)
         try:
             for modality, volume in zip(self.network.modalities, reconstruction, strict=True):

@@ -44,7 +44,6 @@ def run_study(
     dataset_dir: str | None = None,
     seeds: Sequence[int] = (0,),
     only: Sequence[str] | None = None,
-    num_workers: int = 2,
     runner: StageRunner = run_stage,
 ) -> pd.DataFrame:
     """Carry out what is missing of a study, write `<output_dir>/studies/<name>/` and log its table.
@@ -60,7 +59,6 @@ def run_study(
         dataset_dir: cohort folder that all runs read; None draws the synthetic one once, for all studies that ask for it.
         seeds: each is another split, other weights and another order.
         only: names of runs; None: all.
-        num_workers: processes that draw.
         runner: see `bundle.stage_process.run_stage`.
 
     Returns:
@@ -87,7 +85,7 @@ def run_study(
     chosen = [one for one in plan if only is None or one.run.name in only]
     _refuse_others(settings, plan, chosen)
     if dataset_dir is None:
-        write_cohort(cohort, CohortSettings(**settings.cohort), num_workers)
+        write_cohort(cohort, CohortSettings(**settings.cohort))
     failed = _carry_out(plan, chosen, runner)
     table = _write(settings, folder, [one for one in plan if one.is_finished()], facts)
     if failed:

@@ -79,3 +79,17 @@ def test_covariates_that_follow_the_site_are_named():
     )
     share = covariates_by_site(table, sites).set_index("covariate")["share"]
     assert share["same"] > 0.999 and share["coil"] > 0.999 and share["other"] < 0.1
+
+
+def test_missing_words_are_no_level_of_a_covariate():
+    sites = pd.Series(["A"] * 4 + ["B"] * 4, name="site")
+    covariates = pd.DataFrame(
+        {
+            "sex": ["F", "M", "F", "M", "F", "M", None, np.nan],
+            "hand": ["left"] * 4 + ["right"] + [None] * 3,
+            "gone": [None] * 8,
+            "age": [1.0, 2, 1, 2, 1, 2, np.nan, np.nan],
+        }
+    )
+    shares = covariates_by_site(covariates, sites).set_index("covariate")["share"]
+    assert shares["sex"] == shares["age"] == 0 and np.isclose(shares["hand"], 1) and np.isnan(shares["gone"])

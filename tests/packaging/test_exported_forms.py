@@ -1,9 +1,13 @@
 from functools import cache
+from types import SimpleNamespace
 
 import pytest
 import torch
+from monai.data import load_net_with_metadata
 
+from bundle.data.problems import InputProblems
 from bundle.packaging.exported_forms import (
+    RUNNERS,
     TOLERANCE,
     eager_outputs,
     largest_difference,
@@ -15,7 +19,9 @@ from bundle.packaging.exported_forms import (
     write_torch_export,
     write_torchscript,
 )
+from bundle.stages import export
 from custom_nets import FoldedFusionAutoencoder, PaperFusionAutoencoder
+from tests.packaging.file_contents import contents, machine_folders
 
 MODALITIES = ("T1w", "FA", "NDI")
 GRID = (16, 16, 16)
@@ -49,6 +55,37 @@ def without_a_map(network):
     images = probe_images(network, batch=3)
     images[1, 2] = torch.nan
     return images
+
+
+@pytest.mark.parametrize("broken", [0, 1])
+def test_a_form_that_gives_nan_is_refused(tmp_path, monkeypatch, broken):
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "inference.json").write_text("{}")
+    network = built("concat")
+    outputs = list(eager_outputs(network, probe_images(network)))
+    outputs[broken] = outputs[broken] * torch.nan
+    monkeypatch.setitem(RUNNERS, "torchscript", lambda file, images: tuple(outputs))
+    monkeypatch.setattr(export, "write_torchscript", lambda *given: None)
+    facts = SimpleNamespace(network=network, stratifier=None)
+    with pytest.raises(InputProblems, match=r"model.ts differs from the network by .*nan.*: leave out torchscript"):
+        export._write_models(tmp_path, facts, ["torchscript"], {})
+
+
+def test_forms_hold_no_path_of_the_sources_and_keep_their_values(tmp_path):
+    pytest.importorskip("onnxscript", reason="needs the extra export")
+    network = built("concat")
+    write_torchscript(network, tmp_path / "model.ts", {"version": "1"}, {})
+    write_onnx(network, tmp_path / "model.onnx")
+    write_torch_export(network, tmp_path / "model.pt2")
+    images = probe_images(network)
+    expected = eager_outputs(network, images)
+    for file in sorted(tmp_path.iterdir()):
+        content = contents(file)
+        for folder in machine_folders():
+            assert folder.encode() not in content, (file.name, folder)
+        runner = {".ts": run_torchscript, ".onnx": run_onnx, ".pt2": run_torch_export}[file.suffix]
+        assert max(largest_difference(runner(file, images), expected)) < TOLERANCE
+    assert load_net_with_metadata(str(tmp_path / "model.ts"))[1]["version"] == "1"
 
 
 @pytest.fixture(scope="module", params=["concat", pytest.param("mean", marks=pytest.mark.slow)])

@@ -1,11 +1,12 @@
 import json
+import math
 
 import pytest
 import torch.nn.functional as F
 from torch import nn
 
 from bundle.data.problems import InputProblems
-from bundle.packaging.fingerprint import KEY, NETWORKS, fingerprints, problems_of, renew
+from bundle.packaging.fingerprint import KEY, NETWORKS, differs, fingerprints, problems_of, renew
 from tests.conftest import ROOT
 
 CONFIGS = ROOT / "configs"
@@ -37,6 +38,13 @@ def test_another_activation_and_another_width_are_refused_with_what_to_do(found,
         stored(), found | {"network_paper": found["network_paper"] | {"structure": "000000000000"}}
     )
     assert "network_paper" in sentence
+
+
+@pytest.mark.parametrize("place", [0, 3, 5])
+def test_a_network_that_gives_nan_differs(place):
+    facts = {"structure": "0" * 12, "values": [1.0, 2.0, 3.0, 4.0] * 2}
+    broken = facts | {"values": [math.nan if at == place else value for at, value in enumerate(facts["values"])]}
+    assert not differs(facts, facts) and differs(broken, facts) and differs(facts, broken)
 
 
 def test_a_raised_version_wants_new_fingerprints_and_gets_them_only_then(found, tmp_path, monkeypatch):

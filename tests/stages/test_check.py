@@ -151,6 +151,21 @@ def test_datalists_are_checked_too(tiny_cohort, tmp_path):
     assert pd.read_csv(tmp_path / "0_checked" / "flow.tsv", sep="\t")["people"].tolist() == [9, 9]
 
 
+def test_a_file_given_twice_is_found_though_a_map_is_missing_and_its_path_has_a_colon(tiny_cohort, tmp_path):
+    cohort = tmp_path / "a: b" / "cohort"
+    shutil.copytree(tiny_cohort, cohort, ignore=shutil.ignore_patterns("truth"))
+    image_of(cohort, 3, "JAC").unlink()
+    image_of(cohort, 2, "T1w").unlink()
+    image_of(cohort, 2, "T1w").symlink_to(image_of(cohort, 1, "T1w"))
+    with pytest.raises(RuntimeError):
+        run_stage("checking", tmp_path, dataset_dir=str(cohort), voxels="headers", incomplete="keep")
+    table = pd.read_csv(tmp_path / "0_checked" / "check.tsv", sep="\t", keep_default_na=False)
+    (line,) = table[table["reason"].str.contains("is given for")].to_dict("records")
+    assert line["reason"] == f"{image_of(cohort, 1, 'T1w')} is given for sub-0001 T1w and sub-0002 T1w"
+    assert line["how_to_mend"] == "each image needs its own" and line["status"] == "mend"
+    assert line["participant_id"] == line["modality"] == line["file"] == ""
+
+
 @pytest.mark.parametrize(("options", "words"), [({"voxels": "some"}, "--voxels must be one of"), ({"incomplete": "x"}, "--incomplete must be"), ({"exclude": "no.txt"}, "--exclude takes")])  # fmt: skip
 def test_wrong_settings_are_refused(tiny_cohort, tmp_path, options, words):
     with pytest.raises(RuntimeError) as caught:

@@ -1,6 +1,7 @@
 import json
 import shutil
 
+import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
@@ -101,6 +102,55 @@ def test_a_mixture_of_settings_or_splits_is_refused_before_anything_runs(
     with pytest.raises(InputProblems, match=message):
         run(tmp_path, tiny_cohort, **changes)
     assert stages.calls == []
+
+
+def test_the_same_people_with_other_images_are_refused_and_a_moved_folder_is_not(cohort, tmp_path, stages):
+    run(tmp_path, cohort, fold=1)
+    moved = cohort.rename(tmp_path / "moved")
+    run(tmp_path, moved, fold=2)
+    image = sorted(moved.glob("*/*_JAC.nii.gz"))[0]
+    loaded = nib.load(image)
+    nib.save(nib.Nifti1Image(loaded.get_fdata(dtype=np.float32) + 0.1, loaded.affine), image)
+    stages.calls.clear()
+    with pytest.raises(
+        InputProblems, match=r"Fold 1 in .* was made with other settings \(images_hash: .* then, .* now\)"
+    ):
+        run(tmp_path, moved, fold=3)
+    assert stages.calls == []
+
+
+def test_a_fold_without_a_hash_of_its_images_goes_on(tiny_cohort, tmp_path, stages):
+    run(tmp_path, tiny_cohort, fold=1)
+    file = tmp_path / "folds" / "fold_01" / "fold.json"
+    record = json.loads(file.read_text())
+    del record["made_with"]["images_hash"]
+    file.write_text(json.dumps(record))
+    run(tmp_path, tiny_cohort)
+    assert stages.calls == all_calls()
+
+
+def test_evaluation_broken_off_after_its_first_table_is_repeated(tiny_cohort, tmp_path, stages):
+    run(tmp_path, tiny_cohort, fold=1)
+    file = tmp_path / "folds" / "fold_01" / "fold.json"
+    record = json.loads(file.read_text())
+    del record["seconds"]["evaluating"]
+    file.write_text(json.dumps(record))
+    stages.calls.clear()
+    run(tmp_path, tiny_cohort, fold=1)
+    assert stages.calls == [("fold_01", "evaluating")]
+
+
+@pytest.mark.parametrize(
+    ("deleted", "repeated"),
+    [(["3_evaluation"], ["evaluating"]), (["2_training", "3_evaluation"], ["training", "evaluating"])],
+)
+def test_what_was_deleted_is_made_again(tiny_cohort, tmp_path, stages, deleted, repeated):
+    run(tmp_path, tiny_cohort, fold=1)
+    for name in deleted:
+        shutil.rmtree(tmp_path / "folds" / "fold_01" / name)
+    stages.calls.clear()
+    run(tmp_path, tiny_cohort, fold=1)
+    assert stages.calls == [("fold_01", name) for name in repeated]
 
 
 def test_a_run_that_nobody_recorded_is_left_alone(tiny_cohort, tmp_path, stages):
