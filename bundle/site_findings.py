@@ -12,6 +12,7 @@ import pandas as pd
 from bundle.analysis.combat import SiteModel
 from bundle.analysis.covariates import CovariateModel
 from bundle.analysis.site_prediction import (
+    CANNOT_EXCHANGE,
     LEAST_FAMILIES,
     SitePrediction,
     Treatment,
@@ -170,7 +171,7 @@ def _on_codes(found: Mapping[str, SitePrediction], labels: pd.Series, treated: s
         words.append(f"With the other covariates taken out: {_figures(found[WITHOUT_COVARIATES])}.")
     if last is not given:
         words.append(f"As they were clustered ({treated}): {_figures(last)}.")
-    is_left = last.p_value <= SIGNIFICANCE
+    is_left = last.p_value <= SIGNIFICANCE or last.is_above_chance
     if is_harmonised:
         words.append(
             "Sites can still be told: ComBat takes out mean and spread of each axis, no more."
@@ -185,17 +186,23 @@ def _on_codes(found: Mapping[str, SitePrediction], labels: pd.Series, treated: s
 
 
 def _told(one: SitePrediction, column: str) -> str:
-    verdict = "can be told" if one.p_value <= SIGNIFICANCE else "cannot be told better than by chance"
-    return f"the {column} of people of other families {verdict}: {_figures(one)}"
+    return f"the {column} of people of other families {_verdict(one)}: {_figures(one)}"
+
+
+def _verdict(one: SitePrediction) -> str:
+    if one.p_value <= SIGNIFICANCE:
+        return "can be told"
+    if one.is_above_chance:
+        return "is told more often than by chance, as its interval says"
+    return "is not seen to be told better than by chance" if one.untested else "cannot be told better than by chance"
 
 
 def _figures(one: SitePrediction) -> str:
     write = digits(2)
-    p = "" if np.isnan(one.p_value) else f", {p_is(one.p_value)}"
-    return (
-        f"balanced accuracy {write(one.accuracy)} ({write(one.low)} to {write(one.high)}), by chance {write(one.chance)} "
-        f"({write(one.chance_low)} to {write(one.chance_high)}){p}"
-    )
+    figures = f"balanced accuracy {write(one.accuracy)} ({write(one.low)} to {write(one.high)}), by chance {write(one.chance)}"
+    if one.untested:
+        return f"{figures}; {one.untested}"
+    return f"{figures} ({write(one.chance_low)} to {write(one.chance_high)}), {p_is(one.p_value)}"
 
 
 def _on_strata(together: Association | None, column: str, is_harmonised: bool) -> list[str]:
@@ -211,6 +218,11 @@ def _on_strata(together: Association | None, column: str, is_harmonised: bool) -
         return [
             f"Strata are not alike at all {column}s (Cramér's V {digits(2)(together.cramers_v)}, "
             f"{p_is(together.p_value)}): the scanner, or who was scanned there."
+        ]
+    if np.isnan(together.p_value):
+        return [
+            f"How far strata follow {column}s was {CANNOT_EXCHANGE} (Cramér's V {digits(2)(together.cramers_v)}, 0 if they "
+            "have nothing to do with each other and 1 if one follows from the other)."
         ]
     return []
 

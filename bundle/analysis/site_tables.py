@@ -18,6 +18,7 @@ from bundle.analysis.group_tests import (
     share_fixed,
     standard_ranks,
 )
+from bundle.analysis.site_prediction import MOST_FIXED
 
 ALL_SITES = "all, within site"
 
@@ -29,7 +30,8 @@ class Association:
     Attributes:
         cramers_v: 0 if they have nothing to do with each other, 1 if one follows from the other.
         ami: adjusted mutual information, 1 for the same partition.
-        p_value: by families of one size exchanging their sites; NaN where none are alike.
+        p_value: by families of one size exchanging their sites; NaN where that leaves more than half of the people at
+            their own site.
     """
 
     cramers_v: float
@@ -64,7 +66,7 @@ def association(
     return Association(
         cramers_v=float(np.sqrt(observed / len(rows) / (min(n_strata, n_sites) - 1))),
         ami=float(adjusted_mutual_info_score(stratum_of, site_of)),
-        p_value=np.nan if share_fixed(blocks) == 1 else float(p_value),
+        p_value=np.nan if share_fixed(blocks, site_of) > MOST_FIXED else float(p_value),
     )
 
 

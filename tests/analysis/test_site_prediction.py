@@ -83,5 +83,22 @@ def test_sites_of_few_families_and_people_without_a_site_are_left_out():
     assert predict_sites({"codes": lambda seen: codes}, one_family_each, families) == {}
 
 
+def test_families_that_only_change_places_with_their_own_site_test_nothing():
+    rng = np.random.default_rng(5)
+    labels = pd.Series(np.repeat(["A", "B"], 80), name="site")
+    families = np.r_[np.arange(80) // 2, 100 + np.arange(80)]  # pairs at A, only children at B
+    codes = rng.standard_normal((160, 8)) @ AXES + 3 * np.outer(labels == "B", SCANNER)
+    found = told(codes, labels, families)
+    assert found.accuracy > 0.99 and found.low > found.chance and found.is_above_chance
+    assert np.isnan([found.p_value, found.chance_low, found.chance_high]).all()
+    assert "family sizes differ between sites" in found.untested
+    nothing = told(rng.standard_normal((160, 8)) @ AXES, labels, families)
+    assert np.isnan(nothing.p_value) and not nothing.is_above_chance
+    # a few families of another size do not keep the rest from being tested
+    mixed = pd.Series(np.where(np.arange(160) < 100, np.arange(160) % 2, 1), name="site").map({0: "A", 1: "B"})
+    of_mixed = np.r_[np.arange(100), 100 + np.arange(60) // 2]
+    assert told(codes, mixed, of_mixed).p_value > 0 and not told(codes, mixed, of_mixed).untested
+
+
 def test_the_same_seed_gives_the_same_figures():
     assert told(*cohort(shift=0.1), seed=3) == told(*cohort(shift=0.1), seed=3)

@@ -37,6 +37,13 @@ def test_partitions_that_are_one_and_that_have_nothing_to_do_with_each_other():
     assert association(np.ones(240, dtype=int), sites, families) is None
 
 
+def test_strata_are_not_tested_against_sites_that_differ_in_family_sizes():
+    sites = pd.Series(np.repeat(["A", "B"], 80), name="site")
+    families = np.r_[np.arange(80) // 2, 100 + np.arange(80)]
+    found = association(np.where(sites == "A", 1, 2), sites, families, 199)
+    assert found.cramers_v > 0.999 and np.isnan(found.p_value)
+
+
 def test_within_sites_only_what_strata_do_is_found():
     scores, strata, sites, families = people()
     found = compare_within_sites(scores, strata, sites, families, FACTORS, 5, 499, 0).set_index(["site", "factor"])
