@@ -174,9 +174,10 @@ def _on_codes(found: Mapping[str, SitePrediction], labels: pd.Series, treated: s
     is_left = last.p_value <= SIGNIFICANCE or last.is_above_chance
     if is_harmonised:
         words.append(
-            "Sites can still be told: ComBat takes out mean and spread of each axis, no more."
+            "Sites can still be told by mean or spread, which ComBat did not wholly take out."
             if is_left
-            else "Nothing of the sites was left to be seen (somewhat below chance is usual after harmonising)."
+            else "No difference in mean or spread was left to be seen (somewhat below chance is usual after harmonising); "
+            "differences of other kinds are not looked for."
         )
     elif is_left:
         words.append(f"Codes were not harmonised. {TURN_ON}")

@@ -84,7 +84,8 @@ def predict_sites(
     """Tell people's sites from their codes by a model of people of other families.
 
     Ridge regression of sites on the principal axes of the codes (up to 50), their squares and the length of what the axes
-    leave out, so that a site whose people only spread more is seen too. Treatment and regression are those of the other
+    leave out, so that a site whose people only spread more is seen too. Differences in mean and spread are all that it can
+    see: not axes that are turned into each other, nor what a scanner does to the young otherwise than to the old. Treatment and regression are those of the other
     folds. A score is divided by its site's share of people, so a large site is not guessed more often.
 
     Args:

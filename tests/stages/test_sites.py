@@ -86,7 +86,7 @@ def test_sites_are_told_from_codes_and_not_from_harmonised_ones(harmonised):
     assert facts["site"]["harmonise"] == "combat"
     assert set(facts["site"]["kept"]) == {"age_years", "sex", "head_size_ml"}
     assert "site" not in facts["covariates"] and any(
-        "Nothing of the sites was left" in one for one in facts["site"]["words"]
+        "No difference in mean or spread was left" in one for one in facts["site"]["words"]
     )
     strata = read(folder / "5_clusters", "strata")
     assert adjusted_rand_score(truth, strata["stratum"]) > 0.9
