@@ -65,7 +65,7 @@ def look_at_sites(
     """
     families = people["family_id"].to_numpy(dtype=str)
     treatments = _treatments(codes, labels, covariates, sites, splines)
-    found = predict_sites(treatments, labels, families, seed=seed)
+    found = predict_sites(treatments, labels, families, seed=seed, knowing_sites=[CLUSTERED])
     together = association(strata, labels, families, seed=seed)
     confounded = covariates_by_site(without_site(covariates, labels) if sites is None else sites.kept, labels)
     counts = pd.DataFrame({"n_people": labels.value_counts(), "n_families": families_per_site(labels, families)})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +24,7 @@ MOST_PEOPLE = 2000
 MOST_FIXED = 0.5
 """Share of people whom exchanging families leaves as they are, above which nothing is tested by it."""
 CANNOT_EXCHANGE = "not tested by exchanging families, because family sizes differ between sites"
+TAKEN_OUT = "not tested by exchanging families, because sites were taken out of these codes"
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,7 @@ def predict_sites(
     n_permutations: int = 999,
     n_draws: int = 1000,
     seed: int = 0,
+    knowing_sites: Collection[str] = (),
 ) -> dict[str, SitePrediction]:
     """Tell people's sites from their codes by a model of people of other families.
 
@@ -97,6 +99,8 @@ def predict_sites(
         n_permutations: of families.
         n_draws: bootstrap draws of families.
         seed: of folds, permutations and draws.
+        knowing_sites: names of treatments that took sites out of the codes. They have no p: codes that were treated with the
+            true sites are not exchangeable, and what exchanged sites give is about chance where theirs is below it.
 
     Returns:
         One for each treatment; empty if fewer than two sites can be tested.
@@ -110,11 +114,12 @@ def predict_sites(
     rows, family_of = rows[few], family_of[few]
     site_of = np.searchsorted(sites, labels.iloc[rows].to_numpy(dtype=str))
     blocks = exchangeable_families(family_of)
-    untested = CANNOT_EXCHANGE if share_fixed(blocks, site_of) > MOST_FIXED else ""
+    cannot_exchange = CANNOT_EXCHANGE if share_fixed(blocks, site_of) > MOST_FIXED else ""
     folds = list(GroupKFold(N_FOLDS, shuffle=True, random_state=seed).split(rows, groups=family_of))
     draws = family_draws(family_of, n_draws, seed)
     found = {}
     for name, treatment in treatments.items():
+        untested = TAKEN_OUT if name in knowing_sites else cannot_exchange
         readers = [_Reader(treatment(rows[seen])[rows], seen, held_out, seed) for seen, held_out in folds]
         right = _right(readers, site_of[None], len(sites))[0]
         accuracy = _balanced(right[None], site_of[None], len(sites))[0]

@@ -44,7 +44,8 @@ def _codes(results: Results) -> list[Table]:
         "Can the site be told from the code?",
         note="Mean over sites of the share of people whose site is told right, by a model of other families (five folds), "
         "with its 95 % interval. By chance: 95 % of what families that exchange their sites give. Models of sites and "
-        "covariates are those of the other folds too.",
+        "covariates are those of the other folds too. n/a: no test, as sites were taken out of these codes, or exchange moves "
+        "few people.",
     )  # fmt: skip
     sites = results.table(CLUSTERS, "sites")
     if sites is not None:
