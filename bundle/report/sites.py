@@ -109,8 +109,8 @@ def _within(tests: pd.DataFrame) -> Table:
     )
     columns = [NAMED, *[Column(site, _head(site), as_written) for site in shown]]
     note = (
-        "ε² of strata among people of one site, with q in brackets (Benjamini-Hochberg over factors), in the version that "
-        "counts. All: ranks within sites, families exchanged within sites."
+        "ε² of strata among people of one site, with q in brackets (Benjamini-Hochberg over sites and factors), in the "
+        "version that counts. All: ranks within sites, families exchanged within sites, q over factors."
     )
     return make_table(wide, columns, "Strata against factors within sites", f"{PHENOTYPING}/site_tests.tsv", note)
 

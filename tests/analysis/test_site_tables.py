@@ -1,5 +1,6 @@
 import numpy as np
 import pandas as pd
+from scipy.stats import false_discovery_control
 
 from bundle.analysis.site_tables import (
     ALL_SITES,
@@ -51,6 +52,15 @@ def test_within_sites_only_what_strata_do_is_found():
     for site in ("A", "B", ALL_SITES):
         assert found.loc[(site, "F1"), "q"] <= 0.05 and found.loc[(site, "F2"), "q"] > 0.05
     assert found.loc[(ALL_SITES, "F1"), "n_people"] == 240
+
+
+def test_q_is_over_sites_and_factors_and_over_factors_for_all_together():
+    scores, strata, sites, families = people()
+    found = compare_within_sites(scores, strata, sites, families, FACTORS, 5, 199, 0)
+    for rows in (found["site"] == ALL_SITES, found["site"] != ALL_SITES):
+        own = found[rows]
+        assert np.allclose(own["q"], false_discovery_control(own["p"]))
+    assert (found["site"] != ALL_SITES).sum() == 4
 
 
 def test_sites_without_two_strata_are_not_compared():
