@@ -13,14 +13,13 @@ from bundle.analysis.combat import SiteModel
 from bundle.analysis.covariates import CovariateModel
 from bundle.analysis.site_prediction import (
     CANNOT_EXCHANGE,
-    LEAST_FAMILIES,
     SitePrediction,
     Treatment,
     families_per_site,
     predict_sites,
 )
 from bundle.analysis.site_tables import Association, association, covariates_by_site, strata_by_site
-from bundle.analysis.sites import Sites
+from bundle.analysis.sites import LEAST_FAMILIES, Sites
 from bundle.report.numbers import counted, digits, listed, p_is, share
 from bundle.site_inputs import COMBAT, without_site
 

@@ -13,12 +13,11 @@ from sklearn.utils.extmath import randomized_svd
 from bundle.analysis.combat_estimates import MOST_AXES, PEOPLE_PER_AXIS
 from bundle.analysis.group_tests import exchangeable_families, family_draws, permuted_labels, share_fixed
 from bundle.analysis.partition import rows_for_choice
+from bundle.analysis.sites import LEAST_FAMILIES
 
 Treatment = Callable[[np.ndarray], np.ndarray]
 """From the rows `(n,)` of the people it may learn from to everybody's codes `(N, E)`."""
 N_FOLDS = 5
-LEAST_FAMILIES = N_FOLDS
-"""Of a site, so that most folds of families have somebody of it."""
 MOST_PEOPLE = 2000
 """More are not needed to see a site; whole families are drawn."""
 MOST_FIXED = 0.5
