@@ -12,14 +12,14 @@ import pandas as pd
 from bundle.analysis.combat import SiteModel
 from bundle.analysis.covariates import CovariateModel
 from bundle.analysis.site_prediction import (
-    LEAST_FAMILIES,
+    CANNOT_EXCHANGE,
     SitePrediction,
     Treatment,
     families_per_site,
     predict_sites,
 )
 from bundle.analysis.site_tables import Association, association, covariates_by_site, strata_by_site
-from bundle.analysis.sites import Sites
+from bundle.analysis.sites import LEAST_FAMILIES, Sites
 from bundle.report.numbers import counted, digits, listed, p_is, share
 from bundle.site_inputs import COMBAT, without_site
 
@@ -64,7 +64,7 @@ def look_at_sites(
     """
     families = people["family_id"].to_numpy(dtype=str)
     treatments = _treatments(codes, labels, covariates, sites, splines)
-    found = predict_sites(treatments, labels, families, seed=seed)
+    found = predict_sites(treatments, labels, families, seed=seed, knowing_sites=[CLUSTERED])
     together = association(strata, labels, families, seed=seed)
     confounded = covariates_by_site(without_site(covariates, labels) if sites is None else sites.kept, labels)
     counts = pd.DataFrame({"n_people": labels.value_counts(), "n_families": families_per_site(labels, families)})
@@ -170,18 +170,13 @@ def _on_codes(found: Mapping[str, SitePrediction], labels: pd.Series, treated: s
         words.append(f"With the other covariates taken out: {_figures(found[WITHOUT_COVARIATES])}.")
     if last is not given:
         words.append(f"As they were clustered ({treated}): {_figures(last)}.")
-    is_left = last.p_value <= SIGNIFICANCE
-    if np.isnan(last.p_value):
+    is_left = last.p_value <= SIGNIFICANCE or last.is_above_chance
+    if is_harmonised:
         words.append(
-            "Whether anything of the sites is left was not tested."
-            if is_harmonised
-            else f"Codes were not harmonised; whether anything asks for it was not tested. {TURN_ON}"
-        )
-    elif is_harmonised:
-        words.append(
-            "Sites can still be told: ComBat takes out mean and spread of each axis, no more."
+            "Sites can still be told by mean or spread, which ComBat did not wholly take out."
             if is_left
-            else "Nothing of the sites was left to be seen (somewhat below chance is usual after harmonising)."
+            else "No difference in mean or spread was left to be seen (somewhat below chance is usual after harmonising); "
+            "differences of other kinds are not looked for."
         )
     elif is_left:
         words.append(f"Codes were not harmonised. {TURN_ON}")
@@ -191,22 +186,23 @@ def _on_codes(found: Mapping[str, SitePrediction], labels: pd.Series, treated: s
 
 
 def _told(one: SitePrediction, column: str) -> str:
-    if np.isnan(one.p_value):
-        return (
-            f"whether the {column} of people of other families can be told was not tested: no two families are alike; "
-            f"{_figures(one)}"
-        )
-    verdict = "can be told" if one.p_value <= SIGNIFICANCE else "cannot be told better than by chance"
-    return f"the {column} of people of other families {verdict}: {_figures(one)}"
+    return f"the {column} of people of other families {_verdict(one)}: {_figures(one)}"
+
+
+def _verdict(one: SitePrediction) -> str:
+    if one.p_value <= SIGNIFICANCE:
+        return "can be told"
+    if one.is_above_chance:
+        return "is told more often than by chance, as its interval says"
+    return "is not seen to be told better than by chance" if one.untested else "cannot be told better than by chance"
 
 
 def _figures(one: SitePrediction) -> str:
     write = digits(2)
-    p = "" if np.isnan(one.p_value) else f", {p_is(one.p_value)}"
-    return (
-        f"balanced accuracy {write(one.accuracy)} ({write(one.low)} to {write(one.high)}), by chance {write(one.chance)} "
-        f"({write(one.chance_low)} to {write(one.chance_high)}){p}"
-    )
+    figures = f"balanced accuracy {write(one.accuracy)} ({write(one.low)} to {write(one.high)}), by chance {write(one.chance)}"
+    if one.untested:
+        return f"{figures}; {one.untested}"
+    return f"{figures} ({write(one.chance_low)} to {write(one.chance_high)}), {p_is(one.p_value)}"
 
 
 def _on_strata(together: Association | None, column: str, is_harmonised: bool) -> list[str]:
@@ -222,6 +218,11 @@ def _on_strata(together: Association | None, column: str, is_harmonised: bool) -
         return [
             f"Strata are not alike at all {column}s (Cramér's V {digits(2)(together.cramers_v)}, "
             f"{p_is(together.p_value)}): the scanner, or who was scanned there."
+        ]
+    if np.isnan(together.p_value):
+        return [
+            f"How far strata follow {column}s was {CANNOT_EXCHANGE} (Cramér's V {digits(2)(together.cramers_v)}, 0 if they "
+            "have nothing to do with each other and 1 if one follows from the other)."
         ]
     return []
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from bundle.analysis.site_prediction import LEAST_FAMILIES, families_per_site
-from bundle.analysis.sites import Sites
+from bundle.analysis.site_prediction import families_per_site
+from bundle.analysis.sites import LEAST_FAMILIES, Sites
 from bundle.data.problems import InputProblems
 
 logger = logging.getLogger(__name__)

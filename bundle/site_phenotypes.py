@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bundle.analysis.group_tests import exchangeable_families, share_fixed
 from bundle.analysis.groupings import Grouping
 from bundle.analysis.phenotype_cohort import Cohort
 from bundle.analysis.phenotyping import TestSettings, compare
+from bundle.analysis.site_prediction import CANNOT_EXCHANGE, MOST_FIXED
 from bundle.analysis.site_tables import ALL_SITES, compare_within_sites, factor_means
 from bundle.analysis.sites import Sites
 from bundle.report.numbers import listed
@@ -81,6 +83,9 @@ def phenotypes_by_site(
         "raw", scores[known], site_of + 1, families[known], None if kinds is None else kinds[known], factors, settings
     ).tests
     between = between.rename(columns={"n_strata": "n_sites"})
+    blocks = exchangeable_families(families[known], None if kinds is None else kinds[known])
+    if len(between) and share_fixed(blocks, site_of) > MOST_FIXED:
+        between[["p", "q"]] = np.nan
     tables = {"factors_sites": between[COLUMNS] if len(between) else pd.DataFrame(columns=COLUMNS)}
     within = None
     if grouping.n_strata > 1:
@@ -105,6 +110,8 @@ def _on_factors(between: pd.DataFrame, cohort: Cohort, settings: TestSettings) -
     column = cohort.labels.name
     if between.empty:
         return [f"No two {column}s have people enough to compare their phenotypes."]
+    if between["q"].isna().all():
+        return [f"Whether phenotype factors differ between {column}s was {CANNOT_EXCHANGE}."]
     different = between[between["q"] <= settings.significance]
     which = listed([f"{row.factor} {row.name}" for row in different.itertuples(index=False)])
     much = f": {which}" if which else ""
@@ -132,6 +139,11 @@ def _on_strata(within: pd.DataFrame | None, settings: TestSettings, column: str)
         ]
     all_of_them = within[within["site"] == ALL_SITES]
     own = all_of_them if len(all_of_them) else within
+    if own["q"].isna().all():
+        return [
+            f"Whether strata differ among people of one {column} was not tested by exchanging families, because family sizes "
+            "differ between strata."
+        ]
     found = own[own["q"] <= settings.significance]
     which = listed([f"{row.factor} {row.name}" for row in found.itertuples(index=False)])
     where = "the only one that can be looked at" if all_of_them.empty else f"all {column}s together"

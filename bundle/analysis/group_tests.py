@@ -145,9 +145,20 @@ def exchangeable_families(
     return [np.array(group) for group in alike.values()]
 
 
-def share_fixed(blocks: Sequence[np.ndarray]) -> float:
-    """Share of people in families that are the only ones of their kind, so that no permutation moves them."""
-    return sum(block.size for block in blocks if len(block) == 1) / sum(block.size for block in blocks)
+def share_fixed(blocks: Sequence[np.ndarray], labels: np.ndarray | None = None) -> float:
+    """Share of people whom no permutation moves: their family is the only one of its kind.
+
+    Args:
+        blocks: see `exchangeable_families`.
+        labels: `(N,)` what is exchanged; families of a kind that all carry the same then count too, as nothing changes
+            when they take each other's place.
+    """
+    fixed = [
+        block
+        for block in blocks
+        if len(block) == 1 or (labels is not None and bool((labels[block] == labels[block[0]]).all()))
+    ]
+    return sum(block.size for block in fixed) / sum(block.size for block in blocks)
 
 
 def permuted_labels(

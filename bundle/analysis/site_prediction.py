@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,14 +13,17 @@ from sklearn.utils.extmath import randomized_svd
 from bundle.analysis.combat_estimates import MOST_AXES, PEOPLE_PER_AXIS
 from bundle.analysis.group_tests import exchangeable_families, family_draws, permuted_labels, share_fixed
 from bundle.analysis.partition import rows_for_choice
+from bundle.analysis.sites import LEAST_FAMILIES
 
 Treatment = Callable[[np.ndarray], np.ndarray]
 """From the rows `(n,)` of the people it may learn from to everybody's codes `(N, E)`."""
 N_FOLDS = 5
-LEAST_FAMILIES = N_FOLDS
-"""Of a site, so that most folds of families have somebody of it."""
 MOST_PEOPLE = 2000
 """More are not needed to see a site; whole families are drawn."""
+MOST_FIXED = 0.5
+"""Share of people whom exchanging families leaves as they are, above which nothing is tested by it."""
+CANNOT_EXCHANGE = "not tested by exchanging families, because family sizes differ between sites"
+TAKEN_OUT = "not tested by exchanging families, because sites were taken out of these codes"
 
 
 @dataclass(frozen=True)
@@ -31,10 +34,11 @@ class SitePrediction:
         accuracy: balanced: the mean over sites of the share of its people who are found, 0 to 1.
         low: end of its 95 % interval, families drawn with replacement.
         high: the other end.
-        chance_low: 2.5th percentile of the same with sites exchanged between families alike.
+        chance_low: 2.5th percentile of the same with sites exchanged between families alike; NaN as p is.
         chance_high: 97.5th percentile.
-        p_value: share of those at least as large, by (b + 1) / (B + 1); NaN if no families are alike.
+        p_value: share of those at least as large, by (b + 1) / (B + 1); NaN where that tests nothing.
         recall: site -> the share of its people who are found.
+        untested: why there is no p; empty if there is one.
     """
 
     accuracy: float
@@ -44,11 +48,17 @@ class SitePrediction:
     chance_high: float
     p_value: float
     recall: Mapping[str, float]
+    untested: str = ""
 
     @property
     def chance(self) -> float:
         """One in the number of sites."""
         return 1 / len(self.recall)
+
+    @property
+    def is_above_chance(self) -> bool:
+        """Whether the whole interval lies above one in the number of sites."""
+        return self.low > self.chance
 
 
 def families_per_site(labels: pd.Series, families: Sequence[object]) -> pd.Series:
@@ -70,21 +80,26 @@ def predict_sites(
     n_permutations: int = 999,
     n_draws: int = 1000,
     seed: int = 0,
+    knowing_sites: Collection[str] = (),
 ) -> dict[str, SitePrediction]:
     """Tell people's sites from their codes by a model of people of other families.
 
     Ridge regression of sites on the principal axes of the codes (up to 50), their squares and the length of what the axes
-    leave out, so that a site whose people only spread more is seen too. Treatment and regression are those of the other
+    leave out, so that a site whose people only spread more is seen too. Differences in mean and spread are all that it can
+    see: not axes that are turned into each other, nor what a scanner does to the young otherwise than to the old. Treatment and regression are those of the other
     folds. A score is divided by its site's share of people, so a large site is not guessed more often.
 
     Args:
         treatments: name -> codes, learned from the people who are not held out. What is learned from everybody (site
             means taken out of all people, say) would make accuracy fall below chance.
         labels: N sites; NaN and sites that `predictable_sites` leaves out are not looked at.
-        families: N labels; folds are of whole families, and families of one size exchange their sites for p.
+        families: N labels; folds are of whole families, and families of one size exchange their sites for p. There is no
+            p where that leaves more than half of the people at their own site: pairs at one, only children at the other.
         n_permutations: of families.
         n_draws: bootstrap draws of families.
         seed: of folds, permutations and draws.
+        knowing_sites: names of treatments that took sites out of the codes. They have no p: codes that were treated with the
+            true sites are not exchangeable, and what exchanged sites give is about chance where theirs is below it.
 
     Returns:
         One for each treatment; empty if fewer than two sites can be tested.
@@ -98,28 +113,34 @@ def predict_sites(
     rows, family_of = rows[few], family_of[few]
     site_of = np.searchsorted(sites, labels.iloc[rows].to_numpy(dtype=str))
     blocks = exchangeable_families(family_of)
+    cannot_exchange = CANNOT_EXCHANGE if share_fixed(blocks, site_of) > MOST_FIXED else ""
     folds = list(GroupKFold(N_FOLDS, shuffle=True, random_state=seed).split(rows, groups=family_of))
     draws = family_draws(family_of, n_draws, seed)
     found = {}
     for name, treatment in treatments.items():
+        untested = TAKEN_OUT if name in knowing_sites else cannot_exchange
         readers = [_Reader(treatment(rows[seen])[rows], seen, held_out, seed) for seen, held_out in folds]
         right = _right(readers, site_of[None], len(sites))[0]
-        by_chance = [
-            _balanced(_right(readers, many, len(sites)), many, len(sites))
-            for many in permuted_labels(site_of, blocks, n_permutations, seed)
-        ]
         accuracy = _balanced(right[None], site_of[None], len(sites))[0]
-        permuted = np.concatenate(by_chance)
         low, high = _interval(right, site_of, len(sites), *draws)
-        p_value = (np.sum(permuted >= accuracy - 1e-12) + 1) / (n_permutations + 1)
+        chance_low = chance_high = p_value = np.nan
+        if not untested:
+            by_chance = [
+                _balanced(_right(readers, many, len(sites)), many, len(sites))
+                for many in permuted_labels(site_of, blocks, n_permutations, seed)
+            ]
+            permuted = np.concatenate(by_chance)
+            chance_low, chance_high = np.percentile(permuted, [2.5, 97.5])
+            p_value = (np.sum(permuted >= accuracy - 1e-12) + 1) / (n_permutations + 1)
         found[name] = SitePrediction(
             accuracy=float(accuracy),
             low=low,
             high=high,
-            chance_low=float(np.percentile(permuted, 2.5)),
-            chance_high=float(np.percentile(permuted, 97.5)),
-            p_value=np.nan if share_fixed(blocks) == 1 else float(p_value),
+            chance_low=float(chance_low),
+            chance_high=float(chance_high),
+            p_value=float(p_value),
             recall={site: float(right[site_of == number].mean()) for number, site in enumerate(sites)},
+            untested=untested,
         )
     return found
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy.stats import false_discovery_control
 from sklearn.metrics import adjusted_mutual_info_score
 
 from bundle.analysis.covariates import is_number
@@ -18,6 +19,7 @@ from bundle.analysis.group_tests import (
     share_fixed,
     standard_ranks,
 )
+from bundle.analysis.site_prediction import MOST_FIXED
 
 ALL_SITES = "all, within site"
 
@@ -29,7 +31,8 @@ class Association:
     Attributes:
         cramers_v: 0 if they have nothing to do with each other, 1 if one follows from the other.
         ami: adjusted mutual information, 1 for the same partition.
-        p_value: by families of one size exchanging their sites; NaN where none are alike.
+        p_value: by families of one size exchanging their sites; NaN where that leaves more than half of the people at
+            their own site.
     """
 
     cramers_v: float
@@ -64,7 +67,7 @@ def association(
     return Association(
         cramers_v=float(np.sqrt(observed / len(rows) / (min(n_strata, n_sites) - 1))),
         ami=float(adjusted_mutual_info_score(stratum_of, site_of)),
-        p_value=np.nan if share_fixed(blocks) == 1 else float(p_value),
+        p_value=np.nan if share_fixed(blocks, site_of) > MOST_FIXED else float(p_value),
     )
 
 
@@ -173,8 +176,10 @@ def compare_within_sites(
         seed: of the permutations.
 
     Returns:
-        Rows `factor`, `name`, `site` (or "all, within site"), `n_people`, `n_strata`, `h`, `p`, `q` (over factors),
-        `epsilon_squared`; none for sites where no two strata can be compared.
+        Rows `factor`, `name`, `site` (or "all, within site"), `n_people`, `n_strata`, `h`, `p`, `q`, `epsilon_squared`; none for
+        sites where no two strata can be compared. `q` is Benjamini-Hochberg over all rows of single sites (site times
+        factor), and over factors for all sites together. No p where exchange leaves more than half of a site's people in
+        their stratum.
     """
     labels = sites.to_numpy(dtype=object)
     usable = []
@@ -193,7 +198,7 @@ def compare_within_sites(
         numbers, groups = np.unique(strata[own], return_inverse=True)
         blocks = exchangeable_families(families[own], labels[own].astype(str))
         found = group_tests(values, groups, blocks, n_permutations, seed)
-        fixed = share_fixed(blocks) == 1
+        fixed = share_fixed(blocks, groups) > MOST_FIXED
         tables.append(
             pd.DataFrame(
                 {
@@ -204,10 +209,17 @@ def compare_within_sites(
                     "n_strata": len(numbers),
                     "h": found.h,
                     "p": np.nan if fixed else found.p_values,
-                    "q": np.nan if fixed else found.q_values,
+                    "q": np.nan,
                     "epsilon_squared": found.epsilon_squared,
                 }
             )
         )
     columns = ["factor", "name", "site", "n_people", "n_strata", "h", "p", "q", "epsilon_squared"]
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
+    if not tables:
+        return pd.DataFrame(columns=columns)
+    table = pd.concat(tables, ignore_index=True)
+    is_pooled = table["site"] == ALL_SITES
+    for tested in (is_pooled & table["p"].notna(), ~is_pooled & table["p"].notna()):
+        if tested.any():
+            table.loc[tested, "q"] = false_discovery_control(table.loc[tested, "p"])
+    return table

@@ -12,6 +12,8 @@ from bundle.data.problems import InputProblems
 
 MIN_SITE = MIN_LEVEL
 """People of a site at least: a mean and a spread have to be told from what these people are like."""
+LEAST_FAMILIES = 5
+"""Of a site, so that it can be told from what a family is like, and most of five folds of families have somebody of it."""
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,8 @@ def _codes(results: Results) -> list[Table]:
         "Can the site be told from the code?",
         note="Mean over sites of the share of people whose site is told right, by a model of other families (five folds), "
         "with its 95 % interval. By chance: 95 % of what families that exchange their sites give. Models of sites and "
-        "covariates are those of the other folds too.",
+        "covariates are those of the other folds too. n/a: no test, as sites were taken out of these codes, or exchange moves "
+        "few people.",
     )  # fmt: skip
     sites = results.table(CLUSTERS, "sites")
     if sites is not None:
@@ -108,8 +109,8 @@ def _within(tests: pd.DataFrame) -> Table:
     )
     columns = [NAMED, *[Column(site, _head(site), as_written) for site in shown]]
     note = (
-        "ε² of strata among people of one site, with q in brackets (Benjamini-Hochberg over factors), in the version that "
-        "counts. All: ranks within sites, families exchanged within sites."
+        "ε² of strata among people of one site, with q in brackets (Benjamini-Hochberg over sites and factors), in the "
+        "version that counts. All: ranks within sites, families exchanged within sites, q over factors."
     )
     return make_table(wide, columns, "Strata against factors within sites", f"{PHENOTYPING}/site_tests.tsv", note)
 

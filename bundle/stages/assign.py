@@ -87,7 +87,7 @@ def _embeddings_of(model: Stratifier, file: Path, source: str | Path) -> Embeddi
 def _people_of(
     model: Stratifier, table: EmbeddingTable, output_dir: str, participants: str | None
 ) -> pd.DataFrame | None:
-    """What the stratifier needs to know of embedded people; None if that is nothing."""
+    """What the stratifier needs to know of embedded people, and `family_id`; None if it needs nothing."""
     if not model.columns:
         return None
     people = people_table(table.participant_ids.tolist(), output_dir, participants, categories=model.categories)
@@ -100,7 +100,7 @@ def _people_of(
                 f"has no {', '.join(absent)}: add it."
             ],
         )
-    return people[model.columns]
+    return people[list(dict.fromkeys([*model.columns, "family_id"]))]
 
 
 def calibrated(
@@ -118,7 +118,7 @@ def calibrated(
             "or leave --calibration out."
         )
         raise InputProblems("Calibration set", [problem])
-    sites = model.sites.calibrated(table.codes.astype(float), model.sites.people(people))
+    sites = model.sites.calibrated(table.codes.astype(float), model.sites.people(people), people["family_id"].tolist())
     new = ", ".join(sites.sites[len(model.sites.sites) :])
     if not new:
         logger.warning("The calibration set has no site that the stratifier has not seen: nothing was calibrated.")

@@ -167,6 +167,31 @@ def test_a_calibration_set_adds_its_site_and_changes_nobody_else():
         model.calibrated(values[calibrating], odd)
 
 
+def test_a_calibration_set_of_one_family_or_of_copies_is_refused():
+    values, _, people, _ = planted(n=600)
+    known = np.flatnonzero((people.labels != "C").to_numpy())
+    of_c = np.flatnonzero((people.labels == "C").to_numpy())
+    for on_axes in (False, True):
+        model = SiteModel.fit(STRONG * values[known], people.part(known), on_axes=on_axes)
+        own = np.array([row for row in of_c if not model.kept.reasons_against(people.kept.iloc[[row]])[0]][:10])
+        with pytest.raises(InputProblems, match="site C: 10 people of 1 family to calibrate it with; 5 families are"):
+            model.calibrated(STRONG * values[own], people.part(own), ["F"] * 10)
+        in_pairs = model.calibrated(STRONG * values[own], people.part(own), np.arange(10) // 2)
+        assert in_pairs.sites == ("A", "B", "C")
+        copies = np.repeat(STRONG * values[own[:1]], 10, axis=0) + 1e-3 * np.random.default_rng(0).standard_normal(
+            (10, E)
+        )
+        same = Sites(
+            people.labels.iloc[own], pd.concat([people.kept.iloc[own[:1]]] * 10).set_axis(people.labels.index[own])
+        )
+        with pytest.raises(
+            InputProblems, match=r"site C: along some axis its people spread less than 0.01 times .* 1/3 to 3"
+        ):
+            model.calibrated(copies, same)
+        with pytest.raises(InputProblems, match="site C: along some axis its people spread"):
+            model.calibrated(20 * STRONG * values[own], people.part(own))
+
+
 def test_what_is_stored_is_what_was_fitted():
     values, _, people, _ = planted(n=200)
     model = SiteModel.fit(values, people, splines=True, on_axes=True)

@@ -24,6 +24,7 @@ def cohort(seed=0, n=160, shift=0.0, scale=1.0, sites=("A", "B"), shares=None):
 
 
 def told(codes, labels, families, treatment=None, **more):
+    more |= {"knowing_sites": ["codes"]} if treatment else {}
     treatment = treatment or (lambda seen: codes)
     return predict_sites({"codes": treatment}, labels, families, n_permutations=199, n_draws=100, **more)["codes"]
 
@@ -40,7 +41,8 @@ def test_what_a_scanner_does_is_found_and_harmonised_codes_do_not_show_it(shift,
     assert found.accuracy > least and found.p_value <= 0.01 and found.low > found.chance_high
     assert found.low <= found.accuracy <= found.high and set(found.recall) == {"A", "B"}
     after = told(codes, labels, families, harmoniser(codes, labels))
-    assert after.accuracy <= after.chance_high and after.p_value > 0.05
+    assert not after.is_above_chance and after.accuracy < 0.6
+    assert np.isnan([after.p_value, after.chance_low, after.chance_high]).all() and "taken out" in after.untested
 
 
 def test_nothing_is_found_in_noise_though_relatives_share_site_and_code():
@@ -81,6 +83,23 @@ def test_sites_of_few_families_and_people_without_a_site_are_left_out():
     assert set(told(codes, labels, families).recall) == {"A", "B"}
     one_family_each = pd.Series([f"site {family}" for family in families], name="site")
     assert predict_sites({"codes": lambda seen: codes}, one_family_each, families) == {}
+
+
+def test_families_that_only_change_places_with_their_own_site_test_nothing():
+    rng = np.random.default_rng(5)
+    labels = pd.Series(np.repeat(["A", "B"], 80), name="site")
+    families = np.r_[np.arange(80) // 2, 100 + np.arange(80)]  # pairs at A, only children at B
+    codes = rng.standard_normal((160, 8)) @ AXES + 3 * np.outer(labels == "B", SCANNER)
+    found = told(codes, labels, families)
+    assert found.accuracy > 0.99 and found.low > found.chance and found.is_above_chance
+    assert np.isnan([found.p_value, found.chance_low, found.chance_high]).all()
+    assert "family sizes differ between sites" in found.untested
+    nothing = told(rng.standard_normal((160, 8)) @ AXES, labels, families)
+    assert np.isnan(nothing.p_value) and not nothing.is_above_chance
+    # a few families of another size do not keep the rest from being tested
+    mixed = pd.Series(np.where(np.arange(160) < 100, np.arange(160) % 2, 1), name="site").map({0: "A", 1: "B"})
+    of_mixed = np.r_[np.arange(100), 100 + np.arange(60) // 2]
+    assert told(codes, mixed, of_mixed).p_value > 0 and not told(codes, mixed, of_mixed).untested
 
 
 def test_the_same_seed_gives_the_same_figures():

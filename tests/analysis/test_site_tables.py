@@ -1,5 +1,6 @@
 import numpy as np
 import pandas as pd
+from scipy.stats import false_discovery_control
 
 from bundle.analysis.site_tables import (
     ALL_SITES,
@@ -37,6 +38,13 @@ def test_partitions_that_are_one_and_that_have_nothing_to_do_with_each_other():
     assert association(np.ones(240, dtype=int), sites, families) is None
 
 
+def test_strata_are_not_tested_against_sites_that_differ_in_family_sizes():
+    sites = pd.Series(np.repeat(["A", "B"], 80), name="site")
+    families = np.r_[np.arange(80) // 2, 100 + np.arange(80)]
+    found = association(np.where(sites == "A", 1, 2), sites, families, 199)
+    assert found.cramers_v > 0.999 and np.isnan(found.p_value)
+
+
 def test_within_sites_only_what_strata_do_is_found():
     scores, strata, sites, families = people()
     found = compare_within_sites(scores, strata, sites, families, FACTORS, 5, 499, 0).set_index(["site", "factor"])
@@ -44,6 +52,15 @@ def test_within_sites_only_what_strata_do_is_found():
     for site in ("A", "B", ALL_SITES):
         assert found.loc[(site, "F1"), "q"] <= 0.05 and found.loc[(site, "F2"), "q"] > 0.05
     assert found.loc[(ALL_SITES, "F1"), "n_people"] == 240
+
+
+def test_q_is_over_sites_and_factors_and_over_factors_for_all_together():
+    scores, strata, sites, families = people()
+    found = compare_within_sites(scores, strata, sites, families, FACTORS, 5, 199, 0)
+    for rows in (found["site"] == ALL_SITES, found["site"] != ALL_SITES):
+        own = found[rows]
+        assert np.allclose(own["q"], false_discovery_control(own["p"]))
+    assert (found["site"] != ALL_SITES).sum() == 4
 
 
 def test_sites_without_two_strata_are_not_compared():
