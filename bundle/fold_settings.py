@@ -73,7 +73,7 @@ def fold_settings(training: str | Mapping[str, Any] | None, shared: Mapping[str,
             **{key: value for key, value in wanted.items() if _root(key) in same},
         },
     }
-    return FoldSettings(overlays, _made_with(configs["training"], overlays["training"]))
+    return FoldSettings(overlays, plain_settings(configs["training"], overlays["training"]))
 
 
 def _plain(training: str | Mapping[str, Any] | None) -> dict[str, Any]:
@@ -117,8 +117,16 @@ def _known(knobs: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any
     return {key: value for key, value in knobs.items() if key in config}
 
 
-def _made_with(config: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
-    """Plain values at the top of the config, the network, and whatever the overlay reaches deeper for."""
+def plain_settings(
+    config: Mapping[str, Any], overlay: Mapping[str, Any], left_out: Sequence[str] = NO_SETTINGS
+) -> dict[str, Any]:
+    """Plain values at the top of a config, the network, and whatever the overlay reaches deeper for.
+
+    Args:
+        config: of a stage, as its file has it.
+        overlay: keys and values laid over it.
+        left_out: keys at the top that do not count.
+    """
     parser = ConfigParser({})
     for key, value in [*config.items(), *overlay.items()]:
         merge_kv(parser, key, value)
@@ -126,11 +134,9 @@ def _made_with(config: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[st
     settings = {
         key: value
         for key, value in parser.get().items()
-        if key not in NO_SETTINGS and (key == NETWORK or _is_plain(value))
+        if key not in left_out and (key == NETWORK or _is_plain(value))
     }
-    deep = {
-        key: value for key, value in overlay.items() if _root(key) not in settings and _root(key) not in NO_SETTINGS
-    }
+    deep = {key: value for key, value in overlay.items() if _root(key) not in settings and _root(key) not in left_out}
     return json.loads(json.dumps(settings | deep))
 
 

@@ -180,6 +180,8 @@ def _on_codes(found: Mapping[str, SitePrediction], labels: pd.Series, treated: s
         )
     elif is_left:
         words.append(f"Codes were not harmonised. {TURN_ON}")
+    elif given.untested:
+        words.append(f"Codes were not harmonised; whether anything asks for it could not be tested. {TURN_ON}")
     else:
         words.append(f"Codes were not harmonised; nothing here asks for it. {TURN_ON}")
     return words

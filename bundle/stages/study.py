@@ -76,7 +76,8 @@ def run_study(
     if dataset_dir is None:
         cohort, facts = folder.parent / _cohort_name(settings.cohort), dict(settings.cohort)
     else:
-        cohort, facts = Path(dataset_dir).expanduser().resolve(), {"dataset_dir": str(dataset_dir)}
+        cohort = Path(dataset_dir).expanduser().resolve()
+        facts = {"dataset_dir": str(cohort)}
         if not cohort.is_dir():
             problems.append(f"--dataset_dir {cohort} is no folder: expected a cohort folder.")
     if problems:
@@ -87,7 +88,8 @@ def run_study(
     if dataset_dir is None:
         write_cohort(cohort, CohortSettings(**settings.cohort))
     failed = _carry_out(plan, chosen, runner)
-    table = _write(settings, folder, [one for one in plan if one.is_finished()], facts)
+    named = facts if dataset_dir is None else {"dataset_dir": str(dataset_dir)}
+    table = _write(settings, folder, [one for one in plan if one.is_finished()], named)
     if failed:
         raise InputProblems(f"Study {settings.name}", failed)
     return table

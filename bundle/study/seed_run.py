@@ -10,16 +10,23 @@ from typing import Any
 
 import pandas as pd
 import yaml
+from monai.bundle import ConfigParser
 
 from bundle.data.atomic import atomic_path
 from bundle.data.datalist import read_json
+from bundle.fold_settings import plain_settings
 from bundle.paths import CHECKPOINT, TRAINING
-from bundle.stage_process import run_stage
+from bundle.stage_process import BUNDLE_ROOT, run_stage
 from bundle.study.plan import PlannedRun
 
 RECORD = "made_with.json"
 SHARED = ("modalities", "spatial_size", "fusion", "images", "num_workers")
 """Options of training that evaluating and embedding need, too."""
+NOT_RECORDED = (
+    *("bundle_root", "output_dir", "dataset_dir", "synthetic", "resume", "seed", "network_def"),
+    *("cache_rate", "num_workers", "progress"),
+)
+"""Knobs of training that change no result, or that are recorded under another name."""
 StageRunner = Callable[[str, Sequence[str], Mapping[str, Any], Path], float]
 
 
@@ -64,6 +71,7 @@ class SeedRun:
         facts = {
             "network": self.run.network,
             "options": self.run.options,
+            "training": training_settings(self.run.options),
             "seed": self.seed,
             "cohort": self.cohort_facts,
             "clustering": self.clustering,
@@ -79,14 +87,14 @@ class SeedRun:
     def is_finished(self) -> bool:
         """Whether every stage has come to its end with these settings."""
         record = self.record()
-        return record.get("made_with") == self.made_with and set(self.stages) <= set(record["finished"])
+        return is_same(record.get("made_with", {}), self.made_with) and set(self.stages) <= set(record["finished"])
 
     def problems(self) -> list[str]:
         """A sentence if something else was made under this name."""
         before = self.record().get("made_with")
-        if before is None or before == self.made_with:
+        if before is None or is_same(before, self.made_with):
             return []
-        differing = "; ".join(differences(before, self.made_with))
+        differing = "; ".join(differences(before, comparable(before, self.made_with)))
         return [
             f"{self.words}: {self.folder} was made with other settings ({differing}): move it away, or rename the run."
         ]
@@ -149,6 +157,22 @@ class SeedRun:
     def _write(self, record: Mapping[str, Any]) -> None:
         with atomic_path(self.folder / RECORD) as temporary:
             temporary.write_text(json.dumps(record, indent=1))
+
+
+def training_settings(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Every knob of training with its value, those that a study leaves as `configs/train.yaml` has them too."""
+    config = ConfigParser.load_config_file(BUNDLE_ROOT / "configs" / "train.yaml")
+    return plain_settings(config, options, NOT_RECORDED)
+
+
+def is_same(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Whether two runs were made with the same; one begun before all knobs were recorded tells what it can."""
+    return before == comparable(before, now)
+
+
+def comparable(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    """What a run is made with now, without the knobs that an earlier record does not tell."""
+    return {key: value for key, value in now.items() if key in before or key != "training"}
 
 
 def equal_time_epochs(reference: pd.DataFrame, own: pd.DataFrame) -> int:

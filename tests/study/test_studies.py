@@ -1,6 +1,7 @@
 """The runner and its tables, with stages that write known figures instead of training."""
 
 import json
+import os
 import re
 
 import numpy as np
@@ -227,6 +228,38 @@ def test_choices_that_make_no_sense_are_refused_before_anything_runs(tmp_path, s
     with pytest.raises(InputProblems, match=message):
         carry_out(tmp_path, stages, **changes)
     assert stages.calls == [] and not (tmp_path / "studies").exists()
+
+
+def test_a_default_of_training_that_changed_is_refused(tmp_path, stages, monkeypatch):
+    carry_out(tmp_path, stages, seeds=[0])
+    record = tmp_path / "studies" / "small" / "mse" / "seed_0" / "made_with.json"
+    training = json.loads(record.read_text())["made_with"]["training"]
+    assert training["loss"] == "mse" and training["max_epochs"] == 4 and "batch_size" in training
+    assert not {"output_dir", "num_workers", "dataset_dir"} & set(training)
+    changed = {**training, "batch_size": 99}
+    monkeypatch.setattr("bundle.study.seed_run.training_settings", lambda options: changed)
+    stages.calls.clear()
+    with pytest.raises(InputProblems, match=r"training::batch_size: \d+ then, 99 now"):
+        carry_out(tmp_path, stages, seeds=[0])
+    assert stages.calls == []
+
+
+def test_a_cohort_named_in_another_way_is_the_same_cohort(tmp_path, stages):
+    carry_out(tmp_path, stages, seeds=[0])
+    stages.calls.clear()
+    carry_out(tmp_path, stages, seeds=[0], dataset_dir=os.path.relpath(stages.cohort))
+    assert stages.calls == []
+
+
+def test_a_run_without_all_knobs_on_record_goes_on(tmp_path, stages):
+    carry_out(tmp_path, stages, seeds=[0])
+    record = tmp_path / "studies" / "small" / "mse" / "seed_0" / "made_with.json"
+    content = json.loads(record.read_text())
+    del content["made_with"]["training"]
+    record.write_text(json.dumps(content))
+    stages.calls.clear()
+    carry_out(tmp_path, stages, seeds=[0])
+    assert stages.calls == []
 
 
 TIMED = STUDY | {"runs": [*STUDY["runs"], {"name": "l1_same_time", "same_as": "l1", "time_of": "mse"}]}
