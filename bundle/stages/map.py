@@ -122,6 +122,7 @@ def map_people(
     for number, scans in enumerate(people, start=1):
         logger.info("%s, person %d of %d", scans.participant_id, number, len(people))
         (folder / WORK / scans.participant_id / RECORD).unlink(missing_ok=True)
+        _write_participants(folder)  # not listed until mapped again, should this be broken off
         page, row = _map_person(scans, target, settings, folder, progress)
         _write_record(page, row)
         pages.append(page)

@@ -90,10 +90,12 @@ def test_whatever_one_person_raises_the_others_go_on(failing, tmp_path, error, w
 
 
 def test_a_full_disk_ends_the_run(failing, tmp_path):
+    map_people(tmp_path, "a")
     failing["a"] = OSError(errno.ENOSPC, "No space left on device")
     with pytest.raises(OSError, match="No space"):
         map_people(tmp_path, "a", "b")
     assert not (tmp_path / "0_mapped" / "cohort" / "b").exists()
+    assert listed(tmp_path) == []  # a's maps may be half of them new
 
 
 def test_others_are_assigned_before_failures_are_told(failing, tmp_path, monkeypatch):
