@@ -31,7 +31,7 @@ from bundle.mapping.scans import Scans
 from bundle.mapping.steps import run_step
 from bundle.mapping.target import Target
 from bundle.mapping.tensor import fit_tensor
-from bundle.mapping.volume import Volume, grid_points, read_volume, write_volume
+from bundle.mapping.volume import Volume, grid_points, read_volume, stored_voxels, write_volume
 from bundle.mapping.warp import Warp
 
 REGISTRATIONS = ("demons", "given")
@@ -205,7 +205,7 @@ class PersonMapper:
         def make() -> dict[str, Any]:
             unweighted = mean_unweighted(files["DWI"], gradients)
             if "DWI_mask" in files:
-                mask = np.asarray(nib.load(files["DWI_mask"]).dataobj).reshape(unweighted.shape) > 0  # type: ignore[attr-defined]
+                mask = stored_voxels(files["DWI_mask"]).reshape(unweighted.shape) > 0
             else:
                 mask = mask_of_unweighted(unweighted.voxels)
             write_volume(self._file("b0.nii.gz"), unweighted)
@@ -238,7 +238,7 @@ class PersonMapper:
 
     @cached_property
     def _dwi_mask(self) -> np.ndarray:
-        return np.asarray(nib.load(self._file("dwi_mask.nii.gz")).dataobj) > 0  # type: ignore[attr-defined]
+        return stored_voxels(self._file("dwi_mask.nii.gz")) > 0
 
     @cached_property
     def _signals(self) -> np.ndarray:
@@ -266,7 +266,7 @@ class PersonMapper:
         outputs = [f"{name}.nii.gz" for name in ("ndi", "odi", "free_water")]
 
         def make() -> dict[str, Any]:
-            direction = np.asarray(nib.load(self._file("direction.nii.gz")).dataobj)  # type: ignore[attr-defined]
+            direction = stored_voxels(self._file("direction.nii.gz"))
             directions = direction[self._dwi_mask]
             device = torch.device(self.settings.device)
             try:
@@ -286,8 +286,8 @@ class PersonMapper:
         """Values of the mask's voxels, `(V,)` or `(V, 3)`, as an image on the scan's grid."""
         volume = np.zeros((*self._dwi_mask.shape, *values.shape[1:]), dtype=np.float32)
         volume[self._dwi_mask] = values
-        affine = nib.load(self._file("b0.nii.gz")).affine  # type: ignore[attr-defined]
-        write_volume(self._file(name), Volume(volume, affine))
+        unweighted: Any = nib.load(self._file("b0.nii.gz"))
+        write_volume(self._file(name), Volume(volume, unweighted.affine))
 
     # -- maps on the network's grid ------------------------------------------------------------------------------
 

@@ -20,6 +20,12 @@ FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])
 """RAS (nibabel) to LPS (ITK) millimetres, and back."""
 
 
+def stored_voxels(path: Path) -> np.ndarray:
+    """Values of an image, on the axes that it is stored on."""
+    image: Any = nib.load(path)
+    return np.asarray(image.dataobj)
+
+
 @dataclass(frozen=True)
 class Volume:
     """An image.

@@ -67,8 +67,10 @@ def eager_outputs(network: FusionAutoencoder, images: Tensor) -> Outputs:
 
 def largest_difference(found: Outputs, expected: Outputs) -> tuple[float, float]:
     """Of embeddings and of reconstructions, each relative to the largest expected value if that is above 1."""
-    pairs = zip(found, expected, strict=True)
-    return tuple(float((a - b).abs().max() / b.abs().max().clamp_min(1)) for a, b in pairs)  # type: ignore[return-value]
+    codes, maps = (
+        float((a - b).abs().max() / b.abs().max().clamp_min(1)) for a, b in zip(found, expected, strict=True)
+    )
+    return codes, maps
 
 
 def write_torchscript(
