@@ -13,7 +13,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from bundle.process import keep_freed_memory
+from bundle.running.process import keep_freed_memory
 from custom_nets.depthwise_conv import DepthwiseConv3d
 
 CASES = [(16, (64, 64, 48), 1), (64, (16, 16, 12), 4), (96, (8, 8, 6), 4), (64, (48, 56, 48), 1)]

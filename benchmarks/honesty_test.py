@@ -22,7 +22,7 @@ import torch
 
 from bundle.analysis.factor_prediction import factor_prediction
 from bundle.data.embedding_table import read_embedding_table
-from bundle.stage_process import run_stage
+from bundle.running.stage_process import run_stage
 from bundle.study.results import true_factors
 
 MODALITIES = ("T1w", "FA", "NDI", "JAC")

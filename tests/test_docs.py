@@ -7,7 +7,7 @@ import subprocess
 import pytest
 import yaml
 
-from bundle.command_line import check_command_line
+from bundle.running.command_line import check_command_line
 from tests.conftest import ROOT
 
 RUNNABLE = re.compile(r"<!-- runnable -->\n```bash\n(.*?)```", re.DOTALL)

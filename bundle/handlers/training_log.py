@@ -13,7 +13,7 @@ from ignite.engine import Engine, Events
 from tqdm.auto import tqdm
 
 from bundle.data.atomic import atomic_path
-from bundle.peak_memory import peak_memory_gb
+from bundle.handlers.peak_memory import peak_memory_gb
 
 
 class TrainingLog:

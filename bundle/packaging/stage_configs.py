@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from monai.bundle import ConfigParser
 
-from bundle.config_keys import runs_of, unused_keys
+from bundle.running.config_keys import runs_of, unused_keys
 
 STAGES = ("train", "evaluate", "inference", "cluster", "assign", "report")
 """Configs that a package holds; `assign` only with a stratifier."""

@@ -18,7 +18,7 @@ from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
 from bundle.data.problems import InputProblems
-from bundle.strata_pictures import COLOURS
+from bundle.strata.pictures import COLOURS
 
 MOST_BYTES = 200_000
 """Pictures above this are made smaller."""

@@ -23,10 +23,10 @@ from bundle.data.problems import InputProblems
 from bundle.data.tables import write_table
 from bundle.paths import CLUSTERS, EMBEDDINGS, STRATIFIER, stage_folder
 from bundle.pictures import save_figure
-from bundle.site_findings import SiteFindings, look_at_sites
-from bundle.site_inputs import harmonised_sites, site_labels, with_site
-from bundle.strata_pictures import choice_picture, people_picture
-from bundle.strata_tables import (
+from bundle.sites.findings import SiteFindings, look_at_sites
+from bundle.sites.inputs import harmonised_sites, site_labels, with_site
+from bundle.strata.pictures import choice_picture, people_picture
+from bundle.strata.tables import (
     agreement,
     candidate_rows,
     facts,

@@ -15,9 +15,9 @@ from bundle.analysis.held_out_figures import family_ratios
 from bundle.data.atomic import atomic_path
 from bundle.data.datalist import MISSING
 from bundle.data.problems import InputProblems
-from bundle.fold_pictures import fold_picture
-from bundle.fold_run import fold_folder, is_finished, read_people, read_record
-from bundle.fold_settings import differences
+from bundle.folds.pictures import fold_picture
+from bundle.folds.run import fold_folder, is_finished, read_people, read_record
+from bundle.folds.settings import differences
 from bundle.paths import CROSS_VALIDATION, FOLDS, stage_folder
 from bundle.pictures import save_figure
 from bundle.stages.check_folds import FOLD_TABLE

@@ -13,9 +13,9 @@ import pandas as pd
 from bundle.data.atomic import atomic_path
 from bundle.data.problems import InputProblems
 from bundle.data.whole_cohort import WholeCohort
-from bundle.fold_queue import run_folds
-from bundle.fold_run import FoldRun, fold_folder, fold_sections
-from bundle.fold_settings import FoldSettings
+from bundle.folds.queue import run_folds
+from bundle.folds.run import FoldRun, fold_folder, fold_sections
+from bundle.folds.settings import FoldSettings
 from bundle.paths import FOLDS, stage_folder
 from bundle.stages.check_folds import FOLD_TABLE
 from bundle.stages.collect_folds import collect_folds

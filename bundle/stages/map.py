@@ -39,7 +39,7 @@ from bundle.paths import (
     stage_folder,
 )
 from bundle.report.mapping_page import MappedPerson, render_mapping
-from bundle.stage_process import run_stage
+from bundle.running.stage_process import run_stage
 
 logger = logging.getLogger(__name__)
 WORK, PAGE, TABLE, RECORD = "work", "mapping.html", "mapping.tsv", "person.json"

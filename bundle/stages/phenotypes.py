@@ -40,13 +40,13 @@ from bundle.data.people import people_table
 from bundle.data.problems import InputProblems
 from bundle.data.tables import write_table
 from bundle.paths import CLUSTERS, EMBEDDINGS, PHENOTYPING, STRATIFIER, stage_folder
-from bundle.phenotype_inputs import checked_settings, chosen_covariates, items_file, kinds_of_people, read_clusters
-from bundle.phenotype_notes import notes_on
-from bundle.phenotype_pictures import continuum_picture, loadings_picture, maps_picture, profile_picture
-from bundle.phenotype_tables import factor_rows, facts, item_rows, loading_rows, score_rows
+from bundle.phenotypes.inputs import checked_settings, chosen_covariates, items_file, kinds_of_people, read_clusters
+from bundle.phenotypes.notes import notes_on
+from bundle.phenotypes.pictures import continuum_picture, loadings_picture, maps_picture, profile_picture
+from bundle.phenotypes.tables import factor_rows, facts, item_rows, loading_rows, score_rows
 from bundle.pictures import save_figure
-from bundle.site_inputs import site_labels, with_site
-from bundle.site_phenotypes import covariates_of_scores, phenotypes_by_site, sites_of_codes
+from bundle.sites.inputs import site_labels, with_site
+from bundle.sites.phenotypes import covariates_of_scores, phenotypes_by_site, sites_of_codes
 from bundle.stages.assign import read_stratifier
 from bundle.stages.cluster import Progress
 from bundle.stages.contributions import (

@@ -19,8 +19,8 @@ from bundle.data.problems import InputProblems
 from bundle.data.synthetic import CohortSettings
 from bundle.paths import COHORT, stage_folder
 from bundle.pictures import save_figure
-from bundle.process import start_process
-from bundle.stage_process import BUNDLE_ROOT, run_stage
+from bundle.running.process import start_process
+from bundle.running.stage_process import BUNDLE_ROOT, run_stage
 from bundle.study.picture import study_picture
 from bundle.study.plan import plan_runs
 from bundle.study.results import page, run_rows, seed_row
@@ -59,7 +59,7 @@ def run_study(
         dataset_dir: cohort folder that all runs read; None draws the synthetic one once, for all studies that ask for it.
         seeds: each is another split, other weights and another order.
         only: names of runs; None: all.
-        runner: see `bundle.stage_process.run_stage`.
+        runner: see `bundle.running.stage_process.run_stage`.
 
     Returns:
         The table, a row per run.

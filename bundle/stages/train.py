@@ -21,7 +21,7 @@ from bundle.engines.inferer import AutocastInferer
 from bundle.handlers.training_log import TrainingLog
 from bundle.paths import BEST_MODEL, CHECKPOINT, TRAINING, stage_folder
 from bundle.pictures import learning_curve, reconstruction_picture, save_figure
-from bundle.process import start_process
+from bundle.running.process import start_process
 from custom_nets import FusionAutoencoder, size_table
 
 logger = logging.getLogger(__name__)

@@ -11,9 +11,9 @@ from typing import Any
 
 from monai.bundle import ConfigParser
 
-from bundle.config_keys import KnownKeys
 from bundle.data.synthetic import CohortSettings
-from bundle.stage_process import BUNDLE_ROOT
+from bundle.running.config_keys import KnownKeys
+from bundle.running.stage_process import BUNDLE_ROOT
 from bundle.study.settings import StudyRun, StudySettings, unknown_word
 from custom_nets import trainable_parameters
 

@@ -14,9 +14,9 @@ from monai.bundle import ConfigParser
 
 from bundle.data.atomic import atomic_path
 from bundle.data.datalist import read_json
-from bundle.fold_settings import plain_settings
+from bundle.folds.settings import plain_settings
 from bundle.paths import CHECKPOINT, TRAINING
-from bundle.stage_process import BUNDLE_ROOT, run_stage
+from bundle.running.stage_process import BUNDLE_ROOT, run_stage
 from bundle.study.plan import PlannedRun
 
 RECORD = "made_with.json"
@@ -104,7 +104,7 @@ class SeedRun:
 
         Args:
             others: this seed's earlier runs by name, for `time_of`.
-            runner: see `bundle.stage_process.run_stage`.
+            runner: see `bundle.running.stage_process.run_stage`.
 
         Raises:
             InputProblems: if a stage fails.

@@ -18,5 +18,5 @@ def cohort(tiny_cohort, tmp_path):
 @pytest.fixture
 def stages(monkeypatch):
     fake = FakeStages()
-    monkeypatch.setattr("bundle.fold_run.run_stage", fake)
+    monkeypatch.setattr("bundle.folds.run.run_stage", fake)
     return fake

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pandas as pd
 
-from bundle.fold_settings import fold_settings
-from bundle.stage_process import StageFailed
+from bundle.folds.settings import fold_settings
+from bundle.running.stage_process import StageFailed
 from bundle.stages.check_folds import check_folds
 from bundle.stages.cross_validate import cross_validate
 from tests.conftest import PATTERNS

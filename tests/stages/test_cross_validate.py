@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from bundle.data.problems import InputProblems
-from bundle.fold_run import FoldRun, fold_sections
-from bundle.fold_settings import fold_settings
+from bundle.folds.run import FoldRun, fold_sections
+from bundle.folds.settings import fold_settings
 from bundle.stages.cross_validate import cross_validate
 from tests.conftest import TINY_NETWORK, root_cause, run_stage
 from tests.stages.fake_folds import MAPS, SHARED, all_calls, checked, run

@@ -11,7 +11,7 @@ import yaml
 from bundle.data.datalist import items_from_datalist, straddling_families
 from bundle.data.people import people_table
 from bundle.data.problems import InputProblems
-from bundle.phenotype_inputs import items_file
+from bundle.phenotypes.inputs import items_file
 from bundle.report.cohort_flow import cohort_flow
 from bundle.report.results import Results, read_results
 from tests import miniature_cohorts

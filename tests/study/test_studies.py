@@ -10,9 +10,9 @@ import pytest
 import yaml
 from monai.bundle import ConfigParser
 
-from bundle.command_line import check_command_line
 from bundle.data.embedding_table import EmbeddingTable
 from bundle.data.problems import InputProblems
+from bundle.running.command_line import check_command_line
 from bundle.stages.study import run_study
 from bundle.study.plan import plan_runs
 from bundle.study.seed_run import equal_time_epochs

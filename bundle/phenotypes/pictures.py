@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bundle.strata_pictures import COLOURS
+from bundle.strata.pictures import COLOURS
 
 
 def loadings_picture(loadings: pd.DataFrame, factors: pd.DataFrame) -> Figure:

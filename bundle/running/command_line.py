@@ -12,8 +12,8 @@ from fire.parser import DefaultParseValue
 from monai.bundle import ConfigParser
 from monai.utils import ensure_tuple
 
-from bundle.config_keys import KnownKeys, runs_of, unknown, unused_keys
 from bundle.data.problems import InputProblems
+from bundle.running.config_keys import KnownKeys, runs_of, unknown, unused_keys
 
 
 def check_command_line(words: Sequence[str]) -> None:

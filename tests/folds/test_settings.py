@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from bundle.data.problems import InputProblems
-from bundle.fold_settings import differences, fold_settings
+from bundle.folds.settings import differences, fold_settings
 
 SHARED = {"modalities": ["T1w", "JAC"], "spatial_size": [32, 32, 24], "seed": 5, "num_workers": 1}
 

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from bundle.data.problems import InputProblems
+from bundle.paths import bundle_root
 
-BUNDLE_ROOT = Path(__file__).resolve().parent.parent
+BUNDLE_ROOT = Path(bundle_root())
 """Configs name each other relative to it."""
 SHOWN_LINES = 15
 SECONDS_BETWEEN_LOOKS, SECONDS_TO_STOP = 0.5, 30

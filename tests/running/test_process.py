@@ -1,5 +1,5 @@
 from bundle.data.problems import InputProblems
-from bundle.process import show_error
+from bundle.running.process import show_error
 
 
 def test_problems_of_input_are_shown_without_a_traceback(capsys):

@@ -9,8 +9,8 @@ from types import TracebackType
 
 import torch
 
-from bundle.command_line import check_command_line
 from bundle.data.problems import InputProblems
+from bundle.running.command_line import check_command_line
 
 
 def start_process(seed: int, deterministic: bool = False) -> None:

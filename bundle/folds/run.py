@@ -17,9 +17,9 @@ from bundle.analysis.fold_split import validation_people
 from bundle.data.atomic import atomic_path
 from bundle.data.datalist import Item, datalist_to_json, people_hash, read_json
 from bundle.data.problems import InputProblems
-from bundle.fold_settings import CONFIGS, IMAGES_HASH, FoldSettings, differences
+from bundle.folds.settings import CONFIGS, IMAGES_HASH, FoldSettings, differences
 from bundle.paths import CHECKPOINT, DATALIST, EVALUATION, FOLDS, TRAINING, stage_folder
-from bundle.stage_process import run_stage
+from bundle.running.stage_process import run_stage
 
 logger = logging.getLogger(__name__)
 RECORD = "fold.json"

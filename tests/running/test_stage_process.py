@@ -6,7 +6,7 @@ import pytest
 from monai.bundle import ConfigParser
 
 from bundle.data.problems import InputProblems
-from bundle.stage_process import StageFailed, run_stage, stage_command
+from bundle.running.stage_process import StageFailed, run_stage, stage_command
 
 
 @pytest.mark.parametrize("value", [None, True, 3, 0.5, "text", ["T1w", "FA"], {"T1w": 1, "FA": 3}])
@@ -27,7 +27,7 @@ def test_a_failing_stage_is_told_with_its_last_words(tmp_path):
 
 def test_a_stage_is_interrupted_when_told_to_stop_and_has_its_own_variables(tmp_path, monkeypatch):
     program = "import os, time; print(os.environ['CUDA_VISIBLE_DEVICES'], flush=True); time.sleep(60)"
-    monkeypatch.setattr("bundle.stage_process.stage_command", lambda *_: [sys.executable, "-c", program])
+    monkeypatch.setattr("bundle.running.stage_process.stage_command", lambda *_: [sys.executable, "-c", program])
     stop, log = threading.Event(), tmp_path / "stage.log"
 
     def stop_once_it_runs():

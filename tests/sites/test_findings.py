@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from bundle.analysis.sites import Sites
-from bundle.site_findings import look_at_sites
+from bundle.sites.findings import look_at_sites
 
 
 def said(codes, sites, families, strata):

@@ -11,7 +11,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from tqdm.auto import tqdm
 
 from bundle.data.problems import InputProblems
-from bundle.stage_process import StageFailed
+from bundle.running.stage_process import StageFailed
 
 logger = logging.getLogger(__name__)
 Runner = Callable[[int, Mapping[str, str], threading.Event], None]

@@ -11,9 +11,9 @@ from typing import Any
 from monai.bundle import ConfigParser
 from monai.bundle.utils import merge_kv
 
-from bundle.command_line import check_command_line
 from bundle.data.problems import InputProblems
-from bundle.stage_process import stage_command
+from bundle.running.command_line import check_command_line
+from bundle.running.stage_process import stage_command
 
 CONFIGS = {"training": "configs/train.yaml", "evaluating": "configs/evaluate.yaml"}
 """The two stages that make a fold, in order."""

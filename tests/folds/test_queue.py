@@ -5,8 +5,8 @@ from collections import defaultdict
 import pytest
 
 from bundle.data.problems import InputProblems
-from bundle.fold_queue import run_folds
-from bundle.stage_process import StageFailed
+from bundle.folds.queue import run_folds
+from bundle.running.stage_process import StageFailed
 
 
 def test_without_devices_folds_run_one_after_another():

@@ -1,8 +1,8 @@
 import pytest
 import yaml
 
-from bundle.command_line import check_command_line
 from bundle.data.problems import InputProblems
+from bundle.running.command_line import check_command_line
 from tests.conftest import ROOT
 
 COMMAND = ["run", "training", "--config_file", "configs/train.yaml"]

@@ -16,8 +16,8 @@ from bundle.analysis.site_prediction import CANNOT_EXCHANGE, MOST_FIXED
 from bundle.analysis.site_tables import ALL_SITES, compare_within_sites, factor_means
 from bundle.analysis.sites import Sites
 from bundle.report.numbers import listed
-from bundle.site_findings import SiteFindings
-from bundle.site_inputs import COMBAT, harmonised_sites, without_site
+from bundle.sites.findings import SiteFindings
+from bundle.sites.inputs import COMBAT, harmonised_sites, without_site
 
 COLUMNS = ["factor", "name", "n_people", "n_sites", "h", "p", "q", "epsilon_squared", "low", "high"]
 

@@ -21,7 +21,7 @@ from bundle.analysis.site_prediction import (
 from bundle.analysis.site_tables import Association, association, covariates_by_site, strata_by_site
 from bundle.analysis.sites import LEAST_FAMILIES, Sites
 from bundle.report.numbers import counted, digits, listed, p_is, share
-from bundle.site_inputs import COMBAT, without_site
+from bundle.sites.inputs import COMBAT, without_site
 
 GIVEN, WITHOUT_COVARIATES, CLUSTERED = "as given", "covariates taken out", "as clustered"
 SIGNIFICANCE = 0.05
