@@ -111,7 +111,7 @@ def _add(
                 without_session = target._replace(session="")
                 if {target, without_session} & (files.keys() | found.maps[modality].keys()):
                     continue
-                own = {part: path for part, paths in there.items() for path in _nearest(paths, name, session, space)}
+                own = {part: path for part, paths in there.items() for path in _nearest(paths, target)}
                 absent = [f"{part} ({way.patterns[part][0]})" for part in there if part not in own]
                 if absent:
                     found.lacking[name, modality] = f"it could be derived, but there is no {' and no '.join(absent)}"
@@ -121,9 +121,9 @@ def _add(
                 )
 
 
-def _nearest(paths: Mapping[Image, Path], name: str, session: str, space: str) -> list[Path]:
+def _nearest(paths: Mapping[Image, Path], image: Image) -> list[Path]:
     """The file of this session and space, or one that goes with any session or space, or none."""
-    options = [Image(name, *which) for which in ((session, space), (session, ""), ("", space), ("", ""))]
+    options = [image._replace(session=session, space=space) for session in (image.session, "") for space in (image.space, "")]  # fmt: skip
     return [paths[image] for image in options if image in paths][:1]
 
 

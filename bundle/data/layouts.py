@@ -205,7 +205,7 @@ def _image(modality: str, entry: Any, problems: list[str]) -> ImageSource:
             problems.append(f"images: {modality}: jacobian: affine is included, so name the file with its matrix.")
         values["jacobian"] = kind
     if "derive" in values:
-        ways = [values["derive"]] if isinstance(values["derive"], Mapping) else values["derive"] or []
+        ways = values["derive"] if isinstance(values["derive"], list | tuple) else [values["derive"]]
         values["derive"] = tuple(_derivation(f"images: {modality}: derive", way, problems) for way in ways)
     source = _build(ImageSource, values, f"images: {modality}", problems) or ImageSource()
     if bool(source.files) == bool(source.column) and not (source.derive and not source.files):

@@ -22,7 +22,7 @@ FNIRT_COEFFICIENTS = range(2007, 2010)
 """NIfTI intents of splines and cosines, whose grid is that of knots and not of an image."""
 THIN_MM = 4.0
 """Distance of the points at which images are compared to see where a warp leads."""
-ALIKE, CLEARLY = 0.8, 0.05
+ALIKE, CLEARLY = 0.85, 0.05
 """Correlation of images that are the same by the warp; and by how much the way back must be better to be the one that was meant."""
 FEW = 100
 
