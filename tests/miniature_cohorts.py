@@ -54,8 +54,9 @@ def hcp(cohort: Path, folder: Path, n_people: int = 24, is_native: bool = False)
             known = warp_of(cohort, name, number)
             maps = {m: cohort / PATTERNS[m].format(participant_id=name) for m in ("T1w", "FA", "NDI")}
             native = known.to_native(maps["T1w"], unpacked / "T1w" / "T1w_acpc_dc_restore_brain.nii.gz", True)
-            known.to_native(maps["FA"], unpacked / "T1w" / "Diffusion" / "dti_FA.nii.gz", True)
-            known.to_native(maps["NDI"], unpacked / "T1w" / "Diffusion" / "AMICO" / "NODDI" / "fit_NDI.nii.gz")
+            diffusion = Path(str(unpacked).replace("Structural", "Diffusion")) / "T1w" / "Diffusion"
+            known.to_native(maps["FA"], diffusion / "dti_FA.nii.gz", True)
+            known.to_native(maps["NDI"], diffusion / "AMICO" / "NODDI" / "fit_NDI.nii.gz")
             known.write_fsl(unpacked / "MNINonLinear" / "xfms" / "acpc_dc2standard.nii.gz", native)
             continue
         put(cohort, name, "JAC", unpacked / "MNINonLinear" / "xfms" / "NonlinearRegJacobians.nii.gz", radiological=True)

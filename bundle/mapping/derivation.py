@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import nibabel as nib
@@ -25,6 +26,8 @@ THIN_MM = 4.0
 ALIKE, CLEARLY = 0.85, 0.05
 """Correlation of images that are the same by the warp; and by how much the way back must be better to be the one that was meant."""
 FEW = 100
+_ONE_READER = Lock()
+"""ITK's HDF5 reader ends the process if two threads read at once."""
 
 
 def derive(source: Derivation) -> tuple[np.ndarray, np.ndarray]:
@@ -100,7 +103,8 @@ def _points(source: Derivation, shape: tuple[int, ...], affine: np.ndarray) -> n
 def _itk_transform(file: Path) -> Any:
     """A transform that ITK applies, None if the file is FSL's."""
     if not file.name.endswith((".nii", ".nii.gz")):
-        return needed("SimpleITK").ReadTransform(str(file))
+        with _ONE_READER:
+            return needed("SimpleITK").ReadTransform(str(file))
     image: Any = nib.load(file)
     if image.shape[3:] != (1, 3):
         return None

@@ -1,4 +1,5 @@
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import nibabel as nib
@@ -117,6 +118,14 @@ def test_a_warp_of_an_image_in_another_space_is_refused(files, tmp_path):
     other = replace(known, affine=known.affine + np.array([[0, 0, 0, 18], [0, 0, 0, -20], [0, 0, 0, 15], [0, 0, 0, 0]]))
     with pytest.raises(InputProblems, match=re.escape("does not lay native.nii.gz on like.nii.gz")):
         derive(replace(source, warp=other.write_itk(tmp_path / "other.h5")))
+
+
+def test_several_people_are_derived_side_by_side(files):
+    _, source = files
+    alone, _ = derive(source)
+    with ThreadPoolExecutor(4) as pool:
+        for jacobian, _ in pool.map(derive, [source] * 24):
+            np.testing.assert_array_equal(jacobian, alone)
 
 
 @pytest.mark.parametrize("name", ["xfm.h5", "field.nii.gz"])
