@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import nibabel as nib
@@ -35,7 +36,7 @@ class AnalyticWarp:
         affine[:3, 3] = rng.normal(0, 12, 3)
         return AnalyticWarp(tuple(shape), grid, rng.uniform(1.5, 3, 3), rng.uniform(-np.pi, np.pi, 3), affine)
 
-    @property
+    @cached_property
     def warp(self) -> Warp:
         """On the grid."""
         x = grid_points(self.shape, self.grid)
@@ -62,10 +63,15 @@ class AnalyticWarp:
         grid[:3, 3] = apply(self.affine, apply(self.grid, middle)) - grid[:3, :3] @ middle
         return grid
 
+    @cached_property
+    def _template_points(self) -> np.ndarray:
+        """Where voxels of the native grid lie in the template."""
+        return self.warp.template_points(grid_points(self.shape, self.native_grid))
+
     def to_native(self, file: Path, target: Path, radiological: bool = False, is_mask: bool = False) -> Path:
         """An image of the template as the person's scanner would see it."""
         image = read_volume(file)
-        voxels = image.at(self.warp.template_points(grid_points(self.shape, self.native_grid), 30))
+        voxels = image.at(self._template_points)
         target.parent.mkdir(parents=True, exist_ok=True)
         write_volume(target, Volume(voxels > 0.5 if is_mask else voxels, self.native_grid))
         if radiological:

@@ -139,13 +139,21 @@ def ukb(cohort: Path, folder: Path, n_people: int = 24, n_twice: int = 2) -> Pat
 
 
 def bids(
-    cohort: Path, folder: Path, n_people: int = 24, n_sessions: int = 0, space: str = "MNI152NLin2009cAsym"
+    cohort: Path,
+    folder: Path,
+    n_people: int = 24,
+    n_sessions: int = 0,
+    space: str = "MNI152NLin2009cAsym",
+    is_native: bool = False,
 ) -> Path:
-    """A BIDS folder with derivatives of fMRIPrep, QSIPrep and QSIRecon; nobody wrote Jacobians."""
+    """A BIDS folder with derivatives of fMRIPrep, QSIPrep and QSIRecon; nobody wrote Jacobians.
+
+    QSIPrep's native space and warp are not fMRIPrep's. With `is_native`, FA and NDI are in that space alone.
+    """
     people = people_of(cohort, n_people)
     names = [f"sub-{number + 1:02d}" for number in range(len(people))]
     for number, (subject, name) in enumerate(zip(names, people["participant_id"], strict=True)):
-        known = warp_of(cohort, name, number)
+        known, by_qsiprep = warp_of(cohort, name, number), warp_of(cohort, name, 1000 + number)
         for session in [f"ses-{number + 1}" for number in range(n_sessions)] or [""]:
             inside = Path(subject) / session
             stem = "_".join(filter(None, (subject, session)))
@@ -165,17 +173,23 @@ def bids(
                 anat / f"{stem}_space-{space}_res-1_desc-preproc_T1w.nii.gz",
             )
             put(cohort, name, "T1w", anat / f"{stem}_desc-preproc_T1w.nii.gz")
-            dwi = recon / "qsirecon-DIPYDKI" / inside / "dwi"
-            put(cohort, name, "FA", dwi / f"{stem}_dir-AP_space-{space}_model-tensor_param-fa_dwimap.nii.gz")
-            put(cohort, name, "FA", dwi / f"{stem}_dir-AP_space-ACPC_model-tensor_param-fa_dwimap.nii.gz")
-            dwi = recon / "qsirecon-NODDI" / inside / "dwi"
-            put(cohort, name, "NDI", dwi / f"{stem}_dir-AP_space-{space}_model-noddi_param-icvf_dwimap.nii.gz")
-            put(
-                cohort,
-                name,
-                "NDI",
-                dwi / f"{stem}_dir-AP_space-{space}_model-noddi_param-icvf_desc-modulated_dwimap.nii.gz",
+            fa, ndi = (
+                recon / f"qsirecon-{suffix}" / inside / "dwi" / f"{stem}_dir-AP" for suffix in ("DIPYDKI", "NODDI")
             )
+            maps = {"FA": (fa, "model-tensor_param-fa"), "NDI": (ndi, "model-noddi_param-icvf")}
+            for modality, (start, words) in maps.items():
+                by_qsiprep.to_native(
+                    cohort / PATTERNS[modality].format(participant_id=name),
+                    start.with_name(f"{start.name}_space-ACPC_{words}_dwimap.nii.gz"),
+                )
+                if not is_native:
+                    put(cohort, name, modality, start.with_name(f"{start.name}_space-{space}_{words}_dwimap.nii.gz"))
+            put(cohort, name, "NDI", ndi.with_name(f"{ndi.name}_space-{space}_model-noddi_param-icvf_desc-modulated_dwimap.nii.gz"))  # fmt: skip
+            preprocessed = folder / "derivatives" / "qsiprep" / subject / "anat"
+            by_qsiprep.to_native(
+                in_template, preprocessed / f"{subject}_space-ACPC_desc-brain_mask.nii.gz", is_mask=True
+            )
+            by_qsiprep.write_itk(preprocessed / f"{subject}_from-ACPC_to-{space}_mode-image_xfm.h5")
     table = people[["sex", "site"]].assign(participant_id=names, age=people["age_years"], family_id=people["family_id"])
     (folder / "phenotype").mkdir(parents=True)
     table.set_index("participant_id").to_csv(folder / "participants.tsv", sep="\t")

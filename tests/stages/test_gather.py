@@ -161,6 +161,17 @@ def test_hcp_maps_that_stayed_in_native_space_and_jacobians_are_derived(tiny_coh
         assert np.corrcoef(found[truth > 0], truth[truth > 0])[0, 1] > 0.85
 
 
+def test_qsirecons_native_maps_go_by_qsipreps_warp(tiny_cohort, tmp_path):
+    miniature_cohorts.bids(tiny_cohort, tmp_path / "bids", 12, n_sessions=2, is_native=True)
+    folder = prepare("bids", tmp_path / "bids", tmp_path / "out", session="2", voxels="headers")
+    for modality in ("FA", "NDI"):
+        truth = nib.load(tiny_cohort / PATTERNS[modality].format(participant_id="sub-0001")).get_fdata()
+        found = of_person(folder, "sub-01", modality).get_fdata()
+        assert np.corrcoef(found[truth > 0], truth[truth > 0])[0, 1] > 0.85
+    notes = " ".join(json.loads((folder / "preparation.json").read_text())["notes"])
+    assert "_space-ACPC_model-noddi_param-icvf_dwimap.nii.gz by {participant_id}_ses-{session}*_from-ACPC_to-{space}_mode-image_xfm.h5 (12 people)" in notes  # fmt: skip
+
+
 def test_warps_that_are_missing_or_broken_are_named_with_their_person(tiny_cohort, tmp_path):
     tree = miniature_cohorts.bids(tiny_cohort, tmp_path / "bids", 12)
 
