@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from bundle.analysis.cluster_choice import ChoiceSettings
+from bundle.analysis.choice_settings import ChoiceSettings
 from bundle.analysis.strata import Strata, find_strata, stratifier_of
 from bundle.analysis.strata_settings import StrataSettings
 from bundle.data.atomic import atomic_path

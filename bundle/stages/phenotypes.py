@@ -16,7 +16,7 @@ from monai.data import Dataset
 
 from bundle.analysis.contributions import covariate_shares, dimension_shares, modality_shares
 from bundle.analysis.discovery import validate
-from bundle.analysis.group_tests import exchangeable_families, share_fixed
+from bundle.analysis.exchange import exchangeable_families, share_fixed
 from bundle.analysis.groupings import (
     compare_versions,
     compare_with_continuum,
