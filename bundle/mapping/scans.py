@@ -10,10 +10,10 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
-from bundle.data.datalist import check_ids
 from bundle.data.file_patterns import ANY_ID
 from bundle.data.image_choice import choose, existing_files
 from bundle.data.layouts import ImageSource
+from bundle.data.participants import check_ids
 from bundle.data.problems import InputProblems
 from bundle.mapping.gradients import Gradients, read_gradients
 

@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from bundle.packaging.run_facts import RunFacts
-from bundle.stages.assign import read_stratifier
+from bundle.strata.stratifier_file import read_stratifier
 from custom_nets import trainable_parameters
 
 TEMPLATE = "card.md"

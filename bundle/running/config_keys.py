@@ -18,7 +18,7 @@ from monai.bundle.utils import merge_kv
 SETTINGS = {
     "synthetic": "bundle.data.synthetic.CohortSettings",
     "cohort": "bundle.data.synthetic.CohortSettings",
-    "choice": "bundle.analysis.cluster_choice.ChoiceSettings",
+    "choice": "bundle.analysis.choice_settings.ChoiceSettings",
     "factors": "bundle.analysis.phenotype_cohort.FactorSettings",
     "tests": "bundle.analysis.phenotyping.TestSettings",
     "study": "bundle.study.settings.StudySettings",

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from bundle.analysis.combat import SiteModel
@@ -18,6 +17,7 @@ from bundle.data.people import people_table
 from bundle.data.problems import InputProblems
 from bundle.data.tables import write_table
 from bundle.paths import ASSIGNED, CLUSTERS, EMBEDDINGS, STRATIFIER, stage_folder
+from bundle.strata.stratifier_file import read_stratifier
 
 logger = logging.getLogger(__name__)
 
@@ -141,23 +141,6 @@ def refuse_unseen_sites(model: SiteModel, labels: pd.Series, file: Path) -> None
     ]
     if problems:
         raise InputProblems("Sites", problems)
-
-
-def read_stratifier(file: Path) -> Stratifier:
-    """Read what clustering wrote.
-
-    Raises:
-        InputProblems: if it is not there or not a stratifier.
-    """
-    if not file.is_file():
-        raise InputProblems("Stratifier", [f"No {file}: run clustering first, or give --stratifier."])
-    try:
-        with np.load(file, allow_pickle=False) as stored:
-            return Stratifier.from_arrays({name: stored[name] for name in stored.files})
-    except Exception as error:  # whatever a broken file makes numpy raise
-        raise InputProblems(
-            "Stratifier", [f"{file} is not a stratifier ({error!r}): give the file that clustering wrote."]
-        ) from error
 
 
 def _words(model: Stratifier, assigned: pd.DataFrame, target: Path) -> str:

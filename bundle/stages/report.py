@@ -7,7 +7,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from bundle.data.atomic import atomic_path
+from bundle.data.atomic import write_text
 from bundle.paths import PHENOTYPING, REPORT, stage_folder
 from bundle.report.blocks import Section, Text
 from bundle.report.continuum import continuum_section
@@ -46,8 +46,7 @@ def report(output_dir: str) -> Path:
     results = read_results(output_dir)
     page = render(results)
     file = stage_folder(output_dir, REPORT) / PAGE
-    with atomic_path(file) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    write_text(page, file)
     lines = [*headline(results), *[f"{note.words}: {note.command}" for note in missing_stages(results)]]
     lines.append(f"Written: {file} ({len(page) / 1e6:.1f} MB; it needs no network and no other file)")
     logger.info("%s", "\n".join(lines))
