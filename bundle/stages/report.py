@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from bundle.data.atomic import write_text
 from bundle.paths import PHENOTYPING, REPORT, stage_folder
 from bundle.report.blocks import Section, Text
@@ -24,9 +22,9 @@ from bundle.report.profile import comparison, profile_section
 from bundle.report.results import Results, read_results
 from bundle.report.sites import sites_section
 from bundle.report.strata import strata_section
+from bundle.report.template import render_template
 
 logger = logging.getLogger(__name__)
-TEMPLATES = Path(__file__).parent.parent / "report"
 TEMPLATE = "page.html"
 PAGE = "report.html"
 
@@ -55,17 +53,8 @@ def report(output_dir: str) -> Path:
 
 def render(results: Results) -> str:
     """The page as text."""
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template(TEMPLATE).render(
-        headline=headline(results),
-        key_figures=key_figures(results),
-        sections=sections(results),
+    return render_template(
+        TEMPLATE, headline=headline(results), key_figures=key_figures(results), sections=sections(results)
     )
 
 
