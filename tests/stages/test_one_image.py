@@ -8,7 +8,7 @@ from monai.bundle import ConfigParser
 from monai.data import MetaTensor
 
 from bundle.data.problems import InputProblems
-from bundle.handlers.training_checkpoint import read_weights
+from bundle.trained.weights import read_weights
 from tests.conftest import PATTERNS, ROOT, TINY_NETWORK
 
 PERSON = "sub-0007"
