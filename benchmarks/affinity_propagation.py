@@ -35,7 +35,7 @@ def one_run(who: str, count: int, iterations: int) -> dict:
     from sklearn.cluster import AffinityPropagation
 
     from bundle.analysis.affinity_propagation import affinity_propagation, sweeps_to_settle
-    from bundle.analysis.cluster_choice import median_similarity
+    from bundle.analysis.preference_range import median_similarity
 
     points = people(count)
     # what gives about as many clusters as there are groups

@@ -15,7 +15,8 @@ import time
 import numpy as np
 from scipy.stats import kruskal
 
-from bundle.analysis.group_tests import exchangeable_families, group_tests, permuted_labels
+from bundle.analysis.exchange import exchangeable_families, permuted_labels
+from bundle.analysis.group_tests import group_tests
 
 N_GROUPS, LOOPED, REPEATS = 9, 20, 3
 

@@ -31,6 +31,7 @@ BEST_MODEL = "model.pt"
 CHECKPOINT = "checkpoint.pt"
 STRATIFIER = "stratifier.npz"
 EVALUATED = "evaluation.json"
+FOLD_TABLE = "folds.tsv"
 
 
 def stage_folder(output_dir: str | Path, stage: str) -> Path:

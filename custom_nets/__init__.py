@@ -1,6 +1,8 @@
 """Networks: building blocks and the fusion autoencoders."""
 
-from custom_nets.fusion_autoencoder import FoldedFusionAutoencoder, FusionAutoencoder, PaperFusionAutoencoder
+from custom_nets.folded_autoencoder import FoldedFusionAutoencoder
+from custom_nets.fusion_autoencoder import FusionAutoencoder
+from custom_nets.paper_autoencoder import PaperFusionAutoencoder
 from custom_nets.size_table import mid_flow_saving, separable_saving, size_table, trainable_parameters
 
 __all__ = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,14 @@ def tiny_cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tiny") / "cohort"
     write_cohort(folder, TINY, num_workers=2)
     return folder
+
+
+@pytest.fixture
+def cohort(tiny_cohort: Path, tmp_path: Path) -> Path:
+    """A copy of it to break."""
+    copy = tmp_path / "cohort"
+    shutil.copytree(tiny_cohort, copy, ignore=shutil.ignore_patterns("truth"))
+    return copy
 
 
 @pytest.fixture(autouse=True)

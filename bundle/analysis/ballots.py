@@ -7,9 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from bundle.analysis.cluster_choice import ChoiceSettings, Scanned, cluster_subsample, family_subsamples
+from bundle.analysis.choice_settings import ChoiceSettings
+from bundle.analysis.family_draws import family_subsamples
+from bundle.analysis.partition import match_to_strata
+from bundle.analysis.preference_scan import Scanned, cluster_subsample
 from bundle.analysis.strata_quality import best_jaccard
-from bundle.analysis.stratifier import match_to_strata
 from bundle.data.problems import InputProblems
 
 

@@ -14,10 +14,12 @@ import numpy as np
 import pandas as pd
 from scipy.stats import false_discovery_control
 
-from bundle.analysis.cluster_choice import ChoiceSettings, choose
+from bundle.analysis.choice_settings import ChoiceSettings
+from bundle.analysis.cluster_choice import choose
 from bundle.analysis.code_space import CodeSpace
 from bundle.analysis.covariates import CovariateModel
-from bundle.analysis.group_tests import exchangeable_families, group_tests
+from bundle.analysis.exchange import exchangeable_families
+from bundle.analysis.group_tests import group_tests
 from bundle.analysis.strata_null import NullTest, null_test
 from bundle.analysis.strata_quality import are_apart, gaps
 

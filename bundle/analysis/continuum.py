@@ -10,7 +10,7 @@ from sklearn.model_selection import GroupKFold
 
 from bundle.analysis.combat import SiteModel
 from bundle.analysis.covariates import CovariateModel
-from bundle.analysis.group_tests import family_draws
+from bundle.analysis.family_draws import family_draws
 from bundle.analysis.sites import Sites
 
 ALPHAS = np.logspace(-3, 3, 13)

@@ -11,8 +11,8 @@ from scipy.stats import norm, rankdata
 from sklearn.experimental import enable_iterative_imputer  # noqa: F401  (it adds IterativeImputer to sklearn.impute)
 from sklearn.impute import IterativeImputer
 
-from bundle.analysis.cluster_choice import family_subsamples
 from bundle.analysis.code_space import parallel_analysis_rank, principal_axes
+from bundle.analysis.family_draws import family_subsamples
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -10,8 +10,7 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.stats import chi2, false_discovery_control, ncx2, rankdata
 
-VALUES_AT_ONCE = 5_000_000
-"""People times groups (or draws) that are held at a time."""
+from bundle.analysis.exchange import permuted_labels
 
 
 @dataclass(frozen=True)
@@ -120,64 +119,6 @@ def _statistics(
     return h, z.transpose(0, 2, 1)
 
 
-def exchangeable_families(
-    families: Sequence[object] | np.ndarray, kinds: Sequence[object] | np.ndarray | None = None
-) -> list[np.ndarray]:
-    """Families that may take each other's place: those of one size and one make-up.
-
-    Args:
-        families: N labels.
-        kinds: per person what tells members of a family apart, such as zygosity; None if nothing does.
-
-    Returns:
-        An array `(n_families, n_members)` of rows per kind of family. Members are in the order of their kind, so that
-        a twin takes the place of a twin.
-    """
-    names = np.asarray(families, dtype=str)
-    roles = (
-        np.zeros(len(names), dtype=int) if kinds is None else np.unique(np.asarray(kinds, str), return_inverse=True)[1]
-    )
-    order = np.lexsort((roles, names))
-    starts = np.flatnonzero(np.r_[True, names[order][1:] != names[order][:-1]])
-    alike: dict[tuple[int, ...], list[np.ndarray]] = {}
-    for members in np.split(order, starts[1:]):
-        alike.setdefault(tuple(roles[members].tolist()), []).append(members)
-    return [np.array(group) for group in alike.values()]
-
-
-def share_fixed(blocks: Sequence[np.ndarray], labels: np.ndarray | None = None) -> float:
-    """Share of people whom no permutation moves: their family is the only one of its kind.
-
-    Args:
-        blocks: see `exchangeable_families`.
-        labels: `(N,)` what is exchanged; families of a kind that all carry the same then count too, as nothing changes
-            when they take each other's place.
-    """
-    fixed = [
-        block
-        for block in blocks
-        if len(block) == 1 or (labels is not None and bool((labels[block] == labels[block[0]]).all()))
-    ]
-    return sum(block.size for block in fixed) / sum(block.size for block in blocks)
-
-
-def permuted_labels(
-    labels: np.ndarray, blocks: Sequence[np.ndarray], n_permutations: int, seed: int
-) -> Iterator[np.ndarray]:
-    """Labels with whole families exchanged, some permutations `(b, N)` at a time."""
-    rng = np.random.default_rng(seed)
-    small = labels.astype(np.int16)
-    at_once = max(1, VALUES_AT_ONCE // (len(labels) * (int(labels.max()) + 1)))
-    for start in range(0, n_permutations, at_once):
-        count = min(at_once, n_permutations - start)
-        many = np.tile(small, (count, 1))
-        for block in blocks:
-            if len(block) > 1:
-                order = rng.permuted(np.tile(np.arange(len(block)), (count, 1)), axis=1)
-                many[:, block.ravel()] = small[block][order].reshape(count, -1)
-        yield many
-
-
 def holm(p_values: np.ndarray) -> np.ndarray:
     """Holm's step-down correction along the last axis.
 
@@ -207,80 +148,3 @@ def least_detectable(by_chance: np.ndarray, n_groups: int, n_people: int, power:
 
     shift = brentq(missing_power, 1e-9, 1e4)
     return min(1.0, wider * shift / (n_people - 1))
-
-
-def epsilon_squared_intervals(
-    scores: np.ndarray, labels: np.ndarray, families: Sequence[object] | np.ndarray, n_draws: int, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """95 % intervals of epsilon squared, `(F,)` low and high; whole families are drawn with replacement.
-
-    A sample's epsilon squared is too high, the more groups the more: about as much as that of the draws is above the
-    sample's. The interval is moved by both, so that it is one of what the population has.
-
-    Args:
-        scores: `(N, F)`.
-        labels: `(N,)` groups 0 .. K-1.
-        families: N labels.
-        n_draws: bootstrap cohorts.
-        seed: of the draws.
-    """
-    family_of, counts = family_draws(families, n_draws, seed)
-    at_once = max(1, VALUES_AT_ONCE // (10 * len(labels)))
-    observed = np.array([weighted_epsilon_squared(column, labels, np.ones((1, len(labels))))[0] for column in scores.T])
-    drawn = np.empty((n_draws, scores.shape[1]))
-    for start in range(0, n_draws, at_once):
-        weights = counts[start : start + at_once, family_of].astype(float)
-        for number, column in enumerate(scores.T):
-            drawn[start : start + at_once, number] = weighted_epsilon_squared(column, labels, weights)
-    low, high = np.percentile(drawn, [2.5, 97.5], axis=0) - 2 * (drawn.mean(axis=0) - observed)
-    return np.clip(low, 0, 1), np.clip(high, 0, 1)
-
-
-def family_draws(families: Sequence[object] | np.ndarray, n_draws: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Bootstrap cohorts of whole families.
-
-    Returns:
-        The family of each person, `(N,)` numbers 0 .. G-1, and how often each family is in each cohort, `(n_draws, G)`.
-    """
-    family_of = np.unique(np.asarray(families, dtype=str), return_inverse=True)[1]
-    n_families = family_of.max() + 1
-    counts = np.random.default_rng(seed).multinomial(n_families, np.full(n_families, 1 / n_families), size=n_draws)
-    return family_of, counts
-
-
-def weighted_epsilon_squared(scores: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Epsilon squared of one score `(N,)` in cohorts where people stand several times: `(B, N)` to `(B,)`."""
-    order = np.argsort(scores, kind="stable")
-    weights, labels = weights[:, order], labels[order]
-    starts = np.flatnonzero(np.r_[True, np.diff(scores[order]) > 0])
-    tied = np.add.reduceat(weights, starts, axis=1)
-    middles = np.cumsum(tied, axis=1) - tied / 2
-    ranks = np.repeat(middles, np.diff(np.r_[starts, len(scores)]), axis=1)
-    ranks -= weights.sum(axis=1, keepdims=True) / 2
-    member = (labels[:, None] == np.arange(labels.max() + 1)).astype(float)
-    weighted = weights * ranks
-    sums, sizes = weighted @ member, weights @ member
-    between = np.divide(np.square(sums), sizes, out=np.zeros_like(sums), where=sizes > 0).sum(axis=1)
-    total = (weighted * ranks).sum(axis=1)
-    return np.divide(between, total, out=np.zeros_like(between), where=total > 0)
-
-
-def group_means(
-    scores: np.ndarray, labels: np.ndarray, families: Sequence[object] | np.ndarray, n_draws: int, seed: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean score of each group with its 95 % interval over families drawn with replacement, each `(K, F)`."""
-    family_of, counts = family_draws(families, n_draws, seed)
-    n_families, n_groups = counts.shape[1], int(labels.max()) + 1
-    # sums of each family in each group: a cohort of families needs no more
-    cell = family_of * n_groups + labels
-    sizes = np.bincount(cell, minlength=n_families * n_groups).reshape(n_families, n_groups)
-    sums = np.stack([np.bincount(cell, column, n_families * n_groups) for column in scores.T], axis=-1)
-    sums = sums.reshape(n_families, n_groups, -1)
-    means = sums.sum(axis=0) / sizes.sum(axis=0)[:, None]
-    low, high = np.empty_like(means), np.empty_like(means)
-    for group in range(n_groups):
-        drawn_sizes = counts @ sizes[:, group]
-        has_any = drawn_sizes > 0
-        drawn = (counts[has_any] @ sums[:, group]) / drawn_sizes[has_any, None]
-        low[group], high[group] = np.percentile(drawn, [2.5, 97.5], axis=0)
-    return means, low, high

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bundle.analysis.cluster_choice import ChoiceSettings
+from bundle.analysis.choice_settings import ChoiceSettings
 from bundle.analysis.code_space import principal_axes
 from bundle.analysis.continuum import explained_by, indicators
 from bundle.analysis.phenotype_cohort import Cohort

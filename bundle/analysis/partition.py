@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from bundle.analysis.affinity_propagation import Clustering
-from bundle.analysis.cluster_choice import Candidate, cluster_until_converged, family_subsamples
+from bundle.analysis.cluster_choice import Candidate
+from bundle.analysis.family_draws import family_subsamples
+from bundle.analysis.preference_scan import cluster_until_converged
 from bundle.analysis.strata_settings import StrataSettings
-from bundle.analysis.stratifier import by_size, nearest_exemplar
+from bundle.analysis.stratum_distances import nearest_exemplar
 
 
 def rows_for_choice(family_of: np.ndarray, size: int, seed: int) -> np.ndarray:
@@ -59,3 +63,25 @@ def cluster_everybody(
         f"{chosen.n_clusters} exemplars that were chosen on {len(few)} people."
     )
     return join_nearest(points, few, chosen.scanned.clustering)
+
+
+def match_to_strata(labels: np.ndarray, found: np.ndarray, n_found: int, n_strata: int) -> np.ndarray:
+    """The stratum that most members of each found cluster are of, `(n_found,)`.
+
+    Args:
+        labels: `(N,)` strata.
+        found: `(N,)` clusters of the same people.
+        n_found: number of clusters.
+        n_strata: number of strata.
+    """
+    table = np.zeros((n_found, n_strata))
+    np.add.at(table, (found, labels), 1)
+    return table.argmax(axis=1)
+
+
+def by_size(labels: np.ndarray, exemplars: Sequence[int] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Number clusters from the largest to the smallest; ties keep their order."""
+    order = np.argsort(-np.bincount(labels, minlength=len(exemplars)), kind="stable")
+    rank = np.empty(len(order), dtype=int)
+    rank[order] = np.arange(len(order))
+    return rank[labels], np.asarray(exemplars)[order]

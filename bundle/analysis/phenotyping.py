@@ -9,12 +9,9 @@ import numpy as np
 import pandas as pd
 
 from bundle.analysis.covariates import is_number
-from bundle.analysis.group_tests import (
-    epsilon_squared_intervals,
-    exchangeable_families,
-    group_means,
-    group_tests,
-)
+from bundle.analysis.exchange import exchangeable_families
+from bundle.analysis.group_effects import epsilon_squared_intervals, group_means
+from bundle.analysis.group_tests import group_tests
 from bundle.data.problems import InputProblems
 
 RAW, PHENOTYPE_ADJUSTED, BOTH_ADJUSTED = "raw", "phenotype adjusted", "code and phenotype adjusted"

@@ -11,7 +11,8 @@ from sklearn.model_selection import GroupKFold
 from sklearn.utils.extmath import randomized_svd
 
 from bundle.analysis.combat_estimates import MOST_AXES, PEOPLE_PER_AXIS
-from bundle.analysis.group_tests import exchangeable_families, family_draws, permuted_labels, share_fixed
+from bundle.analysis.exchange import exchangeable_families, permuted_labels, share_fixed
+from bundle.analysis.family_draws import family_draws
 from bundle.analysis.partition import rows_for_choice
 from bundle.analysis.sites import LEAST_FAMILIES
 

@@ -11,14 +11,9 @@ from scipy.stats import false_discovery_control
 from sklearn.metrics import adjusted_mutual_info_score
 
 from bundle.analysis.covariates import is_number
-from bundle.analysis.group_tests import (
-    exchangeable_families,
-    group_means,
-    group_tests,
-    permuted_labels,
-    share_fixed,
-    standard_ranks,
-)
+from bundle.analysis.exchange import exchangeable_families, permuted_labels, share_fixed
+from bundle.analysis.group_effects import group_means
+from bundle.analysis.group_tests import group_tests, standard_ranks
 from bundle.analysis.site_prediction import MOST_FIXED
 
 ALL_SITES = "all, within site"

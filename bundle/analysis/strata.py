@@ -10,16 +10,18 @@ import pandas as pd
 from sklearn.metrics import silhouette_samples
 
 from bundle.analysis.ballots import Ballots, cast_ballots, no_ballots
-from bundle.analysis.cluster_choice import Choice, Scanned, choose, scan_preferences
+from bundle.analysis.cluster_choice import Choice, choose
 from bundle.analysis.code_space import CodeSpace, effective_rank, principal_axes
 from bundle.analysis.combat import SiteModel
 from bundle.analysis.covariates import CovariateModel
 from bundle.analysis.partition import cluster_everybody, join_nearest, one_stratum, rows_for_choice
+from bundle.analysis.preference_scan import Scanned, scan_preferences
 from bundle.analysis.sites import Sites
 from bundle.analysis.strata_null import NullTest, null_test
 from bundle.analysis.strata_quality import are_apart, gap_p_value, gaps, hubness, other_partitions, without_gap
 from bundle.analysis.strata_settings import StrataSettings, check_codes
-from bundle.analysis.stratifier import Stratifier, held_out_distances, mahalanobis, within_strata
+from bundle.analysis.stratifier import Stratifier
+from bundle.analysis.stratum_distances import held_out_distances, mahalanobis, within_strata
 from bundle.data.embedding_table import EmbeddingTable
 
 

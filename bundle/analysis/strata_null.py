@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from joblib import Parallel, delayed
 
-from bundle.analysis.cluster_choice import Choice, ChoiceSettings, choose
+from bundle.analysis.choice_settings import ChoiceSettings
+from bundle.analysis.cluster_choice import Choice, choose
 from bundle.analysis.references import UnimodalReference
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from bundle.analysis.cluster_choice import ChoiceSettings
+from bundle.analysis.choice_settings import ChoiceSettings
 from bundle.analysis.references import KINDS
 from bundle.data.problems import InputProblems
 

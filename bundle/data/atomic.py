@@ -29,3 +29,9 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_text(text: str, file: str | Path) -> None:
+    """Write a text in UTF-8, whole or not at all; its folder is made."""
+    with atomic_path(file) as temporary:
+        temporary.write_text(text, encoding="utf-8")

@@ -10,13 +10,14 @@ from typing import Any
 
 import pandas as pd
 
-from bundle.data.datalist import Item, check_ids, items_from_datalist
+from bundle.data.datalist import Item, items_from_datalist
 from bundle.data.derivations import Derivable, Derivation, find_derivable
 from bundle.data.exclusions import read_exclusions
 from bundle.data.file_patterns import Image
 from bundle.data.findings import LEFT_OUT, LOOK, MEND, Finding
 from bundle.data.image_choice import Choice, Files, check_spaces, choose, existing_files
 from bundle.data.layouts import ImageSource, JacobianKind, Layout, TableSource, read_layout
+from bundle.data.participants import check_ids
 from bundle.data.problems import InputProblems
 from bundle.data.source_tables import SourceTables, read_source_tables
 from bundle.paths import PARTICIPANTS

@@ -16,7 +16,8 @@ import torch
 from joblib import Parallel, delayed
 from tqdm.auto import tqdm
 
-from bundle.data.atomic import atomic_path, temporary_name
+from bundle.data.atomic import temporary_name
+from bundle.data.json_files import write_json
 from bundle.data.problems import InputProblems
 from bundle.data.synthetic import CohortSettings, SyntheticCohort
 from bundle.data.tables import write_table
@@ -58,8 +59,7 @@ def _claim(folder: Path, settings: CohortSettings) -> None:
     """Write the settings, or refuse a folder that was begun with others."""
     file = folder / SETTINGS_FILE
     if not file.is_file():
-        with atomic_path(file) as temporary:
-            temporary.write_text(json.dumps(settings.to_dict(), indent=1))
+        write_json(settings.to_dict(), file)
         return
     found = CohortSettings().to_dict() | json.loads(file.read_text())  # settings that came later had no effect then
     if found != settings.to_dict():

@@ -37,7 +37,7 @@ class EmbeddingTable:
         codes: `(N, E)` float32.
         reconstruction_errors: `(N,)` mean squared error in scaled units in the brain, over modalities: the mean image
             scores about 1, a perfect reconstruction 0.
-        encoder_hash: see `bundle.encoder_hash`.
+        encoder_hash: see `bundle.trained.encoder_hash`.
         modalities: that the encoder fuses.
         present: `(N, M)` bool, which modalities each code was made from.
         uncertainties: `(N, E)` standard deviations of the codes where the fusion gives them, else `(N, 0)`.

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bundle.data.datalist import Item, read_strictly
+from bundle.data.datalist import Item
 from bundle.data.problems import InputProblems
+from bundle.data.tables import read_strictly
 
 EXPECTED = "a tab-separated table with columns participant_id and fold, a row per person"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +11,8 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from bundle.data.datalist import MISSING
 from bundle.data.problems import InputProblems
+from bundle.data.tables import read_strictly
 
 SCALES = ("number", "ordinal")
 LEAST_OTHERS = 5
@@ -115,20 +114,10 @@ def read_table(path: Path, id_column: str, naming: str = "by --id_column") -> pd
     """
     if not path.is_file():
         raise InputProblems("Phenotypes", [f"No {path}: give --phenotypes, a table with a row per person."])
+    is_csv = path.suffix.lower() == ".csv"
     try:
-        with warnings.catch_warnings():
-            # rows of more fields than the header has: decimal commas, or a tab too many
-            warnings.simplefilter("error", pd.errors.ParserWarning)
-            table = pd.read_csv(
-                path,
-                sep="," if path.suffix.lower() == ".csv" else "\t",
-                dtype=str,
-                index_col=False,
-                keep_default_na=False,
-                na_values=MISSING,
-                encoding="utf-8-sig",
-            )
-    except (ValueError, pd.errors.ParserError, pd.errors.ParserWarning) as error:
+        table = read_strictly(path, "," if is_csv else "\t")
+    except ValueError as error:
         raise InputProblems(
             "Phenotypes",
             [
@@ -136,7 +125,7 @@ def read_table(path: Path, id_column: str, naming: str = "by --id_column") -> pd
             ],
         ) from error
     if id_column not in table:
-        kind = "comma" if path.suffix.lower() == ".csv" else "tab"
+        kind = "comma" if is_csv else "tab"
         raise InputProblems(
             "Phenotypes",
             [

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import pandas as pd
 
-from bundle.data.datalist import Item
+from bundle.data.datalist import Item, present_modalities
 
 RELATIVE_COLUMNS = (
     "family_id",
@@ -26,6 +27,19 @@ TWIN = (*IDENTICAL, "dz", "dizygotic", "notmz")
 """Words for twins in those columns, in any case; `NotMZ` is HCP's."""
 AGE_COLUMNS = ("age_years", "age", "age_in_yrs")
 APART = ", but stand in several families: give them one family_id."
+
+
+def shared_files(items: Sequence[Item], modalities: Sequence[str]) -> list[str]:
+    """A sentence for each file that stands for more than one image: people would leak into each other."""
+    owners: dict[Path, list[str]] = defaultdict(list)
+    for item in items:
+        for modality in present_modalities(item, modalities):
+            owners[Path(item[modality]).resolve()].append(f"{item['participant_id']} {modality}")
+    return [
+        f"{path} is given for {' and '.join(names)}: each image needs its own."
+        for path, names in owners.items()
+        if len(names) > 1
+    ]
 
 
 def same_images(items: Sequence[Item], modalities: Sequence[str], hashes: Mapping[str, str]) -> list[str]:

@@ -9,7 +9,9 @@ from pathlib import Path
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
-from bundle.data.datalist import SECTIONS, read_json, read_participants
+from bundle.data.datalist import SECTIONS
+from bundle.data.json_files import read_json
+from bundle.data.participants import read_participants
 from bundle.data.problems import InputProblems
 from bundle.paths import DATALIST, PARTICIPANTS, PREPARED, beside_datalist, stage_folder
 

@@ -12,11 +12,11 @@ import pandas as pd
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from bundle.data.datalist import MISSING
 from bundle.data.file_patterns import matching_files
 from bundle.data.items import read_table
 from bundle.data.layouts import ColumnSource, Layout, Relatives, TableSource
 from bundle.data.problems import InputProblems
+from bundle.data.tables import MISSING
 
 
 @dataclass(frozen=True)

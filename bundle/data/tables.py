@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 
 from bundle.data.atomic import atomic_path
-from bundle.data.datalist import MISSING
+
+MISSING = ["n/a", "N/A", "NA", "NaN", "nan", ""]
+"""Words for a value that is not there; the first is that of BIDS."""
 
 
-def write_table(table: pd.DataFrame, file: str | Path) -> None:
+def write_table(table: pd.DataFrame, file: str | Path, missing: str = MISSING[0]) -> None:
     """Write a tab-separated table in UTF-8, whole or not at all.
 
     Args:
         table: a header and a row per record; its index is not written. Numbers that are no integers are rounded to six
-            significant digits; missing values are written as `n/a`, as BIDS does.
+            significant digits.
         file: where to; its folder is made.
+        missing: written for values that are not there.
 
     Raises:
         OSError: as the writing did; what was at `file` before is untouched.
     """
     with atomic_path(file) as temporary:
-        table.to_csv(temporary, sep="\t", index=False, float_format="%.6g", na_rep="n/a")
+        table.to_csv(temporary, sep="\t", index=False, float_format="%.6g", na_rep=missing)
 
 
 def read_table(file: str | Path, dtype: type | Mapping[str, type] | None = None) -> pd.DataFrame:
@@ -39,3 +43,27 @@ def read_table(file: str | Path, dtype: type | Mapping[str, type] | None = None)
         ValueError: if it is no tab-separated table in UTF-8.
     """
     return pd.read_csv(file, sep="\t", dtype=dtype, keep_default_na=False, na_values=MISSING, encoding="utf-8")
+
+
+def read_strictly(path: Path, separator: str = "\t") -> pd.DataFrame:
+    """A user's table, all values as text; words for what is missing are those of `MISSING`.
+
+    Raises:
+        ValueError: if it is empty, not in UTF-8, or has rows of more fields than its header.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "error", pd.errors.ParserWarning
+            )  # rows of more fields than the header: a decimal comma, a tab too many
+            return pd.read_csv(
+                path,
+                sep=separator,
+                dtype=str,
+                index_col=False,
+                keep_default_na=False,
+                na_values=MISSING,
+                encoding="utf-8-sig",
+            )
+    except pd.errors.ParserWarning as error:
+        raise ValueError(str(error)) from error

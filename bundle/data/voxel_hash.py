@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from bundle.data.atomic import atomic_path
 from bundle.data.datalist import Item
+from bundle.data.tables import read_table, write_table
 
 logger = logging.getLogger(__name__)
 
@@ -58,9 +58,7 @@ def voxel_hashes(
     ]
     if wanted:
         rows = [(path, *states[path], hashes[path]) for path in states if path in hashes]
-        with atomic_path(cache_file) as temporary:
-            table = pd.DataFrame(rows, columns=["path", "size", "mtime_ns", "voxels"])
-            table.to_csv(temporary, sep="\t", index=False)
+        write_table(pd.DataFrame(rows, columns=["path", "size", "mtime_ns", "voxels"]), cache_file)
     return hashes, problems
 
 
@@ -86,11 +84,11 @@ def _try(path: str) -> str | Exception:
 def _read_cache(file: Path) -> dict[tuple[str, int, int], str]:
     """(path, size, time of change) -> hash; nothing if there is no table, or a broken one."""
     try:
-        table = pd.read_csv(file, sep="\t", dtype={"path": str, "voxels": str})
+        table = read_table(file, dtype={"path": str, "voxels": str})
         return {(row.path, int(row.size_), int(row.mtime_ns)): row.voxels for row in _rows(table)}
     except FileNotFoundError:
         return {}
-    except (ValueError, AttributeError, pd.errors.ParserError) as error:
+    except (ValueError, AttributeError) as error:
         logger.warning("%s is broken (%s) and is made again.", file, error)
         return {}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 from collections.abc import Mapping, Sequence
@@ -14,9 +13,11 @@ import numpy as np
 import pandas as pd
 
 from bundle.analysis.fold_split import validation_people
-from bundle.data.atomic import atomic_path
-from bundle.data.datalist import Item, datalist_to_json, people_hash, read_json
+from bundle.data.atomic import write_text
+from bundle.data.datalist import Item, datalist_to_json, people_hash
+from bundle.data.json_files import read_json, write_json
 from bundle.data.problems import InputProblems
+from bundle.data.tables import read_table
 from bundle.folds.settings import CONFIGS, IMAGES_HASH, FoldSettings, differences
 from bundle.paths import CHECKPOINT, DATALIST, EVALUATION, FOLDS, TRAINING, stage_folder
 from bundle.running.stage_process import run_stage
@@ -121,16 +122,16 @@ class FoldRun:
         if self.is_finished:
             return
         datalist = self.folder / DATALIST
-        _write(datalist, datalist_to_json(self.sections))
+        write_text(datalist_to_json(self.sections), datalist)
         record = read_record(self.folder) or {"made_with": self.made_with, "seconds": {}}
         for run_id, config in CONFIGS.items():
             if run_id in record["seconds"] and (self.folder / OUTPUTS[run_id]).is_file():
                 continue
             later = list(CONFIGS)[list(CONFIGS).index(run_id) :]  # what follows is of the output that is gone
             record["seconds"] = {name: value for name, value in record["seconds"].items() if name not in later}
-            _write(self.folder / RECORD, json.dumps(record, indent=1))
+            write_json(record, self.folder / RECORD)
             overlay = self.folder / f"overlay_{run_id}.json"
-            _write(overlay, json.dumps(self.settings.overlays[run_id], indent=1))
+            write_json(self.settings.overlays[run_id], overlay)
             options: dict[str, Any] = {"output_dir": str(self.folder)}
             if run_id == "training":
                 resume = (self.folder / TRAINING / CHECKPOINT).is_file()
@@ -139,7 +140,7 @@ class FoldRun:
             record["seconds"][run_id] = round(
                 run_stage(run_id, [config, overlay], options, log, environment=environment, stop=stop), 1
             )
-        _write(self.folder / RECORD, json.dumps(record, indent=1))
+        write_json(record, self.folder / RECORD)
 
 
 def is_finished(folder: Path) -> bool:
@@ -162,13 +163,8 @@ def read_people(folder: Path) -> pd.DataFrame:
     """
     file = folder / EVALUATION / "people.tsv"
     try:
-        return pd.read_csv(file, sep="\t", dtype={"participant_id": str})
-    except (OSError, ValueError, pd.errors.ParserError) as error:
+        return read_table(file, dtype={"participant_id": str})
+    except (OSError, ValueError) as error:
         raise InputProblems(
             "Folds", [f"{file} cannot be read ({error}): delete {folder} and run the fold again."]
         ) from error
-
-
-def _write(file: Path, text: str) -> None:
-    with atomic_path(file) as temporary:
-        temporary.write_text(text)

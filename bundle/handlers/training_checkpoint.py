@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from bundle.data.atomic import atomic_path
 from bundle.data.problems import InputProblems
 from bundle.handlers.training_log import TrainingLog
 from bundle.paths import BEST_MODEL, CHECKPOINT
+from bundle.trained.weights import check_fits, read_weights
 from custom_nets import FusionAutoencoder
 
 logger = logging.getLogger(__name__)
@@ -110,53 +110,6 @@ class TrainingCheckpoint:
             {"epoch": state["epoch"], "epoch_length": state["epoch_length"], "max_epochs": engine.state.max_epochs}
         )
         logger.info("Resumed after epoch %d; best validation skill so far %.3f.", state["epoch"], self.best)
-
-
-def read_weights(file: Path) -> Any:
-    """What a checkpoint or weights file holds, on the CPU.
-
-    Raises:
-        InputProblems: if it cannot be read.
-    """
-    try:
-        return torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever a broken file makes torch raise
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputProblems(
-            "Network",
-            [f"{file} cannot be read as weights ({reason}): copy it again, or train in another --output_dir."],
-        ) from error
-
-
-def check_fits(network: FusionAutoencoder, state: Mapping[str, torch.Tensor], file: str) -> None:
-    """Refuse weights of another architecture, grid or list of modalities in one sentence.
-
-    Raises:
-        InputProblems: naming the file and all that differs.
-    """
-    expected, found = signature_of(network.state_dict()), signature_of(state)
-    if expected == found:
-        return
-    if not found:
-        problem = f"{file} holds no weights of this bundle's networks."
-    else:
-        differing = [
-            f"{key}: {found.get(key)} in the file, {expected.get(key)} in the configuration"
-            for key in dict.fromkeys([*expected, *found])
-            if expected.get(key) != found.get(key)
-        ]
-        problem = (
-            f"{file} does not fit ({'; '.join(differing)}): use the --network_def, --modalities and --spatial_size "
-            "that it was trained with."
-        )
-    raise InputProblems("Network", [problem])
-
-
-def signature_of(state: Mapping[str, torch.Tensor]) -> dict[str, Any]:
-    """What `FusionAutoencoder.signature` says in a state dictionary."""
-    if "signature" not in state:
-        return {}
-    return json.loads(bytes(state["signature"].tolist()).decode())
 
 
 def _write(state: Mapping[str, Any], file: Path) -> None:

@@ -12,7 +12,7 @@ import torch
 from ignite.engine import Engine, Events
 from tqdm.auto import tqdm
 
-from bundle.data.atomic import atomic_path
+from bundle.data.tables import write_table
 from bundle.handlers.peak_memory import peak_memory_gb
 
 
@@ -94,8 +94,7 @@ class TrainingLog:
             row["cuda_memory_gb"] = torch.cuda.max_memory_allocated() / 1e9
         self.rows.append(row)
         self._bar.set_postfix(self._postfix(engine.state.epoch))
-        with atomic_path(self.file) as temporary:
-            pd.DataFrame(self.rows).to_csv(temporary, sep="\t", index=False, float_format="%.6g")
+        write_table(pd.DataFrame(self.rows), self.file, missing="")
 
     def _postfix(self, epoch: int) -> dict[str, str]:
         recent = self._losses[-10:]

@@ -13,11 +13,10 @@ import torch
 from monai.bundle import ConfigParser
 
 from bundle.data.cohort_writer import SETTINGS_FILE
-from bundle.data.datalist import SECTIONS, read_json
+from bundle.data.datalist import SECTIONS
+from bundle.data.json_files import read_json
 from bundle.data.problems import InputProblems
 from bundle.data.tables import read_table
-from bundle.encoder_hash import encoder_hash
-from bundle.handlers.training_checkpoint import read_weights, signature_of
 from bundle.packaging.stage_configs import network_definition
 from bundle.paths import (
     BEST_MODEL,
@@ -31,7 +30,9 @@ from bundle.paths import (
     TRAINING,
     stage_folder,
 )
-from bundle.stages.assign import read_stratifier
+from bundle.strata.stratifier_file import read_stratifier
+from bundle.trained.encoder_hash import encoder_hash
+from bundle.trained.weights import read_weights, signature_of
 from custom_nets import FusionAutoencoder
 
 

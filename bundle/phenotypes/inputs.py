@@ -2,24 +2,93 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from bundle.analysis.phenotype_cohort import FactorSettings
+from bundle.analysis.phenotype_cohort import Cohort, FactorSettings, analysed_people
 from bundle.analysis.phenotyping import TestSettings
-from bundle.data.datalist import read_json
-from bundle.data.embedding_table import EmbeddingTable
-from bundle.data.people import USUAL, covariate_columns
+from bundle.data.embedding_table import EmbeddingTable, read_embedding_table
+from bundle.data.items import read_items
+from bundle.data.json_files import read_json
+from bundle.data.people import USUAL, covariate_columns, people_table
 from bundle.data.problems import InputProblems
 from bundle.data.tables import read_table
-from bundle.paths import CLUSTERS, DATALIST, PHENOTYPES, PREPARED, beside_datalist, stage_folder
+from bundle.paths import CLUSTERS, DATALIST, EMBEDDINGS, PHENOTYPES, PREPARED, beside_datalist, stage_folder
+from bundle.sites.inputs import site_labels, with_site
+from bundle.sites.phenotypes import covariates_of_scores, sites_of_codes
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Given:
+    """What phenotyping is given.
+
+    Attributes:
+        cohort: everybody who is embedded, with phenotypes.
+        clusters: N rows, `strata.tsv` of clustering.
+        found: its `summary.json`.
+        flow: from everybody who is embedded to those who are analysed.
+        left_out: who is not, and why.
+    """
+
+    cohort: Cohort
+    clusters: pd.DataFrame
+    found: Mapping[str, Any]
+    flow: pd.DataFrame
+    left_out: pd.DataFrame
+
+
+def read_given(
+    output_dir: str,
+    phenotypes: str | None,
+    dictionary: str | Mapping[str, Any] | None,
+    id_column: str,
+    embeddings: str | None,
+    participants: str | None,
+    covariates: str | Sequence[str] | None,
+    categories: Sequence[str],
+    site: str | None,
+    harmonise: str | None,
+    kinship: str | None,
+    settings: FactorSettings,
+) -> Given:
+    """Read embeddings, strata, people and items; for the meaning of the options see `phenotype`.
+
+    Raises:
+        InputProblems: with all that is wrong with one of them.
+    """
+    table = read_embedding_table(embeddings if embeddings else stage_folder(output_dir, EMBEDDINGS))
+    clusters, found = read_clusters(output_dir, table)
+    people = people_table(table.participant_ids.tolist(), output_dir, participants, with_site(categories, site))
+    labels = site_labels(people, site)
+    sites = sites_of_codes(people, labels, found)
+    taken_out = chosen_covariates(people, covariates, found["covariates"], None if sites is None else site)
+    out_of_scores, sites_of_scores = covariates_of_scores(people, taken_out, labels, sites, harmonise)
+    items = read_items(items_file(output_dir, phenotypes), dictionary, id_column)
+    rows, flow, left_out = analysed_people(items, people, settings)
+    cohort = Cohort(
+        table=table,
+        codes=table.codes.astype(float),
+        people=people,
+        taken_out=taken_out,
+        out_of_scores=out_of_scores,
+        items=items,
+        rows=rows,
+        kinds=kinds_of_people(people, kinship),
+        splines=found["settings"]["splines"],
+        labels=labels,
+        sites=sites,
+        sites_of_scores=sites_of_scores,
+    )
+    return Given(cohort, clusters, found, flow, left_out)
 
 
 def checked_settings(
@@ -73,6 +142,11 @@ def read_clusters(output_dir: str, table: EmbeddingTable) -> tuple[pd.DataFrame,
     return strata.loc[table.participant_ids], found
 
 
+def strata_sha256(output_dir: str) -> str:
+    """Of `5_clusters/strata.tsv`: which strata a result is about."""
+    return hashlib.sha256((stage_folder(output_dir, CLUSTERS) / "strata.tsv").read_bytes()).hexdigest()
+
+
 def items_file(output_dir: str, phenotypes: str | None) -> Path:
     """The items table that was named, or that of the cohort in `1_prepared`.
 
@@ -104,9 +178,8 @@ def chosen_covariates(
     Raises:
         InputProblems: if a column cannot be used, or clustering took out others.
     """
-    nothing = (
-        [] if harmonised is not None else USUAL
-    )  # clustering that only harmonised was told to take nothing else out
+    # clustering that only harmonised was told to take nothing else out
+    nothing = [] if harmonised is not None else USUAL
     table = covariate_columns(people, wanted if wanted is not None else (list(by_clustering) or nothing), harmonised)
     if by_clustering and set(by_clustering) != set(table):
         raise InputProblems(

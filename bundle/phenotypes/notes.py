@@ -4,41 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from bundle.analysis.covariates import CovariateModel
-from bundle.analysis.groupings import Grouping, shown_first
-from bundle.analysis.phenotype_cohort import Cohort, Factors
+from bundle.analysis.groupings import shown_first
+from bundle.analysis.phenotype_cohort import Cohort
 from bundle.analysis.phenotyping import PHENOTYPE_ADJUSTED, RAW
+from bundle.phenotypes.tables import Findings
 
 PEOPLE_PER_TERM = 20
 FAR = 8.0
 """Standard deviations that an item's value may lie from the mean without a word."""
 
 
-def notes_on(
-    cohort: Cohort, raw: Grouping, both: Grouping, made: Factors, scores: np.ndarray, not_described: Sequence[str]
-) -> list[str]:
+def notes_on(cohort: Cohort, found: Findings, not_described: Sequence[str]) -> list[str]:
     """On relatives, the strata that are compared, people per covariate, odd values and variables that are not described.
 
     Args:
         cohort: people.
-        raw: strata of the codes as they are.
-        both: strata of the codes without covariates.
-        made: factors.
-        scores: `(rows, F)` of those who are analysed.
+        found: of them.
         not_described: variables, see `people_of_strata`.
     """
     notes = []
     if cohort.people["family_id"].nunique() == len(cohort.people):
         notes.append("Nobody shares a family_id: everybody counts as unrelated.")
-    if shown_first(raw, both) is not raw and both.n_strata > 1:
+    if shown_first(found.raw, found.both) is not found.raw and found.both.n_strata > 1:
         notes.append(
             f"The unadjusted codes have no discrete strata, so {RAW} and {PHENOTYPE_ADJUSTED} compare those of the "
             "adjusted codes."
         )
     covariates = cohort.out_of_scores.iloc[cohort.rows]
-    n_terms = len(CovariateModel.fit_unchecked(scores, covariates, cohort.splines).coefficients)
+    n_terms = len(CovariateModel.fit_unchecked(found.scores, covariates, cohort.splines).coefficients)
     if cohort.sites_of_scores is not None:
         n_terms += cohort.sites_of_scores.indicators.shape[1]
     if len(cohort.rows) < PEOPLE_PER_TERM * n_terms:
@@ -46,7 +40,8 @@ def notes_on(
             f"{len(cohort.rows)} people for {n_terms} terms of covariates: with fewer than {PEOPLE_PER_TERM} per term, "
             "p of adjusted scores is a little too small."
         )
-    far = made.items[(made.items["state"] == "used") & (made.items["farthest"] > FAR)]
+    items = found.made.items
+    far = items[(items["state"] == "used") & (items["farthest"] > FAR)]
     notes += [
         f"{row.item}: a value lies {row.farthest:.0f} standard deviations from the mean ({row.least:g} to "
         f"{row.largest:g}): is it a code for a missing value?"

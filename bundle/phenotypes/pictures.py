@@ -108,37 +108,3 @@ def _interval_plot(
     panel.set_ylim(len(factors) - 0.5, -0.5)
     figure.legend(loc="outside lower center", ncols=min(5, len(series)), fontsize=9)
     return figure, panel
-
-
-def maps_picture(
-    differences: np.ndarray, mean_image: np.ndarray, brain: np.ndarray, modalities: Sequence[str]
-) -> Figure:
-    """An axial plane of each decoded exemplar less the decoded mean code, a row per stratum and a column per modality.
-
-    Args:
-        differences: `(K, M, D, H, W)` in RAS orientation.
-        mean_image: `(M, D, H, W)`.
-        brain: `(D, H, W)` mask.
-        modalities: M names.
-    """
-    n_strata, n_modalities = differences.shape[:2]
-    figure = Figure(figsize=(2.3 * n_modalities + 0.6, 2.7 * n_strata + 0.7), layout="constrained")
-    panels = figure.subplots(n_strata, n_modalities, squeeze=False)
-    plane = int(np.median(np.nonzero(brain)[2])) + 2
-    inside = brain[:, :, plane].T > 0
-    for column, modality in enumerate(modalities):
-        limit = np.percentile(np.abs(differences[:, column][:, brain > 0]), 99.5)
-        for row in range(n_strata):
-            panel = panels[row, column]
-            behind = np.ma.masked_where(~inside, mean_image[column, :, :, plane].T)
-            panel.imshow(behind, cmap="gray", origin="lower")
-            shown = np.ma.masked_where(~inside, differences[row, column, :, :, plane].T)
-            drawn = panel.imshow(shown, cmap="RdBu_r", vmin=-limit, vmax=limit, origin="lower", alpha=0.85)
-            panel.set(xticks=[], yticks=[])
-            if column == 0:
-                panel.set_ylabel(f"stratum {row + 1}")
-            if row == 0:
-                panel.set_title(modality)
-        figure.colorbar(drawn, ax=panels[:, column], orientation="horizontal", shrink=0.8, pad=0.02)
-    figure.suptitle("Decoded exemplar less decoded mean code, own units (descriptive)", fontsize=10)
-    return figure

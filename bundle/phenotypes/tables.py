@@ -3,16 +3,72 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from bundle.analysis.groupings import Grouping
+from bundle.analysis.contributions import covariate_shares
+from bundle.analysis.groupings import Grouping, compare_with_continuum
 from bundle.analysis.phenotype_cohort import Cohort, Factors, FactorSettings
-from bundle.analysis.phenotyping import PRIMARY, RAW, VALIDATION, TestSettings
+from bundle.analysis.phenotyping import PRIMARY, RAW, VALIDATION, Comparison, TestSettings
 from bundle.data.items import ItemTable
+from bundle.phenotypes.image_evidence import ImageEvidence
+from bundle.phenotypes.inputs import Given
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Factors, strata and what the two have to do with each other.
+
+    Attributes:
+        made: factors.
+        scores: `(rows, F)` of those who are analysed.
+        adjusted: the same without covariates.
+        raw: strata of the codes as they are.
+        both: strata of the codes without covariates.
+        compared: strata against factors, all versions.
+        evidence: what was read from the images, or None.
+    """
+
+    made: Factors
+    scores: np.ndarray
+    adjusted: np.ndarray
+    raw: Grouping
+    both: Grouping
+    compared: Comparison
+    evidence: ImageEvidence | None
+
+
+def result_tables(given: Given, found: Findings, n_folds: int, settings: TestSettings) -> dict[str, pd.DataFrame]:
+    """Name -> table, of what every run finds; `n_folds` of whole families tell what predicts each factor."""
+    cohort, made = given.cohort, found.made
+    linear = None if found.evidence is None else found.evidence.components
+    return {
+        "flow": given.flow,
+        "left_out": given.left_out,
+        "items": item_rows(made, cohort.items),
+        "factors": factor_rows(made),
+        "loadings": loading_rows(made),
+        "scores": score_rows(cohort.people.index[cohort.rows], found.scores, found.adjusted, made).assign(
+            stratum_raw=found.raw.labels[cohort.rows], stratum_adjusted=found.both.labels[cohort.rows]
+        ),
+        "code_covariates": covariate_shares(cohort.codes, shown_covariates(cohort), cohort.splines),
+        "tests": found.compared.tests,
+        "pairs": found.compared.pairs,
+        "profile": found.compared.profile,
+        "continuum": compare_with_continuum(
+            cohort, found.raw, found.both, found.scores, linear, made.names, n_folds, settings
+        ),
+    }
+
+
+def shown_covariates(cohort: Cohort) -> pd.DataFrame:
+    """Covariates whose share of the codes is told: those that are taken out, and the site that codes are harmonised over."""
+    if cohort.sites is None:
+        return cohort.taken_out
+    return cohort.taken_out.assign(**{str(cohort.sites.labels.name): cohort.sites.labels})
 
 
 def headline(tests: pd.DataFrame, grouping: Grouping, continuum: pd.DataFrame, covariates: Sequence[str]) -> str:
@@ -45,15 +101,13 @@ def headline(tests: pd.DataFrame, grouping: Grouping, continuum: pd.DataFrame, c
 
 def facts(
     cohort: Cohort,
-    raw: Grouping,
-    both: Grouping,
-    made: Factors,
+    found: Findings,
     tables: Mapping[str, pd.DataFrame],
     factor_settings: FactorSettings,
     test_settings: TestSettings,
 ) -> dict[str, Any]:
     """The headline, the figures behind it and the settings, as plain values for JSON."""
-    tests = tables["tests"]
+    tests, raw, both = tables["tests"], found.raw, found.both
     own = tests.loc[tests["version"] == cohort.primary, "least_detectable"]
     return {
         "headline": headline(tests, both, tables["continuum"], cohort.treated),
@@ -62,7 +116,7 @@ def facts(
         "n_strata": {"raw": raw.n_strata, "adjusted": both.n_strata},
         "strata_headlines": {"raw": raw.headline, "adjusted": both.headline},
         "primary": cohort.primary,
-        "n_factors": made.model.n_factors,
+        "n_factors": found.made.model.n_factors,
         "factor_rule": "parallel analysis" if factor_settings.n_factors is None else "fixed number",
         "covariates": cohort.treated,
         "splines": cohort.splines,

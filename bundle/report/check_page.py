@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
 from bundle.analysis.image_measures import THUMBNAIL, ImageMeasures
 from bundle.data.findings import LEFT_OUT, LOOK, MEND, SOUND, STATUSES, Finding
 from bundle.report.numbers import counted, digits, share
+from bundle.report.template import render_template
 
 MOST_LINES = 300
 """Lines of a list that are shown; the table holds all."""
 TITLES = {MEND: "To be mended before training", LOOK: "Worth a look", LEFT_OUT: "Left out"}
-MEASURES = {"mean": "mean", "spread": "spread", "correlation": "likeness", "overlap": "overlap", "outside_unit": "outside [0, 1]", "negative": "below 0"}  # fmt: skip
+MEASURES = {
+    "mean": "mean",
+    "spread": "spread",
+    "correlation": "likeness",
+    "overlap": "overlap",
+    "outside_unit": "outside [0, 1]",
+    "negative": "below 0",
+}
 SHARES = ("outside_unit", "negative")
 
 
@@ -62,41 +69,56 @@ def render_check(
         most_people: shown, the oddest first.
     """
     measures = measures.reset_index(drop=True)
-    oddest = measures.groupby("participant_id", sort=False)["oddness"].max().sort_values(ascending=False, kind="stable")
-    shown = oddest.index[:most_people]
-    windows = {m: _window([images[row] for row in rows]) for m, rows in measures.groupby("modality", sort=False).groups.items()}  # fmt: skip
-    by_image: dict[tuple[str, str], list[Finding]] = {}
-    for finding in findings:
-        if finding.status in (MEND, LOOK):
-            by_image.setdefault((finding.participant_id, finding.modality), []).append(finding)
-    rows_of = measures.groupby("participant_id", sort=False).groups
-    people = []
-    for name in shown:
-        cards = [
-            _card(measures.loc[row], images[row], windows[measures.loc[row, "modality"]], by_image.get((name, measures.loc[row, "modality"]), []))
-            for row in rows_of[name]
-        ]  # fmt: skip
-        people.append(Person(name, min((card.status for card in cards), key=STATUSES.index), cards))
+    rows_of = measures.groupby("modality", sort=False).groups
+    windows = {modality: _window([images[row] for row in rows]) for modality, rows in rows_of.items()}
     usual = [
-        Card(str(m), _address(_median_strip([images[row] for row in rows], windows[m])), f"Median {m} of the cohort", SOUND, [], [])
-        for m, rows in measures.groupby("modality", sort=False).groups.items()
-    ]  # fmt: skip
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )  # fmt: skip
+        Card(
+            str(modality),
+            _address(_median_strip([images[row] for row in rows], windows[modality])),
+            f"Median {modality} of the cohort",
+            SOUND,
+            [],
+            [],
+        )
+        for modality, rows in rows_of.items()
+    ]
     lists = [(TITLES[status], status, [f for f in findings if f.status == status]) for status in TITLES]
     n_files = len({(f.participant_id, f.modality) for f in findings if f.modality})
-    return environment.get_template("check.html").render(
+    return render_template(
+        "check.html",
         headline=_headline(findings),
         key_figures=[(str(flow[-1][1]), "people to be analysed"), (f"{n_files:,}", "images looked at or missed")]
         + [(str(len(rows)), TITLES[status].lower()) for _, status, rows in lists],
         flow=flow,
         lists=[(title, status, rows[:MOST_LINES], len(rows)) for title, status, rows in lists if rows],
         usual=usual,
-        people=people,
-        n_people=len(oddest),
+        people=_oddest_people(findings, measures, images, windows, most_people),
+        n_people=measures["participant_id"].nunique(),
         most_people=most_people,
     )
+
+
+def _oddest_people(
+    findings: Sequence[Finding],
+    measures: pd.DataFrame,
+    images: Sequence[ImageMeasures],
+    windows: Mapping[Any, tuple[float, float]],
+    most_people: int,
+) -> list[Person]:
+    by_image: dict[tuple[str, str], list[Finding]] = {}
+    for finding in findings:
+        if finding.status in (MEND, LOOK):
+            by_image.setdefault((finding.participant_id, finding.modality), []).append(finding)
+    rows_of = measures.groupby("participant_id", sort=False)
+    oddest = rows_of["oddness"].max().sort_values(ascending=False, kind="stable")
+    people = []
+    for name in oddest.index[:most_people]:
+        cards = []
+        for row in rows_of.groups[name]:
+            modality = measures.loc[row, "modality"]
+            cards.append(_card(measures.loc[row], images[row], windows[modality], by_image.get((name, modality), [])))
+        people.append(Person(name, min((card.status for card in cards), key=STATUSES.index), cards))
+    return people
 
 
 def _headline(findings: Sequence[Finding]) -> str:
@@ -105,7 +127,9 @@ def _headline(findings: Sequence[Finding]) -> str:
     if not wrong:
         return "Nothing must be mended" + (f"; {counted(odd, 'thing is', 'things are')} worth a look." if odd else ".")
     whom = len({finding.participant_id for finding in wrong if finding.participant_id})
-    return f"{counted(len(wrong), 'thing')} to be mended before training" + (f", in {counted(whom, 'person', 'people')}." if whom else ".")  # fmt: skip
+    return f"{counted(len(wrong), 'thing')} to be mended before training" + (
+        f", in {counted(whom, 'person', 'people')}." if whom else "."
+    )
 
 
 def _card(row: pd.Series, image: ImageMeasures, window: tuple[float, float], findings: Sequence[Finding]) -> Card:
@@ -113,7 +137,11 @@ def _card(row: pd.Series, image: ImageMeasures, window: tuple[float, float], fin
     for name, label in MEASURES.items():
         if name in SHARES and row[name] == 0:
             continue
-        value = share(row[name]) if name in SHARES else (digits(3)(row[name]) if abs(row[name]) < 10 else f"{row[name]:.4g}")  # fmt: skip
+        value = (
+            share(row[name])
+            if name in SHARES
+            else (digits(3)(row[name]) if abs(row[name]) < 10 else f"{row[name]:.4g}")
+        )
         numbers.append((label, value, abs(row[f"z_{name}"]) > 6))
     status = min((finding.status for finding in findings), key=STATUSES.index, default=SOUND)
     words = [f"{f.reason}." if not f.how_to_mend else f"{f.reason}: {f.how_to_mend}." for f in findings]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from bundle.data.datalist import read_json
+from bundle.data.json_files import read_json
 from bundle.paths import PREPARATION
 from bundle.report.blocks import Bullets, Steps, Text
 from bundle.report.numbers import count

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from bundle.evaluation.pca_baseline import pca_verdict
 from bundle.paths import CLUSTERS, EVALUATION, PHENOTYPING
 from bundle.report.numbers import count, counted, digits, listed, p_is
 from bundle.report.results import Results
-from bundle.stages.evaluate import pca_verdict
 
 NO_STRATA = (
     "No discrete strata were found. This is a normal result: people may differ from each other continuously, without "

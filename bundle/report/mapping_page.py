@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from bundle.mapping.overlays import TITLES
+from bundle.report.template import render_template
 
 HINTS = {
     "brain": "the red line should run along the brain's surface",
@@ -57,10 +56,8 @@ def render_mapping(people: Sequence[MappedPerson], settings: Mapping[str, Any]) 
         settings: name -> value, shown at the end.
     """
     order = {"mend": 0, "look": 1, "ok": 2}
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )  # fmt: skip
-    return environment.get_template("mapping.html").render(
+    return render_template(
+        "mapping.html",
         headline=_headline(people),
         people=[(person, _cards(person)) for person in sorted(people, key=lambda person: order[person.status])],
         settings=settings,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from bundle.evaluation.pca_baseline import pca_verdict
 from bundle.paths import EVALUATION, TRAINING
 from bundle.report.blocks import Column, Section, Text
 from bundle.report.numbers import count, counted, digits, listed, share
 from bundle.report.pictures import skill_picture
 from bundle.report.results import Results
 from bundle.report.stage_blocks import absent, own_picture, picture, table
-from bundle.stages.evaluate import pca_verdict
 
 SUBSETS_WIDTH = 620
 RECONSTRUCTION_WIDTH = 640

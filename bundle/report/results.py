@@ -11,11 +11,10 @@ from typing import Any
 
 import pandas as pd
 
-from bundle.data.datalist import read_json
 from bundle.data.embedding_table import EmbeddingTable, read_embedding_table
+from bundle.data.json_files import read_json
 from bundle.data.problems import InputProblems
 from bundle.data.tables import read_table
-from bundle.handlers.training_checkpoint import read_weights
 from bundle.paths import (
     BEST_MODEL,
     CHECKPOINT,
@@ -30,6 +29,7 @@ from bundle.paths import (
     stage_folder,
 )
 from bundle.report.forms import FACTS, FORMS, LAST_WRITTEN, Form
+from bundle.trained.weights import read_weights
 
 MADE_BY = {
     TRAINING: "training --config_file configs/train.yaml",

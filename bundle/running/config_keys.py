@@ -18,7 +18,7 @@ from monai.bundle.utils import merge_kv
 SETTINGS = {
     "synthetic": "bundle.data.synthetic.CohortSettings",
     "cohort": "bundle.data.synthetic.CohortSettings",
-    "choice": "bundle.analysis.cluster_choice.ChoiceSettings",
+    "choice": "bundle.analysis.choice_settings.ChoiceSettings",
     "factors": "bundle.analysis.phenotype_cohort.FactorSettings",
     "tests": "bundle.analysis.phenotyping.TestSettings",
     "study": "bundle.study.settings.StudySettings",
@@ -29,7 +29,8 @@ ANY_KEY = ("images", "_meta_", "arguments", "options", "clustering", "layout")
 BY_MODALITY = ("modality_weights", "files")
 """Mappings whose keys are modalities: those that `images` has patterns for."""
 
-MONAI_KEYS = ("imports", "bundle_root", "initialize", "finalize", "_meta_", "run")
+MONAI_KEYS = ("imports", "bundle_root", "initialize", "finalize", "_meta_", "run", "postprocessing")
+"""What MONAI, or a program that takes a bundle, looks for at the root."""
 
 
 class KnownKeys:

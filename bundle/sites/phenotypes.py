@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bundle.analysis.group_tests import exchangeable_families, share_fixed
+from bundle.analysis.exchange import exchangeable_families, share_fixed
 from bundle.analysis.groupings import Grouping
 from bundle.analysis.phenotype_cohort import Cohort
 from bundle.analysis.phenotyping import TestSettings, compare

@@ -7,17 +7,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from bundle.analysis.combat import SiteModel
 from bundle.analysis.sites import MIN_SITE
-from bundle.analysis.stratifier import NOT_ASSIGNED, Stratifier
+from bundle.analysis.stratifier import NO_STRATA, NOT_ASSIGNED, Stratifier
 from bundle.data.embedding_table import EmbeddingTable, read_embedding_table
 from bundle.data.people import people_table
 from bundle.data.problems import InputProblems
 from bundle.data.tables import write_table
 from bundle.paths import ASSIGNED, CLUSTERS, EMBEDDINGS, STRATIFIER, stage_folder
+from bundle.strata.stratifier_file import read_stratifier
 
 logger = logging.getLogger(__name__)
 
@@ -143,35 +143,24 @@ def refuse_unseen_sites(model: SiteModel, labels: pd.Series, file: Path) -> None
         raise InputProblems("Sites", problems)
 
 
-def read_stratifier(file: Path) -> Stratifier:
-    """Read what clustering wrote.
-
-    Raises:
-        InputProblems: if it is not there or not a stratifier.
-    """
-    if not file.is_file():
-        raise InputProblems("Stratifier", [f"No {file}: run clustering first, or give --stratifier."])
-    try:
-        with np.load(file, allow_pickle=False) as stored:
-            return Stratifier.from_arrays({name: stored[name] for name in stored.files})
-    except Exception as error:  # whatever a broken file makes numpy raise
-        raise InputProblems(
-            "Stratifier", [f"{file} is not a stratifier ({error!r}): give the file that clustering wrote."]
-        ) from error
-
-
 def _words(model: Stratifier, assigned: pd.DataFrame, target: Path) -> str:
     counts = assigned["stratum"].value_counts().sort_index()
     lines = [f"The stratifier: {model.headline}, encoder {model.encoder_hash}."]
-    if model.n_strata == 1:
-        lines.append("It found no discrete strata, so everybody who is like its people is in stratum 1.")
-    lines += [f"  {'stratum ' if label != NOT_ASSIGNED else ''}{label}: {count}" for label, count in counts.items()]
+    if not model.has_strata:
+        lines.append(
+            "It found no discrete strata, so nobody is given one: people are like those of its cohort, or not."
+        )
+    lines += [
+        f"  {'' if label in (NOT_ASSIGNED, NO_STRATA) else 'stratum '}{label}: {count}"
+        for label, count in counts.items()
+    ]
     kinds = assigned.loc[assigned["reason"] != "", "reason"].value_counts()
     lines += [f"    {count} because: {reason}" for reason, count in kinds.head(5).items()]
     if (assigned["stratum"] == NOT_ASSIGNED).all():
         lines.append(
             "Nobody was assigned: do covariates have the units and words of the people the strata were found on?"
         )
-    on_border = int((assigned["most_probable_stratum"] != assigned["nearest_stratum"]).sum())
-    lines.append(f"On a border (another stratum is more probable): {on_border}.")
+    if model.has_strata:
+        on_border = int((assigned["most_probable_stratum"] != assigned["nearest_stratum"]).sum())
+        lines.append(f"On a border (another stratum is more probable): {on_border}.")
     return "\n".join([*lines, f"Written: {target}"])

@@ -15,13 +15,14 @@ from tqdm.auto import tqdm
 
 from bundle.analysis.image_measures import CohortMeasures, ImageMeasures, measure_image
 from bundle.analysis.image_oddities import find_oddities, measure_cohort
-from bundle.data.atomic import atomic_path
+from bundle.data.atomic import write_text
 from bundle.data.check import ImageFacts, inspect_image
 from bundle.data.cohort_source import CohortSource, FoundCohort
-from bundle.data.datalist import shared_files
 from bundle.data.findings import LOOK, MEND, SOUND, Finding, findings_table, from_sentence
 from bundle.data.headers import Job, compare_grids, inspect_header
+from bundle.data.leakage import shared_files
 from bundle.data.problems import InputProblems
+from bundle.data.tables import write_table
 from bundle.mapping.derivation import check_libraries, inspect_derivation
 from bundle.paths import CHECKED, stage_folder
 from bundle.report.check_page import render_check
@@ -180,11 +181,9 @@ def write_look(folder: Path, look: Look, most_people: int) -> None:
         FLOW: pd.DataFrame(look.found.flow, columns=["step", "people", "reason"]),
     }
     for name, table in tables.items():
-        with atomic_path(folder / name) as temporary:
-            table.to_csv(temporary, sep="\t", index=False, float_format="%.6g", na_rep="n/a")
+        write_table(table, folder / name)
     page = render_check(look.findings, look.found.flow, look.people, look.images, most_people)
-    with atomic_path(folder / PAGE) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    write_text(page, folder / PAGE)
 
 
 def closing_words(folder: Path, look: Look) -> str:

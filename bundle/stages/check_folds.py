@@ -22,7 +22,6 @@ from bundle.paths import FOLDS, stage_folder
 logger = logging.getLogger(__name__)
 USUAL = "usual"
 USUAL_STRATA = ("sex",)
-FOLD_TABLE = "folds.tsv"
 
 
 def check_folds(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -11,21 +10,23 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from tqdm.auto import tqdm
 
-from bundle.analysis.cluster_choice import ChoiceSettings
+from bundle.analysis.choice_settings import ChoiceSettings
 from bundle.analysis.strata import Strata, find_strata, stratifier_of
 from bundle.analysis.strata_settings import StrataSettings
-from bundle.data.atomic import atomic_path
-from bundle.data.embedding_table import EmbeddingTable, read_embedding_table
+from bundle.data.embedding_table import EmbeddingTable
+from bundle.data.json_files import write_json
 from bundle.data.people import covariate_columns, people_table
 from bundle.data.problems import InputProblems
 from bundle.data.tables import write_table
-from bundle.paths import CLUSTERS, EMBEDDINGS, STRATIFIER, stage_folder
+from bundle.paths import CLUSTERS, STRATIFIER, stage_folder
 from bundle.pictures import save_figure
+from bundle.running.progress import Progress
 from bundle.sites.findings import SiteFindings, look_at_sites
 from bundle.sites.inputs import harmonised_sites, site_labels, with_site
+from bundle.strata.inputs import read_encoders
 from bundle.strata.pictures import choice_picture, people_picture
+from bundle.strata.stratifier_file import write_stratifier
 from bundle.strata.tables import (
     agreement,
     candidate_rows,
@@ -94,25 +95,19 @@ def cluster(
     labels = site_labels(people, site)
     taken_out = covariate_columns(people, covariates, site if harmonise else None)
     sites = harmonised_sites(people, labels, harmonise, taken_out)
+    families = people["family_id"].tolist()
     results = []
     for table in tables:
         logger.info("%d people, encoder %s (%s).", len(table), table.encoder_hash, ", ".join(table.modalities))
-        if not table.present.all():
-            counts = ", ".join(f"{count} from {inputs}" for inputs, count in Counter(table.inputs).most_common())
-            logger.warning(
-                "Codes were made from different maps (%s): strata may follow what is missing rather than the brain. "
-                "Compare them with the column inputs of embeddings.tsv, or embed everybody from the same maps.",
-                counts,
-            )
-        with Progress(progress) as bar:
-            families = people["family_id"].tolist()
-            try:
+        _warn_of_different_maps(table)
+        try:
+            with Progress(progress) as bar:
                 found = find_strata(
                     table.codes, families, taken_out, chosen_settings, num_workers, bar.show, progress, sites
                 )
-            except KeyboardInterrupt:
-                logger.warning("Interrupted; nothing was written, the same command starts again.")
-                raise SystemExit(130) from None
+        except KeyboardInterrupt:
+            logger.warning("Interrupted; nothing was written, the same command starts again.")
+            raise SystemExit(130) from None
         results.append(found)
         logger.info("%s", found.headline)
     by_site = None
@@ -127,86 +122,14 @@ def cluster(
     return results
 
 
-def read_encoders(output_dir: str, embeddings: str | Sequence[str] | None) -> list[EmbeddingTable]:
-    """Embedding tables, each of another encoder, in the first one's order of people.
-
-    Raises:
-        InputProblems: if one cannot be read, two are of one encoder, people differ, or two people have one code.
-    """
-    if embeddings is None:
-        files = [str(stage_folder(output_dir, EMBEDDINGS))]
-    else:
-        files = [embeddings] if isinstance(embeddings, str) else list(embeddings)
-    tables, problems = [], []
-    for file in files:
-        try:
-            tables.append(read_embedding_table(file))
-        except InputProblems as error:
-            problems += error.problems if len(files) == 1 else [f"{file}: {sentence}" for sentence in error.problems]
-    if not files:
-        problems.append("--embeddings is an empty list: name an embeddings.npz.")
-    if problems:
-        raise InputProblems("Embeddings", problems)
-    first = tables[0]
-    for file, table in zip(files[1:], tables[1:], strict=True):
-        if any(table.encoder_hash == other.encoder_hash for other in tables if other is not table):
-            problems.append(f"{file}: of encoder {table.encoder_hash}, as another file is: give each encoder once.")
-        differing = sorted(set(table.participant_ids) ^ set(first.participant_ids))
-        if differing:
-            problems.append(
-                f"{file}: of encoder {table.encoder_hash} and other people than {files[0]} of encoder "
-                f"{first.encoder_hash} ({len(differing)} differ, such as {', '.join(differing[:3])}). Codes of different "
-                "encoders live in different spaces and cannot be put together: let each encoder embed everybody."
-            )
-    for file, table in zip(files, tables, strict=True):
-        problems += [f"{file}: {sentence}" for sentence in same_codes(table)]
-    if problems:
-        raise InputProblems("Embeddings", problems)
-    return [table.in_order_of(first.participant_ids.tolist()) for table in tables]
-
-
-def same_codes(table: EmbeddingTable) -> list[str]:
-    """A sentence for each group of people with one and the same code."""
-    _, group_of = np.unique(table.codes, axis=0, return_inverse=True)
-    group_of = group_of.ravel()
-    sizes = np.bincount(group_of)
-    if len(sizes) == 1 and len(table) > 1:
-        return [f"all {len(table)} people have the same code: the encoder tells nobody apart; train it longer."]
-    return [
-        f"{' and '.join(table.participant_ids[group_of == group])} have the same code: is one a copy? Keep one."
-        for group in np.flatnonzero(sizes > 1)
-    ]
-
-
-class Progress:
-    """One bar per step of a run."""
-
-    def __init__(self, visible: bool) -> None:
-        self.visible = visible
-        self._bar: Any = None
-        self._word = ""
-
-    def __enter__(self) -> Progress:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._close()
-
-    def show(self, word: str, done: int, of: int) -> None:
-        """Move the bar of a step, opening it if it is a new one."""
-        if word != self._word:
-            self._close()
-            self._bar, self._word = tqdm(total=of, desc=word, disable=not self.visible), word
-        if self._bar is None:
-            return
-        self._bar.update(done - self._bar.n)
-        if done == of:
-            self._close()
-
-    def _close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
+def _warn_of_different_maps(table: EmbeddingTable) -> None:
+    if not table.present.all():
+        counts = ", ".join(f"{count} from {inputs}" for inputs, count in Counter(table.inputs).most_common())
+        logger.warning(
+            "Codes were made from different maps (%s): strata may follow what is missing rather than the brain. "
+            "Compare them with the column inputs of embeddings.tsv, or embed everybody from the same maps.",
+            counts,
+        )
 
 
 def _write(
@@ -240,14 +163,11 @@ def _write(
         written[AGREEMENT] = agreement(tables, results)
     for name, table in written.items():
         write_table(table, folder / f"{name}.tsv")
-    with atomic_path(folder / "summary.json") as temporary:
-        site = None if by_site is None else by_site.facts
-        temporary.write_text(json.dumps(facts(tables, results) | {"site": site}, indent=1))
+    site = None if by_site is None else by_site.facts
+    write_json(facts(tables, results) | {"site": site}, folder / "summary.json")
     save_figure(choice_picture(first), folder / "choice.png")
     save_figure(people_picture(results, [table.encoder_hash for table in tables]), folder / "people.png")
-    with atomic_path(folder / STRATIFIER) as temporary, temporary.open("wb") as stream:
-        arrays: dict[str, Any] = dict(stratifier_of(first, tables[0]).to_arrays())
-        np.savez_compressed(stream, **arrays)
+    write_stratifier(stratifier_of(first, tables[0]), folder / STRATIFIER)
 
 
 def _words(

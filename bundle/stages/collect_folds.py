@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,15 +11,14 @@ import numpy as np
 import pandas as pd
 
 from bundle.analysis.held_out_figures import family_ratios
-from bundle.data.atomic import atomic_path
-from bundle.data.datalist import MISSING
+from bundle.data.json_files import write_json
 from bundle.data.problems import InputProblems
+from bundle.data.tables import read_table, write_table
 from bundle.folds.pictures import fold_picture
 from bundle.folds.run import fold_folder, is_finished, read_people, read_record
 from bundle.folds.settings import differences
-from bundle.paths import CROSS_VALIDATION, FOLDS, stage_folder
+from bundle.paths import CROSS_VALIDATION, FOLD_TABLE, FOLDS, stage_folder
 from bundle.pictures import save_figure
-from bundle.stages.check_folds import FOLD_TABLE
 
 logger = logging.getLogger(__name__)
 SUMS = ("squared_error", "pca_squared_error", "squared_residual")
@@ -80,11 +78,9 @@ def collect_folds(output_dir: str) -> pd.DataFrame:
     }
     folder = stage_folder(output_dir, CROSS_VALIDATION)
     for name, table in {"people": people, "per_fold": per_fold, "summary": summary}.items():
-        with atomic_path(folder / f"{name}.tsv") as temporary:
-            table.to_csv(temporary, sep="\t", index=False, float_format="%.6g", na_rep="n/a")
+        write_table(table, folder / f"{name}.tsv")
     save_figure(fold_picture(per_fold, summary, numbers), folder / "folds.png")
-    with atomic_path(folder / "summary.json") as temporary:
-        temporary.write_text(json.dumps(facts, indent=1))
+    write_json(facts, folder / "summary.json")
     logger.info("%s", _words(summary, facts, folder))
     return summary
 
@@ -124,7 +120,7 @@ def pooled_figures(people: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
 def _read_split(file: Path) -> pd.DataFrame:
     if not file.is_file():
         raise InputProblems("Folds", [f"No {file}: run cross_validating first, or give its --output_dir."])
-    table = pd.read_csv(file, sep="\t", dtype=str, keep_default_na=False, na_values=MISSING)
+    table = read_table(file, dtype=str)
     return table.assign(fold=table["fold"].astype(int))
 
 

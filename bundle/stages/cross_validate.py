@@ -10,14 +10,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from bundle.data.atomic import atomic_path
 from bundle.data.problems import InputProblems
+from bundle.data.tables import read_table, write_table
 from bundle.data.whole_cohort import WholeCohort
 from bundle.folds.queue import run_folds
 from bundle.folds.run import FoldRun, fold_folder, fold_sections
 from bundle.folds.settings import FoldSettings
-from bundle.paths import FOLDS, stage_folder
-from bundle.stages.check_folds import FOLD_TABLE
+from bundle.paths import FOLD_TABLE, FOLDS, stage_folder
 from bundle.stages.collect_folds import collect_folds
 
 logger = logging.getLogger(__name__)
@@ -102,9 +101,8 @@ def _numbers(fold: int | Sequence[int] | None, table: pd.DataFrame) -> list[int]
 def _claim(folder: Path, table: pd.DataFrame, runs: Mapping[int, FoldRun]) -> None:
     """Write the folds, or refuse a folder that was begun with others."""
     file = folder / FOLD_TABLE
-    text = table.to_csv(sep="\t", index=False, na_rep="n/a")
     begun = any(run.folder.is_dir() for run in runs.values())
-    if begun and file.is_file() and _split(pd.read_csv(file, sep="\t", dtype=str)) != _split(table):
+    if begun and file.is_file() and _split(read_table(file, dtype=str)) != _split(table):
         raise InputProblems(
             f"Results folder {folder}",
             [
@@ -115,8 +113,7 @@ def _claim(folder: Path, table: pd.DataFrame, runs: Mapping[int, FoldRun]) -> No
     problems = [sentence for run in runs.values() for sentence in run.problems()]
     if problems:
         raise InputProblems(f"Results folder {folder}", problems)
-    with atomic_path(file) as temporary:
-        temporary.write_text(text)
+    write_table(table, file)
 
 
 def _split(table: pd.DataFrame) -> dict[str, str]:

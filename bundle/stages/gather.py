@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import shutil
 from collections.abc import Mapping, Sequence
@@ -13,10 +12,12 @@ import pandas as pd
 import yaml
 from tqdm.auto import tqdm
 
-from bundle.data.atomic import atomic_path
+from bundle.data.atomic import atomic_path, write_text
 from bundle.data.cohort_source import CohortSource, FoundCohort
-from bundle.data.datalist import Item, datalist_to_json, split_by_family
+from bundle.data.datalist import Item, datalist_to_json
 from bundle.data.derived_images import Grid, Recipe, make_image, what_was_done
+from bundle.data.family_split import split_by_family
+from bundle.data.json_files import write_json
 from bundle.data.layouts import JacobianKind
 from bundle.data.problems import InputProblems
 from bundle.data.resampling import common_grid
@@ -96,12 +97,8 @@ def gather(
         "space": found.items[0]["space"],
         "modalities": list(modalities),
     }
-    with atomic_path(folder / PREPARATION) as temporary:
-        temporary.write_text(
-            json.dumps(facts | {"notes": notes, "flow": found.flow, "restricted": restricted}, indent=1)
-        )
-    with atomic_path(folder / DATALIST) as temporary:
-        temporary.write_text(datalist_to_json(sections, **facts))
+    write_json(facts | {"notes": notes, "flow": found.flow, "restricted": restricted}, folder / PREPARATION)
+    write_text(datalist_to_json(sections, **facts), folder / DATALIST)
     counts = ", ".join(f"{len(items)} {name}" for name, items in sections.items())
     logger.info(
         "%s", "\n".join([f"{len(found.items)} people of {cohort.layout.name}: {counts}.", *notes, _next(folder)])
@@ -216,9 +213,8 @@ def _write_tables(
                     table.to_csv(temporary, sep="\t", na_rep="n/a")
             else:
                 (target / name).unlink(missing_ok=True)
-        with atomic_path(target / ITEMS) as temporary:
-            entries = {column: {"label": str(column)} for column in phenotypes}
-            temporary.write_text(yaml.safe_dump(entries, sort_keys=False, allow_unicode=True), encoding="utf-8")
+        entries = {column: {"label": str(column)} for column in phenotypes}
+        write_text(yaml.safe_dump(entries, sort_keys=False, allow_unicode=True), target / ITEMS)
     return participants
 
 

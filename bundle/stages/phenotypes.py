@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,50 +12,27 @@ import pandas as pd
 import torch
 from monai.data import Dataset
 
-from bundle.analysis.contributions import covariate_shares, dimension_shares, modality_shares
 from bundle.analysis.discovery import validate
-from bundle.analysis.group_tests import exchangeable_families, share_fixed
-from bundle.analysis.groupings import (
-    compare_versions,
-    compare_with_continuum,
-    groupings,
-    is_of_adjusted_codes,
-    stored_settings,
-)
-from bundle.analysis.phenotype_cohort import Cohort, analysed_people, make_factors
-from bundle.analysis.phenotyping import (
-    BOTH_ADJUSTED,
-    PHENOTYPE_ADJUSTED,
-    RAW,
-    VALIDATION,
-    people_of_strata,
-    together,
-)
-from bundle.data.atomic import atomic_path
-from bundle.data.embedding_table import EmbeddingTable, read_embedding_table
-from bundle.data.items import read_items
-from bundle.data.people import people_table
+from bundle.analysis.exchange import exchangeable_families, share_fixed
+from bundle.analysis.groupings import compare_versions, groupings, is_of_adjusted_codes, stored_settings
+from bundle.analysis.phenotype_cohort import Cohort, make_factors
+from bundle.analysis.phenotyping import BOTH_ADJUSTED, PHENOTYPE_ADJUSTED, RAW, VALIDATION, people_of_strata, together
+from bundle.data.json_files import write_json
 from bundle.data.problems import InputProblems
 from bundle.data.tables import write_table
-from bundle.paths import CLUSTERS, EMBEDDINGS, PHENOTYPING, STRATIFIER, stage_folder
-from bundle.phenotypes.inputs import checked_settings, chosen_covariates, items_file, kinds_of_people, read_clusters
+from bundle.paths import CLUSTERS, PHENOTYPING, STRATIFIER, stage_folder
+from bundle.phenotypes.image_evidence import ImageEvidence, modality_tables, read_images
+from bundle.phenotypes.inputs import Given, checked_settings, read_given, strata_sha256
 from bundle.phenotypes.notes import notes_on
-from bundle.phenotypes.pictures import continuum_picture, loadings_picture, maps_picture, profile_picture
-from bundle.phenotypes.tables import factor_rows, facts, item_rows, loading_rows, score_rows
+from bundle.phenotypes.pictures import continuum_picture, loadings_picture, profile_picture
+from bundle.phenotypes.strata_maps import exemplar_differences, maps_picture, write_maps
+from bundle.phenotypes.tables import Findings, facts, result_tables
 from bundle.pictures import save_figure
-from bundle.sites.inputs import site_labels, with_site
-from bundle.sites.phenotypes import covariates_of_scores, phenotypes_by_site, sites_of_codes
-from bundle.stages.assign import read_stratifier
-from bundle.stages.cluster import Progress
-from bundle.stages.contributions import (
-    ImageEvidence,
-    changes_in_space,
-    decoded_differences,
-    read_images,
-    write_maps,
-)
-from bundle.stages.embed import software_versions
-from bundle.stages.evaluate import load_network
+from bundle.running.progress import Progress
+from bundle.running.software_versions import software_versions
+from bundle.sites.phenotypes import phenotypes_by_site
+from bundle.strata.stratifier_file import read_stratifier
+from bundle.trained.weights import load_network
 from custom_nets import FusionAutoencoder
 
 logger = logging.getLogger(__name__)
@@ -128,90 +103,62 @@ def phenotype(
         SystemExit: with status 130 after Ctrl-C.
     """
     factor_settings, test_settings = checked_settings(factors, tests, validation_share, n_folds, n_explained)
-    table = read_embedding_table(embeddings if embeddings else stage_folder(output_dir, EMBEDDINGS))
-    clusters, found = read_clusters(output_dir, table)
-    people = people_table(table.participant_ids.tolist(), output_dir, participants, with_site(categories, site))
-    labels = site_labels(people, site)
-    sites = sites_of_codes(people, labels, found)
-    taken_out = chosen_covariates(people, covariates, found["covariates"], None if sites is None else site)
-    out_of_scores, sites_of_scores = covariates_of_scores(people, taken_out, labels, sites, harmonise)
-    items = read_items(items_file(output_dir, phenotypes), dictionary, id_column)
-    rows, flow, left_out = analysed_people(items, people, factor_settings)
-    kinds = kinds_of_people(people, kinship)
-    codes = table.codes.astype(float)
-    cohort = Cohort(
-        table=table,
-        codes=codes,
-        people=people,
-        taken_out=taken_out,
-        out_of_scores=out_of_scores,
-        items=items,
-        rows=rows,
-        kinds=kinds,
-        splines=found["settings"]["splines"],
-        labels=labels,
-        sites=sites,
-        sites_of_scores=sites_of_scores,
+    given = read_given(
+        output_dir,
+        phenotypes,
+        dictionary,
+        id_column,
+        embeddings,
+        participants,
+        covariates,
+        categories,
+        site,
+        harmonise,
+        kinship,
+        factor_settings,
     )
+    cohort = given.cohort
     fixed = _share_fixed(cohort)
-    made = make_factors(cohort, rows, factor_settings, test_settings.seed)
+    made = make_factors(cohort, cohort.rows, factor_settings, test_settings.seed)
     scores = made.model.scores(made.values)
-    adjusted = cohort.adjusted_scores(scores, rows)
+    adjusted = cohort.adjusted_scores(scores, cohort.rows)
     evidence = None
     try:
         if use_images:
             network = load_network(network, checkpoint, output_dir, device)
-            evidence = read_images(network, dataset, table, n_explained, device, test_settings.seed, progress)
+            evidence = read_images(network, dataset, cohort.table, n_explained, device, test_settings.seed, progress)
         with Progress(progress) as bar:
-            raw, both = groupings(cohort, clusters, found, num_workers, bar.show)
+            raw, both = groupings(cohort, given.clusters, given.found, num_workers, bar.show)
             comparisons = compare_versions(cohort, scores, adjusted, raw, both, made.names, test_settings)
             if validation_share:
-                settings = stored_settings(found, found["settings"]["n_references"])
+                settings = stored_settings(given.found, given.found["settings"]["n_references"])
                 comparisons.append(
                     validate(cohort, settings, validation_share, factor_settings, test_settings, num_workers, bar.show)
                 )
     except KeyboardInterrupt:
         logger.warning("Interrupted; nothing was written, the same command starts again.")
         raise SystemExit(130) from None
-    result = together(comparisons)
-    describing = people.iloc[rows].drop(columns="family_id").join(items.demographics, rsuffix="_item")
-    who, not_described = people_of_strata(describing, both.labels[rows])
-    notes = [*dict.fromkeys(result.notes), *notes_on(cohort, raw, both, made, scores, not_described)]
-    linear = None if evidence is None else evidence.components
-    tables = {
-        "flow": flow,
-        "left_out": left_out,
-        "items": item_rows(made, items),
-        "factors": factor_rows(made),
-        "loadings": loading_rows(made),
-        "scores": score_rows(people.index[rows], scores, adjusted, made).assign(
-            stratum_raw=raw.labels[rows], stratum_adjusted=both.labels[rows]
-        ),
-        "code_covariates": covariate_shares(codes, shown_covariates(cohort), cohort.splines),
-        "tests": result.tests,
-        "pairs": result.pairs,
-        "profile": result.profile,
-        "strata_people": who,
-        "continuum": compare_with_continuum(cohort, raw, both, scores, linear, made.names, n_folds, test_settings),
-    }
+    found = Findings(made, scores, adjusted, raw, both, together(comparisons), evidence)
+    tables = result_tables(given, found, n_folds, test_settings)
+    tables["strata_people"], not_described = _people_of_strata(cohort, found)
+    notes = [*dict.fromkeys(found.compared.notes), *notes_on(cohort, found, not_described)]
     by_site = phenotypes_by_site(cohort, scores, adjusted, both, made.names, test_settings)
     if by_site is not None:
         tables |= by_site.tables
+    shares: dict[str, pd.DataFrame] = {}
     differences = None
-    is_of_primary = is_of_adjusted_codes(found) == cohort.has_covariates
-    if evidence is not None and is_of_primary:
-        tables |= shares(output_dir, evidence, clusters, both.codes, table)
-        if both.n_strata > 1:
-            differences = _differences(network, clusters, codes, device)
-    elif evidence is not None:
+    if evidence is not None and is_of_adjusted_codes(given.found) != cohort.has_covariates:
         notes.append(
             "Clustering took no covariates out, so its strata are not those that count here: no modality shares and "
             "maps. Cluster with covariates for these."
         )
-    summary = facts(cohort, raw, both, made, tables, factor_settings, test_settings) | {
+    elif evidence is not None:
+        shares, differences = _by_images(output_dir, given, found, evidence, network, device)
+    tables |= shares
+    summary = facts(cohort, found, tables, factor_settings, test_settings) | {
         "notes": notes,
         "site": None if by_site is None else by_site.facts,
-        "exchange": f"whole families of one size{'' if kinds is None else f' and the same {kinship}'}",
+        "exchange": f"whole families of one size{'' if cohort.kinds is None else f' and the same {kinship}'}",
         "share_fixed": fixed,
         "validation_share": validation_share,
         "n_folds": n_folds,
@@ -221,26 +168,14 @@ def phenotype(
     folder = stage_folder(output_dir, PHENOTYPING)
     _remove_earlier(folder)
     if differences is not None:
-        write_maps(differences, dataset.data[0], table.modalities, folder / "maps")
+        write_maps(differences, dataset.data[0], cohort.table.modalities, folder / "maps")
+        _draw_maps(folder, differences, network)
     for name, content in tables.items():
         write_table(content, folder / f"{name}.tsv")
-    _draw(folder, tables, cohort.primary, test_settings.significance, differences, network)
-    with atomic_path(folder / "summary.json") as temporary:  # last: with it the folder counts as whole
-        temporary.write_text(json.dumps(summary, indent=1))
-    logger.info("%s", _words(folder, summary, result.tests))
-    return result.tests
-
-
-def shown_covariates(cohort: Cohort) -> pd.DataFrame:
-    """Covariates whose share of the codes is told: those that are taken out, and the site that codes are harmonised over."""
-    if cohort.sites is None:
-        return cohort.taken_out
-    return cohort.taken_out.assign(**{str(cohort.sites.labels.name): cohort.sites.labels})
-
-
-def strata_sha256(output_dir: str) -> str:
-    """Of `5_clusters/strata.tsv`: which strata a result is about."""
-    return hashlib.sha256((stage_folder(output_dir, CLUSTERS) / "strata.tsv").read_bytes()).hexdigest()
+    _draw(folder, tables, cohort.primary, test_settings.significance)
+    write_json(summary, folder / "summary.json")  # last: with it the folder counts as whole
+    logger.info("%s", _words(folder, summary, tables["tests"]))
+    return tables["tests"]
 
 
 def _share_fixed(cohort: Cohort) -> float:
@@ -255,29 +190,27 @@ def _share_fixed(cohort: Cohort) -> float:
     return fixed
 
 
-def shares(
-    output_dir: str, evidence: ImageEvidence, clusters: pd.DataFrame, codes: np.ndarray, table: EmbeddingTable
-) -> dict[str, pd.DataFrame]:
-    """Each modality's share of the strata and of the dimensions that they were found in."""
+def _people_of_strata(cohort: Cohort, found: Findings) -> tuple[pd.DataFrame, list[str]]:
+    """Who is in each stratum, by all that is known of people; and variables that nothing can be said of."""
+    describing = cohort.people.iloc[cohort.rows].drop(columns="family_id")
+    describing = describing.join(cohort.items.demographics, rsuffix="_item")
+    return people_of_strata(describing, found.both.labels[cohort.rows])
+
+
+def _by_images(
+    output_dir: str,
+    given: Given,
+    found: Findings,
+    evidence: ImageEvidence,
+    network: FusionAutoencoder,
+    device: torch.device,
+) -> tuple[dict[str, pd.DataFrame], np.ndarray | None]:
+    """Each modality's shares, and maps of strata if there are some that can be drawn."""
     space = read_stratifier(stage_folder(output_dir, CLUSTERS) / STRATIFIER).space
-    moved = changes_in_space(evidence, space.axes, space.scale)
-    own = clusters.index.get_indexer(pd.Index(evidence.explained_ids))
-    labels = clusters["stratum"].to_numpy()[own] - 1
-    return {
-        "modality_share": modality_shares(moved, space.transform(codes)[own], labels, table.modalities),
-        "dimension_share": dimension_shares(moved, table.modalities),
-    }
-
-
-def _differences(
-    network: FusionAutoencoder, clusters: pd.DataFrame, codes: np.ndarray, device: torch.device
-) -> np.ndarray | None:
-    exemplars = clusters.reset_index()[clusters["is_exemplar"].to_numpy()].sort_values("stratum").index
-    try:
-        return decoded_differences(network, codes, exemplars.tolist(), device)
-    except ValueError as error:  # a decoder that needs the encoder's skips
-        logger.warning("No maps of strata: %s", error)
-        return None
+    shares = modality_tables(evidence, space, given.clusters["stratum"], found.both.codes, given.cohort.table)
+    if found.both.n_strata < 2:
+        return shares, None
+    return shares, exemplar_differences(network, given.clusters, given.cohort.codes, device)
 
 
 def _remove_earlier(folder: Path) -> None:
@@ -288,14 +221,7 @@ def _remove_earlier(folder: Path) -> None:
         old.unlink()
 
 
-def _draw(
-    folder: Path,
-    tables: Mapping[str, pd.DataFrame],
-    primary: str,
-    significance: float,
-    differences: np.ndarray | None,
-    network: FusionAutoencoder,
-) -> None:
+def _draw(folder: Path, tables: Mapping[str, pd.DataFrame], primary: str, significance: float) -> None:
     save_figure(loadings_picture(tables["loadings"], tables["factors"]), folder / "loadings.png")
     continuum, tests, profile = (tables[name] for name in ("continuum", "tests", "profile"))
     save_figure(continuum_picture(continuum[continuum["version"] == primary]), folder / "continuum.png")
@@ -303,10 +229,11 @@ def _draw(
     if len(tests):
         picture = profile_picture(profile[profile["version"] == primary], tests, significance)
         save_figure(picture, folder / "profile.png")
-    if differences is not None:
-        scaling = network.scaling
-        mean_image, brain = scaling.mean_image.cpu().numpy(), scaling.brain_mask.cpu().numpy()
-        save_figure(maps_picture(differences, mean_image, brain, network.modalities), folder / "maps.png")
+
+
+def _draw_maps(folder: Path, differences: np.ndarray, network: FusionAutoencoder) -> None:
+    mean_image, brain = network.scaling.mean_image.cpu().numpy(), network.scaling.brain_mask.cpu().numpy()
+    save_figure(maps_picture(differences, mean_image, brain, network.modalities), folder / "maps.png")
 
 
 def _short(value: Any) -> str:

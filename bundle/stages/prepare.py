@@ -8,20 +8,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bundle.data.atomic import atomic_path
+from bundle.data.atomic import write_text
 from bundle.data.check import canonical_grid, check_images, explain_padding, files_signature
+from bundle.data.cohort_folder import items_from_folder
 from bundle.data.cohort_writer import write_cohort
-from bundle.data.datalist import (
-    SECTIONS,
-    Item,
-    datalist_to_json,
-    items_from_datalist,
-    items_from_folder,
-    present_modalities,
-    read_json,
-    shared_files,
-    split_by_family,
-)
+from bundle.data.datalist import SECTIONS, Item, datalist_to_json, items_from_datalist, present_modalities
+from bundle.data.family_split import split_by_family
+from bundle.data.json_files import read_json
+from bundle.data.leakage import shared_files
 from bundle.data.problems import InputProblems
 from bundle.data.synthetic import CohortSettings
 from bundle.paths import CHECKPOINT, COHORT, DATALIST, PREPARED, TRAINING, stage_folder
@@ -99,31 +93,6 @@ def prepare(
     return sections
 
 
-def prepared_section(output_dir: str, modalities: Sequence[str], section: str) -> list[Item]:
-    """The people of a section that `prepare` wrote who have every map, for later stages.
-
-    Raises:
-        InputProblems: for another section, or if nothing is prepared there, nobody has every map, or a file is gone.
-    """
-    if section not in SECTIONS:
-        raise InputProblems("Section", [f"Expected --section to be one of {SECTIONS}, got {section!r}."])
-    file = stage_folder(output_dir, PREPARED) / DATALIST
-    if not file.is_file():
-        raise InputProblems("Results folder", [f"No {file}: run training first, or give its --output_dir."])
-    items = items_from_datalist(file, modalities, any_subset=True)[section]
-    complete = [item for item in items if len(present_modalities(item, modalities)) == len(modalities)]
-    if not complete:
-        maps = ", ".join(modalities)
-        raise InputProblems(
-            "Section", [f"Nobody in {section} of {file} has every map ({maps}): give fewer --modalities."]
-        )
-    if len(complete) < len(items):
-        logger.info(
-            "%d of %d people in %s lack a map and are left out.", len(items) - len(complete), len(items), section
-        )
-    return complete
-
-
 def _read(
     source: Path,
     images: Mapping[str, str],
@@ -180,5 +149,4 @@ def _check(file: Path, sections: Mapping[str, list[Item]], facts: Mapping[str, A
     problems = check_images(everybody, facts["modalities"], facts["spatial_size"], num_workers)
     if problems:
         raise InputProblems("Images", problems)
-    with atomic_path(file) as temporary:
-        temporary.write_text(text)
+    write_text(text, file)

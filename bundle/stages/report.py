@@ -5,9 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-from bundle.data.atomic import atomic_path
+from bundle.data.atomic import write_text
 from bundle.paths import PHENOTYPING, REPORT, stage_folder
 from bundle.report.blocks import Section, Text
 from bundle.report.continuum import continuum_section
@@ -24,9 +22,9 @@ from bundle.report.profile import comparison, profile_section
 from bundle.report.results import Results, read_results
 from bundle.report.sites import sites_section
 from bundle.report.strata import strata_section
+from bundle.report.template import render_template
 
 logger = logging.getLogger(__name__)
-TEMPLATES = Path(__file__).parent.parent / "report"
 TEMPLATE = "page.html"
 PAGE = "report.html"
 
@@ -46,8 +44,7 @@ def report(output_dir: str) -> Path:
     results = read_results(output_dir)
     page = render(results)
     file = stage_folder(output_dir, REPORT) / PAGE
-    with atomic_path(file) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    write_text(page, file)
     lines = [*headline(results), *[f"{note.words}: {note.command}" for note in missing_stages(results)]]
     lines.append(f"Written: {file} ({len(page) / 1e6:.1f} MB; it needs no network and no other file)")
     logger.info("%s", "\n".join(lines))
@@ -56,17 +53,8 @@ def report(output_dir: str) -> Path:
 
 def render(results: Results) -> str:
     """The page as text."""
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template(TEMPLATE).render(
-        headline=headline(results),
-        key_figures=key_figures(results),
-        sections=sections(results),
+    return render_template(
+        TEMPLATE, headline=headline(results), key_figures=key_figures(results), sections=sections(results)
     )
 
 

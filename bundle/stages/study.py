@@ -13,10 +13,11 @@ from typing import Any
 import pandas as pd
 from tqdm.auto import tqdm
 
-from bundle.data.atomic import atomic_path
+from bundle.data.atomic import write_text
 from bundle.data.cohort_writer import write_cohort
 from bundle.data.problems import InputProblems
 from bundle.data.synthetic import CohortSettings
+from bundle.data.tables import write_table
 from bundle.paths import COHORT, stage_folder
 from bundle.pictures import save_figure
 from bundle.running.process import start_process
@@ -152,8 +153,7 @@ def _write(
     rows = pd.DataFrame([seed_row(one) for one in sorted(finished, key=lambda one: order.index(one.run.name))])
     table = run_rows(rows)
     for name, content in {"runs": rows, "table": table}.items():
-        with atomic_path(folder / f"{name}.tsv") as temporary:
-            content.to_csv(temporary, sep="\t", index=False, float_format="%.6g", na_rep="n/a")
+        write_table(content, folder / f"{name}.tsv")
     seeds = sorted({one.seed for one in finished})
     sentences = [
         "Cohort: " + ", ".join(f"{key} {value}" for key, value in facts.items()) + ".",
@@ -161,8 +161,7 @@ def _write(
         f"Seeds: {', '.join(map(str, seeds))}.",
     ]
     text = page(settings, table, sentences)
-    with atomic_path(folder / "study.md") as temporary:
-        temporary.write_text(text)
+    write_text(text, folder / "study.md")
     save_figure(study_picture(settings, rows, table), folder / "study.png")
     logger.info("%s\nWritten: %s: table.tsv, runs.tsv, study.md, study.png", text, folder)
     return table

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from bundle.analysis.consensus import consensus_partition
+from bundle.analysis.partition import by_size
 from bundle.analysis.strata import Strata
 from bundle.analysis.strata_quality import gap_p_value, pairwise_ami
-from bundle.analysis.stratifier import by_size
 from bundle.data.embedding_table import EmbeddingTable
 
 MOST_FOR_CONSENSUS = 10_000

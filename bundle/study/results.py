@@ -12,8 +12,8 @@ from sklearn.metrics import adjusted_rand_score
 
 from bundle.analysis.factor_prediction import factor_prediction
 from bundle.analysis.seed_intervals import mean_and_interval
-from bundle.data.datalist import read_participants
 from bundle.data.embedding_table import read_embedding_table
+from bundle.data.participants import read_participants
 from bundle.paths import CLUSTERS, EMBEDDINGS, EVALUATION, TRUTH
 from bundle.study.seed_run import SeedRun
 from bundle.study.settings import StudySettings

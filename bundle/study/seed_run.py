@@ -13,7 +13,7 @@ import yaml
 from monai.bundle import ConfigParser
 
 from bundle.data.atomic import atomic_path
-from bundle.data.datalist import read_json
+from bundle.data.json_files import read_json
 from bundle.folds.settings import plain_settings
 from bundle.paths import CHECKPOINT, TRAINING
 from bundle.running.stage_process import BUNDLE_ROOT, run_stage

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from sklearn.cluster import AffinityPropagation
 
-from bundle.analysis import affinity_propagation as module
-from bundle.analysis.affinity_propagation import affinity_propagation, preference_range, sweeps_to_settle
+from bundle.analysis import affinity_messages as module
+from bundle.analysis.affinity_propagation import affinity_propagation, sweeps_to_settle
+from bundle.analysis.preference_range import preference_range
 
 
 def blobs(seed, n=150, n_groups=4, separation=5.0):

@@ -3,7 +3,8 @@ import pandas as pd
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
-from bundle.analysis.cluster_choice import ChoiceSettings, choose, family_subsamples
+from bundle.analysis.choice_settings import ChoiceSettings
+from bundle.analysis.cluster_choice import choose
 from bundle.analysis.strata import find_strata, stratifier_of
 from bundle.analysis.strata_null import null_test
 from bundle.analysis.strata_settings import StrataSettings
@@ -86,12 +87,6 @@ def test_a_fixed_preference_is_tested_too():
     assert found.choice.chosen.n_clusters > 4
 
 
-def test_half_samples_are_whole_families():
-    families = np.repeat(np.arange(30), 3)
-    for rows in family_subsamples(families, 5, 0.5, seed=0):
-        assert len(rows) == 45 and (np.bincount(families[rows])[np.unique(families[rows])] == 3).all()
-
-
 def test_bad_input_is_refused():
     codes, families, _ = planted()
     with pytest.raises(ValueError, match="20 people at least, got 2"):
@@ -119,7 +114,7 @@ def test_no_convergence_at_all_is_no_strata_and_said():
 
 
 def test_clouds_without_strata_are_rarely_called_strata():
-    """The fast form of benchmarks/strata_calibration.py: 24 cohorts, half of them with heavy tails."""
+    """The fast form of `calibrating`: 24 cohorts, half of them with heavy tails."""
     settings = ChoiceSettings(n_preferences=14, n_subsamples=4, max_strata=5)
     families = (np.arange(60) // 2).tolist()
     found = 0

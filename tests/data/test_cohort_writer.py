@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bundle.data.cohort_folder import items_from_folder
 from bundle.data.cohort_writer import write_cohort
-from bundle.data.datalist import items_from_folder
 from bundle.data.problems import InputProblems
 from bundle.data.synthetic import CohortSettings
 from tests.conftest import PATTERNS, TINY

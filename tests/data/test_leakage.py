@@ -6,8 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bundle.data.leakage import relatives_apart, same_images
+from bundle.data.cohort_folder import items_from_folder
+from bundle.data.leakage import relatives_apart, same_images, shared_files
 from bundle.data.voxel_hash import voxel_hash, voxel_hashes
+from tests.conftest import PATTERNS
 
 
 @pytest.fixture
@@ -17,6 +19,13 @@ def image(tmp_path):
     picture.set_data_dtype(np.int16)
     nib.save(picture, tmp_path / "one.nii.gz")
     return tmp_path / "one.nii.gz"
+
+
+def test_one_file_for_two_images_is_named(tiny_cohort):
+    items = items_from_folder(tiny_cohort, PATTERNS, ["T1w", "JAC"])
+    items[1]["T1w"] = items[0]["T1w"]
+    (problem,) = shared_files(items, ["T1w", "JAC"])
+    assert "sub-0001 T1w and sub-0002 T1w" in problem
 
 
 def test_a_copy_has_the_same_hash_whatever_its_name_compression_format_and_orientation(image, tmp_path):

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from bundle.data.problems import InputProblems
-from bundle.stages.subsets import standardised_moves
+from bundle.evaluation.subsets import standardised_moves
 from tests.conftest import PATTERNS, ROOT, TINY_NETWORK, root_cause, run_stage, train
 
 NETWORK = {**TINY_NETWORK, "fusion": "@fusion"}

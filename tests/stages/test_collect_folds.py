@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from bundle.analysis.reconstruction import skill
-from bundle.data.datalist import read_participants
+from bundle.data.participants import read_participants
 from bundle.data.problems import InputProblems
 from bundle.stages.collect_folds import collect_folds, pooled_figures
 from tests.stages.fake_folds import MAPS, figures, residuals, run

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 import torch
 
+from bundle.data.original_space import in_space_of
 from bundle.data.problems import InputProblems
-from bundle.encoder_hash import encoder_hash
-from bundle.stages.embed import in_space_of
+from bundle.trained.encoder_hash import encoder_hash
 from custom_nets import FoldedFusionAutoencoder
 from tests.conftest import PATTERNS, root_cause, run_stage
 

@@ -16,16 +16,9 @@ from tqdm.auto import tqdm
 from bundle.analysis.reconstruction import skill_difference_interval
 from bundle.engines.inferer import AutocastInferer
 from bundle.handlers.reconstruction_recorder import masked_residuals
+from bundle.trained.subsets import known_subsets
 from custom_nets import FusionAutoencoder
-from custom_nets.fusion import AnySubsetFusion, ProductOfExperts, subset_members
-
-
-def known_subsets(network: FusionAutoencoder) -> list[tuple[str, ...]]:
-    """The subsets of modalities that training showed, small ones first; only all of them if the network needs every map."""
-    if not isinstance(network.fusion, AnySubsetFusion):
-        return [network.modalities]
-    numbers = torch.nonzero(network.fusion.seen)[:, 0].tolist()
-    return sorted((subset_members(number, network.modalities) for number in numbers), key=len)
+from custom_nets.fusion import ProductOfExperts
 
 
 @torch.no_grad()
@@ -61,18 +54,11 @@ def skill_of_subsets(
         image = torch.as_tensor(held_out[person]["image"])[None].to(device)
         truth = masked_residuals(network, image)[0]
         totals[person] = np.square(truth).sum(axis=1, dtype=float)
-        inputs = image.expand(len(subsets), *image.shape[1:]).masked_fill(hidden[:, :, None, None, None], torch.nan)
-        codes, variance = [], []
-        for number, one in enumerate(inputs.split(1)):
-            code = inferer(network.scaling(one), lambda scaled: network.encode_scaled(scaled)[0])
-            codes.append(code.flatten())
-            if gives_variance:
-                variance.append(network.fusion.variance.flatten())
-            drawn = network.scaling.inverse(inferer(code, lambda code_map: network.decode_scaled(code_map, [])))
-            errors[number, person] = np.square(masked_residuals(network, drawn)[0] - truth).sum(axis=1, dtype=float)
+        codes, variances, drawn = _drawn_from_each(network, inferer, image, hidden, gives_variance)
+        errors[:, person] = [np.square(one - truth).sum(axis=1, dtype=float) for one in drawn]
         if gives_variance:
-            spread += np.array([float(part.sqrt().mean()) for part in variance])
-            moved += np.array(standardised_moves(torch.stack(codes), torch.stack(variance)))
+            spread += np.array([float(part.sqrt().mean()) for part in variances])
+            moved += np.array(standardised_moves(torch.stack(codes), torch.stack(variances)))
     rows = []
     for number, subset in enumerate(subsets):
         for channel, modality in enumerate(network.modalities):
@@ -85,6 +71,30 @@ def skill_of_subsets(
                 row["standardised_move"] = np.sqrt(moved[number] / len(families))
             rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _drawn_from_each(
+    network: FusionAutoencoder, inferer: AutocastInferer, image: Tensor, hidden: Tensor, gives_variance: bool
+) -> tuple[list[Tensor], list[Tensor], list[np.ndarray]]:
+    """Code, its variance if the fusion gives one, and residuals `(M, V)` of what is drawn, from each subset of an image.
+
+    Args:
+        network: trained.
+        inferer: precision of forward passes.
+        image: `(1, M, D, H, W)`.
+        hidden: `(S, M)` maps that each of S subsets lacks.
+        gives_variance: whether it does.
+    """
+    inputs = image.expand(len(hidden), *image.shape[1:]).masked_fill(hidden[:, :, None, None, None], torch.nan)
+    codes, variances, residuals = [], [], []
+    for one in inputs.split(1):
+        code = inferer(network.scaling(one), lambda scaled: network.encode_scaled(scaled)[0])
+        codes.append(code.flatten())
+        if gives_variance:
+            variances.append(network.fusion.variance.flatten())
+        drawn = network.scaling.inverse(inferer(code, lambda code_map: network.decode_scaled(code_map, [])))
+        residuals.append(masked_residuals(network, drawn)[0])
+    return codes, variances, residuals
 
 
 def standardised_moves(codes: Tensor, variances: Tensor) -> list[float]:
@@ -122,3 +132,10 @@ def subset_picture(table: pd.DataFrame, modalities: Sequence[str]) -> Figure:
     axes.set(xlabel="map that is drawn", ylabel="maps that are given")
     axes.set_title("Skill on held-out people; framed: the map was given", fontsize=10)
     return figure
+
+
+def subset_words(table: pd.DataFrame, modalities: Sequence[str]) -> str:
+    """Skill as text: a row per subset of inputs, a column per modality drawn."""
+    skills = table.pivot(index="inputs", columns="modality", values="skill")
+    order = list(dict.fromkeys(table["inputs"]))
+    return skills.loc[order, list(modalities)].to_string(float_format=lambda value: f"{value:.3f}")

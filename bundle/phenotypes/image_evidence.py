@@ -1,27 +1,21 @@
-"""What the images say beyond the codes: each modality's part in them, maps of strata, and a linear fusion to compare with."""
+"""What the images say beyond the codes: each modality's part in them, and a linear fusion to compare with."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-import nibabel as nib
 import numpy as np
+import pandas as pd
 import torch
 from monai.data import Dataset
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from bundle.analysis.code_space import principal_axes
-from bundle.data.atomic import atomic_path
-from bundle.data.datalist import SECTIONS, Item, items_from_datalist, present_modalities
+from bundle.analysis.code_space import CodeSpace, principal_axes
+from bundle.analysis.contributions import dimension_shares, modality_shares
 from bundle.data.embedding_table import EmbeddingTable
-from bundle.encoder_hash import encoder_hash
-from bundle.paths import DATALIST, PREPARED, stage_folder
-from bundle.stages.embed import in_space_of
+from bundle.trained.encoder_hash import encoder_hash
 from custom_nets import FusionAutoencoder
 
 logger = logging.getLogger(__name__)
@@ -47,16 +41,6 @@ class ImageEvidence:
     components: np.ndarray
     explained_ids: list[str]
     changes: np.ndarray
-
-
-def prepared_people(output_dir: str, modalities: Sequence[str]) -> list[Item]:
-    """Everybody of `1_prepared` who has every map, whatever their section; nobody if there is no such folder."""
-    file = stage_folder(output_dir, PREPARED) / DATALIST
-    if not file.is_file():
-        return []
-    sections = items_from_datalist(file, modalities, any_subset=True)
-    everybody = [item for name in SECTIONS for item in sections[name]]
-    return [item for item in everybody if len(present_modalities(item, modalities)) == len(modalities)]
 
 
 def read_images(
@@ -99,9 +83,7 @@ def read_images(
         return None
     names = table.participant_ids.tolist()
     chosen = set(np.random.default_rng(seed).permutation(names)[:n_explained].tolist())
-    brain = torch.nonzero(network.scaling.brain_mask.flatten())[:, 0].cpu()
-    size = 4.0 * len(names) * len(network.modalities) * len(brain)
-    brain = brain[:: max(1, int(np.ceil(size / VOXEL_BYTES)))]
+    brain = _brain_voxels(network, len(names))
     voxels = np.empty((len(network.modalities), len(names), len(brain)), dtype=np.float32)
     changes, explained = [], []
     for number, name in enumerate(tqdm(names, desc="Reading images", unit="person", disable=not progress)):
@@ -110,12 +92,22 @@ def read_images(
         if name in chosen:
             explained.append(name)
             changes.append(code_changes(network, image.to(device)).cpu().numpy())
-    parts = []
-    for own in voxels:
-        centred = own - own.mean(axis=0)
-        values, axes = principal_axes(centred)
-        parts.append(centred @ axes[:, :MOST_COMPONENTS] / np.sqrt(values.sum()))
-    return ImageEvidence(names, np.concatenate(parts, axis=1), explained, np.stack(changes))
+    components = np.concatenate([_components(own) for own in voxels], axis=1)
+    return ImageEvidence(names, components, explained, np.stack(changes))
+
+
+def _brain_voxels(network: FusionAutoencoder, n_people: int) -> Tensor:
+    """Indices into a flat image: the brain's voxels, or every second, third ... so that everybody's fit into memory."""
+    brain = torch.nonzero(network.scaling.brain_mask.flatten())[:, 0].cpu()
+    size = 4.0 * n_people * len(network.modalities) * len(brain)
+    return brain[:: max(1, int(np.ceil(size / VOXEL_BYTES)))]
+
+
+def _components(voxels: np.ndarray) -> np.ndarray:
+    """Principal components of one modality's voxels `(N, V)`, `(N, C)`; their variance is 1 in all."""
+    centred = voxels - voxels.mean(axis=0)
+    values, axes = principal_axes(centred)
+    return centred @ axes[:, :MOST_COMPONENTS] / np.sqrt(values.sum())
 
 
 def code_changes(network: FusionAutoencoder, image: Tensor) -> Tensor:
@@ -130,27 +122,23 @@ def code_changes(network: FusionAutoencoder, image: Tensor) -> Tensor:
     return codes[0] - codes[1:]
 
 
-def decoded_differences(
-    network: FusionAutoencoder, codes: np.ndarray, rows: Sequence[int], device: torch.device
-) -> np.ndarray:
-    """What the decoder draws of some people's codes less what it draws of the mean code: `(K, M, D, H, W)`, own units."""
-    wanted = np.concatenate([codes.mean(axis=0, keepdims=True), codes[list(rows)]]).astype(np.float32)
-    with torch.no_grad():
-        drawn = [network.decode(torch.from_numpy(code)[None].to(device))[0].cpu().numpy() for code in wanted]
-    return np.stack(drawn[1:]) - drawn[0]
+def modality_tables(
+    evidence: ImageEvidence, space: CodeSpace, strata: pd.Series, codes: np.ndarray, table: EmbeddingTable
+) -> dict[str, pd.DataFrame]:
+    """Each modality's share of the strata and of the dimensions that they were found in.
 
-
-def write_maps(differences: np.ndarray, like: Item, modalities: Sequence[str], folder: Path) -> None:
-    """Write `stratum_<k>_<modality>.nii.gz` in the grid and affine of a person's own images; maps of before go."""
-    for old in folder.glob("stratum_*.nii.gz"):
-        old.unlink()
-    originals: dict[str, Any] = {modality: nib.load(like[modality]) for modality in modalities}
-    for number, maps in enumerate(differences):
-        for modality, volume in zip(modalities, maps, strict=True):
-            with atomic_path(folder / f"stratum_{number + 1}_{modality}.nii.gz") as temporary:
-                nib.save(in_space_of(volume, originals[modality]), temporary)
-
-
-def changes_in_space(evidence: ImageEvidence, axes: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """Changes of the codes along the axes that strata are found in, `(N', M, D)`."""
-    return evidence.changes / scale @ axes
+    Args:
+        evidence: of some of the people.
+        space: that strata were found in.
+        strata: N numbers from 1, by participant id.
+        codes: `(N, E)` that they were found in.
+        table: embeddings.
+    """
+    moved = evidence.changes / space.scale @ space.axes
+    own = strata.index.get_indexer(pd.Index(evidence.explained_ids))
+    return {
+        "modality_share": modality_shares(
+            moved, space.transform(codes)[own], strata.to_numpy()[own] - 1, table.modalities
+        ),
+        "dimension_share": dimension_shares(moved, table.modalities),
+    }

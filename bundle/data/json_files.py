@@ -1,0 +1,27 @@
+"""Facts that stages leave for each other as JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from bundle.data.atomic import write_text
+from bundle.data.problems import InputProblems
+
+
+def write_json(content: Any, file: str | Path) -> None:
+    """Write plain values, whole or not at all; the folder is made."""
+    write_text(json.dumps(content, indent=1), file)
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """What a stage wrote as JSON.
+
+    Raises:
+        InputProblems: if it is broken.
+    """
+    try:
+        return json.loads(file.read_text())
+    except json.JSONDecodeError as error:
+        raise InputProblems("Results folder", [f"{file} is broken ({error}): delete it, it is made again."]) from error

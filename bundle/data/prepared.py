@@ -1,0 +1,47 @@
+"""People that `preparing` or `training` left in `1_prepared`, for later stages."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from bundle.data.datalist import SECTIONS, Item, items_from_datalist, present_modalities
+from bundle.data.problems import InputProblems
+from bundle.paths import DATALIST, PREPARED, stage_folder
+
+logger = logging.getLogger(__name__)
+
+
+def prepared_section(output_dir: str, modalities: Sequence[str], section: str) -> list[Item]:
+    """The people of a section that `prepare` wrote who have every map, for later stages.
+
+    Raises:
+        InputProblems: for another section, or if nothing is prepared there, nobody has every map, or a file is gone.
+    """
+    if section not in SECTIONS:
+        raise InputProblems("Section", [f"Expected --section to be one of {SECTIONS}, got {section!r}."])
+    file = stage_folder(output_dir, PREPARED) / DATALIST
+    if not file.is_file():
+        raise InputProblems("Results folder", [f"No {file}: run training first, or give its --output_dir."])
+    items = items_from_datalist(file, modalities, any_subset=True)[section]
+    complete = [item for item in items if len(present_modalities(item, modalities)) == len(modalities)]
+    if not complete:
+        maps = ", ".join(modalities)
+        raise InputProblems(
+            "Section", [f"Nobody in {section} of {file} has every map ({maps}): give fewer --modalities."]
+        )
+    if len(complete) < len(items):
+        logger.info(
+            "%d of %d people in %s lack a map and are left out.", len(items) - len(complete), len(items), section
+        )
+    return complete
+
+
+def prepared_people(output_dir: str, modalities: Sequence[str]) -> list[Item]:
+    """Everybody of `1_prepared` who has every map, whatever their section; nobody if there is no such folder."""
+    file = stage_folder(output_dir, PREPARED) / DATALIST
+    if not file.is_file():
+        return []
+    sections = items_from_datalist(file, modalities, any_subset=True)
+    everybody = [item for name in SECTIONS for item in sections[name]]
+    return [item for item in everybody if len(present_modalities(item, modalities)) == len(modalities)]

@@ -1,0 +1,1 @@
+"""What held-out people say of a network: metrics, the PCA baseline, changed codes, subsets of maps."""

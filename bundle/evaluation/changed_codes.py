@@ -1,0 +1,68 @@
+"""How much of a reconstruction comes through the code: skill with the code zeroed, averaged or swapped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from monai.data import CacheDataset
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from bundle.analysis.reconstruction import skill, swap_partners
+from bundle.engines.inferer import AutocastInferer
+from bundle.handlers.reconstruction_recorder import masked_residuals
+from custom_nets import FusionAutoencoder
+
+CODE_VARIANTS = ("zeroed", "mean", "swapped")
+
+
+def skills_of_changed_codes(
+    network: FusionAutoencoder,
+    inferer: AutocastInferer,
+    held_out: CacheDataset,
+    families: Sequence[str],
+    images: np.ndarray,
+    device: torch.device,
+) -> dict[str, np.ndarray]:
+    """Skill per modality when the code is zeroed, the held-out people's mean code, or another family's person's.
+
+    Skips, if the network has any, stay the person's own: what then survives did not come through the code.
+
+    Args:
+        network: trained, on `device`.
+        inferer: precision of forward passes.
+        held_out: N people, each a dictionary with `image` `(M, D, H, W)`.
+        families: of them; codes are swapped between families, and not at all (NaN) if there is one only.
+        images: `(N, M, V)` their residuals.
+        device: of the network.
+
+    Returns:
+        `CODE_VARIANTS` -> `(M,)`.
+    """
+
+    def encode(scaled: Tensor) -> Tensor:
+        return network.encode_scaled(scaled)[0]
+
+    def load(number: int) -> Tensor:
+        return network.scaling(torch.as_tensor(held_out[number]["image"])[None].to(device))
+
+    with torch.no_grad():
+        codes = [inferer(load(number), encode) for number in range(len(images))]
+        changed: dict[str, Callable[[int], Tensor]] = {
+            "zeroed": lambda number: torch.zeros_like(codes[number]),
+            "mean": lambda number: torch.stack(codes).mean(dim=0),
+        }
+        if len(set(families)) > 1:
+            partners = swap_partners(families)
+            changed["swapped"] = lambda number: codes[partners[number]]
+        drawn: dict[str, list[np.ndarray]] = {name: [] for name in changed}
+        for number in tqdm(range(len(images)), desc="Changing codes", unit="person"):
+            scaled = load(number)
+            skips = network.encode_scaled(scaled)[1]
+            for name, code in changed.items():
+                output = inferer(code(number), lambda code_map, skips=skips: network.decode_scaled(code_map, skips))
+                drawn[name].append(masked_residuals(network, network.scaling.inverse(output)))
+    skills = {name: skill(images, np.concatenate(parts)) for name, parts in drawn.items()}
+    return {name: skills.get(name, np.full(images.shape[1], np.nan)) for name in CODE_VARIANTS}

@@ -1,0 +1,89 @@
+"""An evaluation as tables: a row per person and modality, and a row per modality."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bundle.analysis.reconstruction import skill, skill_difference_interval, skill_per_person
+from bundle.evaluation.pca_baseline import PcaBaseline
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """What was seen of N held-out people.
+
+    Attributes:
+        modalities: M names.
+        participant_ids: N.
+        families: N labels, resampled for intervals.
+        images: `(N, M, V)` residuals, see `bundle.analysis.reconstruction`.
+        drawn: the same of the reconstructions.
+        metrics: name -> `(N, M)`.
+        nearest: `(N,)` whether the own image is the nearest one to the reconstruction.
+    """
+
+    modalities: Sequence[str]
+    participant_ids: Sequence[str]
+    families: Sequence[str]
+    images: np.ndarray
+    drawn: np.ndarray
+    metrics: Mapping[str, np.ndarray]
+    nearest: np.ndarray
+
+
+def sums_of_squares(people: HeldOut, baseline: PcaBaseline) -> dict[str, np.ndarray]:
+    """Sums over the brain voxels, each `(N, M)`: what the network leaves, what PCA at its best leaves, all there is."""
+    maps = range(len(people.modalities))
+    left = [np.square(people.images[:, m] - people.drawn[:, m]).sum(axis=1, dtype=float) for m in maps]
+    everything = [np.square(people.images[:, m]).sum(axis=1, dtype=float) for m in maps]
+    return {
+        "squared_error": np.stack(left, axis=1),
+        "pca_squared_error": baseline.squared_errors,
+        "squared_residual": np.stack(everything, axis=1),
+    }
+
+
+def people_table(people: HeldOut, sums: Mapping[str, np.ndarray]) -> pd.DataFrame:
+    """A row per person and modality: skill, metrics, and the sums from which skill can be pooled over evaluations."""
+    n_modalities = len(people.modalities)
+    columns: dict[str, Any] = {
+        "participant_id": np.repeat(people.participant_ids, n_modalities),
+        "modality": list(people.modalities) * len(people.participant_ids),
+        "skill": skill_per_person(people.images, people.drawn).ravel(),
+    }
+    columns |= {name: values.ravel() for name, values in people.metrics.items()}
+    columns["own_image_is_nearest"] = np.repeat(people.nearest, n_modalities)
+    columns |= {name: values.ravel() for name, values in sums.items()}
+    return pd.DataFrame(columns)
+
+
+def summary_table(
+    people: HeldOut, sums: Mapping[str, np.ndarray], baseline: PcaBaseline, changed: Mapping[str, np.ndarray]
+) -> pd.DataFrame:
+    """A row per modality: skill, that of PCA and of changed codes, means of the metrics, and the margin over PCA.
+
+    Args:
+        people: who was held out.
+        sums: from `sums_of_squares`.
+        baseline: PCA of the same people.
+        changed: from `skills_of_changed_codes`.
+    """
+    table = pd.DataFrame({"modality": list(people.modalities), "skill": skill(people.images, people.drawn)})
+    table["pca_skill"] = baseline.curves.max(axis=1)
+    table["pca_components"] = baseline.curves.argmax(axis=1) + 1
+    for name, values in changed.items():
+        table[f"skill_code_{name}"] = values
+    for name, values in people.metrics.items():
+        table[name] = values.mean(axis=0)
+    table["identifiability"] = people.nearest.mean()
+    parts = (sums[name].T for name in ("squared_error", "pca_squared_error", "squared_residual"))
+    table[["above_pca_low", "above_pca_high"]] = [
+        skill_difference_interval(left, left_by_pca, everything, people.families)
+        for left, left_by_pca, everything in zip(*parts, strict=True)
+    ]
+    return table

@@ -1,0 +1,145 @@
+"""Embeddings, and if asked reconstructions, written as an evaluator goes."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import torch
+from ignite.engine import Engine, Events
+
+from bundle.data.atomic import temporary_name
+from bundle.data.datalist import Item, present_modalities
+from bundle.data.embedding_table import TABLE, EmbeddingTable, read_embedding_table
+from bundle.data.original_space import in_space_of
+from bundle.data.problems import InputProblems
+from bundle.paths import EMBEDDINGS, stage_folder
+from bundle.running.software_versions import software_versions
+from bundle.trained.encoder_hash import encoder_hash
+from bundle.trained.familiarity import reconstruction_errors, unlike_training
+from custom_nets import FusionAutoencoder
+from custom_nets.fusion import maps_present
+
+
+def embedded_so_far(folder: Path, network: FusionAutoencoder) -> EmbeddingTable:
+    """The embeddings in a stage folder; nobody if there are none yet.
+
+    Raises:
+        InputProblems: if they are of another encoder.
+    """
+    expected = encoder_hash(network)
+    file = folder / f"{TABLE}.npz"
+    if not file.is_file():
+        return EmbeddingTable.empty(expected, network.modalities, software_versions())
+    table = read_embedding_table(file)
+    if table.encoder_hash != expected:
+        raise InputProblems(
+            "Embeddings",
+            [
+                f"{file} holds codes of encoder {table.encoder_hash}, this network is encoder {expected}: codes of "
+                "different encoders live in different spaces. Choose another --output_dir, or move the file away."
+            ],
+        )
+    return table
+
+
+def reconstruction_folder(folder: Path, name: str) -> Path:
+    """Where the reconstructions of a person are."""
+    return folder / "reconstructions" / name
+
+
+class EmbeddingWriter:
+    """Collects the embeddings of an evaluator's run; writes `embeddings.npz` and `.tsv` with what made them.
+
+    The NPZ is written whole every 30 seconds, both at the end, also when the run is broken off, so that the next run
+    goes on there.
+
+    Args:
+        network: the encoder.
+        output_dir: results folder; writes `4_embeddings/` in it.
+        items: who is embedded, with their files.
+        write_reconstructions: also write each reconstruction as NIfTI in its input's own orientation, grid and affine.
+    """
+
+    seconds_between = 30.0
+
+    def __init__(
+        self, network: FusionAutoencoder, output_dir: str, items: Sequence[Item], write_reconstructions: bool = False
+    ) -> None:
+        self.network = network
+        self.hash = encoder_hash(network)
+        self.folder = stage_folder(output_dir, EMBEDDINGS)
+        self.items = {item["participant_id"]: item for item in items}
+        self._pending: list[EmbeddingTable] = []
+        self.write_reconstructions = write_reconstructions
+        self.table = embedded_so_far(self.folder, network)
+        self._known = set(self.table.participant_ids)
+        self.unlike: list[str] = []
+        self._last_write = 0.0
+
+    def attach(self, engine: Engine) -> None:
+        """Follow an evaluator that does not decollate and has an `EmbeddingInferer`."""
+        engine.add_event_handler(Events.STARTED, self._start)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._add)
+        engine.add_event_handler(Events.COMPLETED, self.write)
+
+    def _start(self, engine: Engine) -> None:
+        self._last_write = time.monotonic()
+
+    @torch.no_grad()
+    def _add(self, engine: Engine) -> None:
+        names = list(engine.state.batch["participant_id"])
+        drawn, codes, uncertainties = engine.state.output["pred"]
+        images = engine.state.output["image"]
+        errors = reconstruction_errors(self.network, images, drawn)
+        new = [row for row, name in enumerate(names) if name not in self._known]
+        self.unlike += unlike_training(self.network, images, names)
+        if new:
+            batch = replace(
+                EmbeddingTable.empty(self.hash, self.network.modalities, {}),
+                participant_ids=np.array(names),
+                codes=codes.cpu().numpy(),
+                reconstruction_errors=errors.cpu().numpy(),
+                present=maps_present(images).cpu().numpy(),
+                uncertainties=uncertainties.cpu().numpy(),
+            )
+            self._pending.append(batch.in_order_of([names[row] for row in new]))
+        if self.write_reconstructions:
+            for name, reconstruction in zip(names, drawn.cpu().numpy(), strict=True):
+                self._write_reconstruction(name, reconstruction)
+        if time.monotonic() - self._last_write > self.seconds_between:
+            self._write_arrays()
+
+    def write(self, engine: Engine | None = None) -> None:
+        """Write all embeddings so far, as arrays and as a table."""
+        self._write_arrays()
+        if len(self.table):
+            self.table.write_text(self.folder)
+
+    def _write_arrays(self) -> None:
+        for batch in self._pending:
+            self.table = self.table.with_people(batch)
+        self._pending = []
+        if len(self.table):
+            self.table.write_arrays(self.folder)
+        self._last_write = time.monotonic()
+
+    def _write_reconstruction(self, name: str, reconstruction: np.ndarray) -> None:
+        target = reconstruction_folder(self.folder, name)
+        temporary = temporary_name(target)
+        temporary.mkdir(parents=True, exist_ok=True)
+        try:
+            for modality, volume in zip(self.network.modalities, reconstruction, strict=True):
+                item = self.items[name]
+                # a map that the person lacks is drawn in the space of one that is there
+                original: Any = nib.load(item.get(modality, item[present_modalities(item, self.network.modalities)[0]]))
+                nib.save(in_space_of(volume, original), temporary / f"{name}_{modality}_reconstruction.nii.gz")
+            temporary.replace(target)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)

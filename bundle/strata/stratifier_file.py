@@ -1,0 +1,36 @@
+"""The stratifier on disk: what clustering leaves for assignment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bundle.analysis.stratifier import Stratifier
+from bundle.data.atomic import atomic_path
+from bundle.data.problems import InputProblems
+
+
+def write_stratifier(stratifier: Stratifier, file: Path) -> None:
+    """Write arrays and facts as one `.npz`, whole or not at all."""
+    with atomic_path(file) as temporary, temporary.open("wb") as stream:
+        arrays: dict[str, Any] = dict(stratifier.to_arrays())
+        np.savez_compressed(stream, **arrays)
+
+
+def read_stratifier(file: Path) -> Stratifier:
+    """Read what clustering wrote.
+
+    Raises:
+        InputProblems: if it is not there or not a stratifier.
+    """
+    if not file.is_file():
+        raise InputProblems("Stratifier", [f"No {file}: run clustering first, or give --stratifier."])
+    try:
+        with np.load(file, allow_pickle=False) as stored:
+            return Stratifier.from_arrays({name: stored[name] for name in stored.files})
+    except Exception as error:  # whatever a broken file makes numpy raise
+        raise InputProblems(
+            "Stratifier", [f"{file} is not a stratifier ({error!r}): give the file that clustering wrote."]
+        ) from error

@@ -1,0 +1,35 @@
+import shutil
+
+import pytest
+
+from bundle.data.cohort_folder import items_from_folder
+from bundle.data.problems import InputProblems
+from tests.conftest import PATTERNS
+
+MODALITIES = ["T1w", "JAC"]
+
+
+def test_all_problems_of_a_folder_come_in_one_list(cohort):
+    (cohort / "sub-0002" / "sub-0002_JAC.nii.gz").unlink()
+    shutil.rmtree(cohort / "sub-0003")
+    shutil.copytree(cohort / "sub-0001", cohort / "sub-9999")
+    (cohort / "sub-9999" / "sub-0001_T1w.nii.gz").rename(cohort / "sub-9999" / "sub-9999_T1w.nii.gz")
+    with pytest.raises(InputProblems) as caught:
+        items_from_folder(cohort, PATTERNS, MODALITIES)
+    text = str(caught.value)
+    assert "sub-0002: no JAC" in text
+    assert "sub-0003: none of its files" in text
+    assert "sub-9999: has files (T1w, JAC) but no row" in text
+
+
+def test_unknown_modality_is_named_with_those_known(tiny_cohort):
+    with pytest.raises(InputProblems, match=r"Unknown modality 'T2w': .*'FA'"):
+        items_from_folder(tiny_cohort, PATTERNS, ["T1w", "T2w"])
+
+
+@pytest.mark.parametrize(
+    ("modalities", "words"), [("T1w", "Expected a list"), ([], "Expected a list"), (["FA", "FA"], "twice")]
+)
+def test_modalities_that_are_no_list_of_different_names_are_refused(tiny_cohort, modalities, words):
+    with pytest.raises(InputProblems, match=words):
+        items_from_folder(tiny_cohort, PATTERNS, modalities)
