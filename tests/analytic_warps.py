@@ -9,6 +9,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import SimpleITK as sitk
+from scipy.ndimage import spline_filter
 
 from bundle.mapping.volume import FLIP, Volume, apply, grid_points, read_volume, write_volume
 from bundle.mapping.warp import Warp
@@ -36,12 +37,15 @@ class AnalyticWarp:
         affine[:3, 3] = rng.normal(0, 12, 3)
         return AnalyticWarp(tuple(shape), grid, rng.uniform(1.5, 3, 3), rng.uniform(-np.pi, np.pi, 3), affine)
 
+    def displacement(self, points: np.ndarray) -> np.ndarray:
+        """u, mm, at points of the template, both `(3, D, H, W)`."""
+        columns = (3, 1, 1, 1)
+        return self.heights.reshape(columns) * np.sin(WAVE * points + self.phases.reshape(columns))
+
     @cached_property
     def warp(self) -> Warp:
         """On the grid."""
-        x = grid_points(self.shape, self.grid)
-        columns = (3, 1, 1, 1)
-        u = self.heights.reshape(columns) * np.sin(WAVE * x + self.phases.reshape(columns))
+        u = self.displacement(grid_points(self.shape, self.grid))
         return Warp(u.astype(np.float32), self.grid, self.affine)
 
     def log_jacobian(self, brain: np.ndarray) -> np.ndarray:
@@ -101,12 +105,38 @@ class AnalyticWarp:
         """A dense relative field, stored from right to left as FSL's templates are."""
         target.parent.mkdir(parents=True, exist_ok=True)
         image = nib.load(native)
-        grid = nib.Nifti1Image(np.zeros(self.shape, np.uint8), self.grid).as_reoriented(RADIOLOGICAL)
+        grid = self._reference
         voxels = np.stack(np.meshgrid(*[np.arange(size) for size in self.shape], indexing="ij"))
         there = apply(_fsl_mm(image) @ np.linalg.inv(image.affine), self.warp.points[:, ::-1])
         field = np.moveaxis(there - apply(_fsl_mm(grid), voxels), 0, -1)
         nib.save(nib.Nifti1Image(field.astype(np.float32), grid.affine), target)
         return target
+
+    def write_fnirt(self, target: Path, native: Path, knots: int = 2) -> Path:
+        """FNIRT's coefficients of cubic splines, `knots` voxels apart, with FLIRT's matrix in the s-form."""
+        target.parent.mkdir(parents=True, exist_ok=True)
+        image, grid = nib.load(native), self._reference
+        to_native = _fsl_mm(image) @ np.linalg.inv(image.affine) @ self.affine
+        counts = [-(-(size + 1) // knots) + 2 for size in self.shape]
+        margin = 10  # samples beyond the first and last spline, so that the filter's border is far
+        samples = [knots * (np.arange(-margin, count + margin) - 1.0) for count in counts]
+        u = self.displacement(apply(grid.affine, np.stack(np.meshgrid(*samples, indexing="ij"))))
+        inner = tuple(slice(margin, margin + count) for count in counts)
+        values = [spline_filter(part)[inner] for part in np.tensordot(to_native[:3, :3], u, 1)]
+        made = nib.Nifti1Image(np.stack(values, axis=-1).astype(np.float32), None)
+        made.header["intent_code"] = 2007
+        for number, (size, axis, count) in enumerate(zip(grid.header.get_zooms(), "xyz", self.shape, strict=True)):
+            made.header[f"intent_p{number + 1}"], made.header[f"qoffset_{axis}"] = size, count
+        made.header.set_zooms((knots, knots, knots, 1))
+        flirt = np.linalg.inv(to_native @ grid.affine @ np.linalg.inv(_fsl_mm(grid)))
+        made.set_sform(flirt, 1, update_affine=False)
+        nib.save(made, target)
+        return target
+
+    @cached_property
+    def _reference(self) -> nib.Nifti1Image:
+        """The grid as FSL's templates are stored, from right to left."""
+        return nib.Nifti1Image(np.zeros(self.shape, np.uint8), self.grid).as_reoriented(RADIOLOGICAL)
 
 
 def _fsl_mm(image) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 
 import nibabel as nib
@@ -99,7 +100,7 @@ def hcp(cohort: Path, folder: Path, n_people: int = 24, is_native: bool = False)
 def ukb(cohort: Path, folder: Path, n_people: int = 24, n_twice: int = 2) -> Path:
     """`images/<eid>_20252_<instance>_0/T1/...`, `tables/ukb*.csv` and the list of relatives; some people came twice.
 
-    NDI is in native space alone, with FNIRT's warp of FA.
+    NDI is in native space alone, with FNIRT's warp of FA: its coefficients, where there is fslpy to read them.
     """
     people = people_of(cohort, n_people)
     ids = [str(1000015 + 37 * number) for number in range(len(people))]
@@ -115,7 +116,8 @@ def ukb(cohort: Path, folder: Path, n_people: int = 24, n_twice: int = 2) -> Pat
             native = known.to_native(fa / "dti_FA_to_MNI.nii.gz", diffusion / "dMRI" / "dti_FA.nii.gz", True)
             ndi = cohort / PATTERNS["NDI"].format(participant_id=name)
             known.to_native(ndi, diffusion / "dMRI" / "NODDI_ICVF.nii.gz", True)
-            known.write_fsl(fa / "dti_FA_to_MNI_warp.nii.gz", native)
+            write = known.write_fsl if find_spec("fsl") is None else known.write_fnirt
+            write(fa / "dti_FA_to_MNI_warp.nii.gz", native)
     table = pd.DataFrame(
         {
             "eid": ids,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -15,12 +16,10 @@ from bundle.data.derivations import Derivation
 from bundle.data.headers import inspect_header
 from bundle.data.problems import InputProblems
 from bundle.mapping.optional import needed
-from bundle.mapping.precomputed import warped_points
+from bundle.mapping.precomputed import check_warp, warp_kind, warped_points
 from bundle.mapping.volume import Volume, from_itk, grid_points, read_volume, to_itk
 from bundle.mapping.warp import Warp
 
-FNIRT_COEFFICIENTS = range(2007, 2010)
-"""NIfTI intents of splines and cosines, whose grid is that of knots and not of an image."""
 THIN_MM = 4.0
 """Distance of the points at which images are compared to see where a warp leads."""
 ALIKE, CLEARLY = 0.85, 0.05
@@ -56,11 +55,8 @@ def derive(source: Derivation) -> tuple[np.ndarray, np.ndarray]:
 
 def grid_of(source: Derivation) -> tuple[tuple[int, ...], np.ndarray]:
     """Grid of the map, in RAS orientation: that of a dense FSL field, else that of `like`. Headers only."""
-    if source.warp.name.endswith((".nii", ".nii.gz")):
-        image: Any = nib.load(source.warp)
-        if image.ndim == 4 and int(image.header["intent_code"]) not in FNIRT_COEFFICIENTS:
-            return canonical_grid(image)
-    return canonical_grid(str(source.like))
+    own = source.warp if warp_kind(source.warp) == "fsl field" else source.like
+    return canonical_grid(str(own))
 
 
 def inspect_derivation(name: str, modality: str, source: Derivation) -> ImageFacts:
@@ -71,9 +67,10 @@ def inspect_derivation(name: str, modality: str, source: Derivation) -> ImageFac
         if fact.problem:
             return fact
     try:
+        check_warp(source.warp, source.like)
         return ImageFacts(*grid_of(source))
-    except Exception as error:  # whatever a broken file makes the reader raise is this file's problem
-        return ImageFacts(problem=f"{name}, {modality}, {source.main}: the warp {source.warp} cannot be read ({error}): copy or make it again.")  # fmt: skip
+    except InputProblems as error:
+        return ImageFacts(problem=f"{name}, {modality}, {source.main}: {error.problems[0]}")
 
 
 def check_libraries(sources: Iterable[Derivation]) -> None:
@@ -82,17 +79,24 @@ def check_libraries(sources: Iterable[Derivation]) -> None:
     Raises:
         InputProblems: with the command that installs what is not there.
     """
-    if any(not source.warp.name.endswith((".nii", ".nii.gz")) for source in sources):
+    kinds = set()
+    for source in sources:
+        with suppress(InputProblems):  # a broken one is `inspect_derivation`'s matter
+            kinds.add(warp_kind(source.warp))
+    if kinds & {"itk", "itk field"}:
         needed("SimpleITK")
+    if "fnirt" in kinds:
+        needed("fsl.transform.fnirt")
 
 
 def _points(source: Derivation, shape: tuple[int, ...], affine: np.ndarray) -> np.ndarray:
     """Where each voxel of a grid lies in the native image, `(3, D, H, W)` RAS mm."""
     try:
-        transform = _itk_transform(source.warp)
-        if transform is None:
-            return warped_points(source.warp, grid_points(shape, affine), source.native)
-        return grid_points(shape, affine) + _displacement(transform, shape, affine)
+        own = grid_points(shape, affine)
+        if warp_kind(source.warp) in ("itk", "itk field"):
+            return own + _displacement(_itk_transform(source.warp), shape, affine)
+        # FNIRT's result lies on the grid of its reference
+        return warped_points(source.warp, own, source.native, source.like)
     except InputProblems:
         raise
     except Exception as error:  # whatever a broken file makes the reader raise
@@ -101,14 +105,10 @@ def _points(source: Derivation, shape: tuple[int, ...], affine: np.ndarray) -> n
 
 
 def _itk_transform(file: Path) -> Any:
-    """A transform that ITK applies, None if the file is FSL's."""
-    if not file.name.endswith((".nii", ".nii.gz")):
-        with _ONE_READER:
-            return needed("SimpleITK").ReadTransform(str(file))
-    image: Any = nib.load(file)
-    if image.shape[3:] != (1, 3):
-        return None
     sitk = needed("SimpleITK")
+    if warp_kind(file) == "itk":
+        with _ONE_READER:
+            return sitk.ReadTransform(str(file))
     return sitk.DisplacementFieldTransform(sitk.ReadImage(str(file), sitk.sitkVectorFloat64))
 
 
