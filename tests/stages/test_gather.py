@@ -333,7 +333,7 @@ def test_people_on_disk_without_a_row_and_missing_maps_are_refused_with_a_way_to
 
 def test_maps_on_different_grids_need_resampling(tiny_cohort, tmp_path):
     miniature_cohorts.ukb(tiny_cohort, tmp_path / "ukb", 12, n_twice=0)
-    for file in (tmp_path / "ukb" / "images").rglob("dti_FA_to_MNI.nii.gz"):
+    for file in (tmp_path / "ukb" / "images").rglob("T1_brain_to_MNI.nii.gz"):
         image = nib.load(file)
         fine = nib.affines.rescale_affine(image.affine, image.shape, 3.0, [2 * size for size in image.shape])
         nib.save(
