@@ -8,10 +8,10 @@ from torch import Tensor, nn
 from custom_nets.conv_unit import StandardConv3d
 
 FUSIONS = ("concat", "mean", "product_of_experts")
-FIRST_LOG_PRECISION = 2.0
-"""Of every expert in a fresh network."""
-LEAST_LOG_PRECISION, MOST_LOG_PRECISION = -2.0, 10.0
-"""An expert always has some say: one without any would never learn, since nothing would come back to it."""
+LEAST_LOG_PRECISION, MOST_LOG_PRECISION = -2.0, 6.0
+"""An expert always has some say, or nothing would come back that it could learn from; none is surer than a twentieth of a code's spread."""
+PRECISION_STEPS = 5.0
+"""Optimizers change a parameter by some hundredths in a hundred steps; precisions must get further."""
 
 
 def maps_present(images: Tensor) -> Tensor:
@@ -92,6 +92,9 @@ class MeanFusion(AnySubsetFusion):
 class Expert(nn.Module):
     """What one modality says of the code: a Gaussian for each of its values.
 
+    Means have a root mean square of 1 over each person's code, so that the standard normal prior is on their scale. How
+    precise they are is learned for each channel, not each person: some hundred people teach no more.
+
     Args:
         in_channels: of the modality's map.
         code_channels: of the code map.
@@ -102,18 +105,15 @@ class Expert(nn.Module):
     def __init__(self, in_channels: int, code_channels: int) -> None:
         super().__init__()
         self.mean = StandardConv3d(in_channels, code_channels, (3, 3, 3))
-        self.log_precision = StandardConv3d(in_channels, code_channels, (3, 3, 3))
-        with torch.no_grad():
-            self.log_precision.weight.zero_()
-            self.log_precision.bias.fill_(FIRST_LOG_PRECISION)
-        self.least, self.most = LEAST_LOG_PRECISION, MOST_LOG_PRECISION
+        self.precision = nn.Parameter(torch.zeros(code_channels))
+        self.least, self.range = LEAST_LOG_PRECISION, MOST_LOG_PRECISION - LEAST_LOG_PRECISION
+        self.steps = PRECISION_STEPS
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
         mean = self.mean(features).float()
         mean = mean / mean.square().mean(dim=(1, 2, 3, 4), keepdim=True).clamp_min(1e-8).sqrt()
-        # how sure an expert is must not shape the features that it is sure of
-        log_precision = self.log_precision(features.detach()).float()
-        return mean, log_precision.clamp(self.least, self.most).exp()
+        log_precision = self.least + self.range * torch.sigmoid(self.steps * self.precision)
+        return mean, log_precision.exp().view(1, -1, 1, 1, 1).expand_as(mean)
 
 
 class ProductOfExperts(AnySubsetFusion):
@@ -181,10 +181,8 @@ def surprise(means: Tensor, precisions: Tensor, part: Tensor) -> Tensor:
     """How badly the variances of a part of people's maps foretell where the code moves when the rest is added.
 
     Where experts are right, the code of all maps is normal about that of a part, with the variance that the rest takes
-    away: variance(part) - variance(all). This is the negative log-likelihood of that, each value weighted by its
-    variance, so that those which are far too sure do not drown the others, and over the mean square of all moves, so
-    that the scale of codes has no say. Only precisions are trained by it: the cheapest way to foretell codes is codes that say
-    nothing.
+    away: variance(part) - variance(all). This is the negative log-likelihood of that, up to a constant. Only precisions are
+    trained by it: the cheapest way to foretell codes is codes that say nothing.
 
     Args:
         means: `(M, B, code_channels, D, H, W)` of experts.
@@ -192,18 +190,14 @@ def surprise(means: Tensor, precisions: Tensor, part: Tensor) -> Tensor:
         part: `(B, M)` bool; people of whom it is no map or every map do not count.
 
     Returns:
-        A scalar, mean over people and values; 0 if nobody counts.
-
-    Source: Seitzer et al. (2022), On the pitfalls of heteroscedastic uncertainty estimation, equation 5 with beta 1.
+        Nats of a value, mean over all people and values; 0 if nobody counts.
     """
     own = precisions * part.t()[:, :, None, None, None, None].to(precisions.dtype)
     counts = ((own.sum(dim=0) > 0) & (own.sum(dim=0) < precisions.sum(dim=0))).to(means.dtype)
     (code, variance), (own_code, own_variance) = product(means, precisions), product(means, own)
     squares = (code - own_code).detach().square()
-    typical = ((squares * counts).sum() / counts.sum().clamp_min(1)).clamp_min(1e-8)
     foretold = (own_variance - variance).clamp_min(1e-8)
-    weighted = foretold.detach() / typical * (squares / foretold + (foretold / typical).log())
-    return 0.5 * (weighted * counts).mean()
+    return 0.5 * (counts * (squares / foretold + foretold.log())).mean()
 
 
 def make_fusion(kind: str, n_modalities: int, in_channels: int, code_channels: int) -> nn.Module:

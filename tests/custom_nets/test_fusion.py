@@ -84,7 +84,7 @@ def test_mean_of_all_is_a_concatenations_convolution():
 def test_product_of_experts_is_that_of_gaussian_densities():
     fusion, maps, present = proposed("product_of_experts", (True, False, True))
     for expert in fusion.experts:
-        torch.nn.init.normal_(expert.log_precision.weight, std=0.1)
+        torch.nn.init.normal_(expert.precision, std=0.1)
     mean, variance = fusion(maps, present), fusion.variance
     grid = torch.linspace(-6, 6, 4001)
     log_density = -0.5 * grid.square()
@@ -109,11 +109,19 @@ def test_every_further_expert_makes_the_code_more_certain():
     assert (variances[0] > variances[1]).all() and (variances[1] > variances[2]).all() and (variances[0] < 1).all()
 
 
-def test_no_expert_falls_silent():
+def test_no_expert_falls_silent_and_every_one_can_come_back():
     expert = Expert(4, 2)
-    torch.nn.init.constant_(expert.log_precision.bias, -100.0)
-    _, precision = expert(torch.zeros(1, 4, 2, 2, 2))
-    assert (precision == math.exp(LEAST_LOG_PRECISION)).all()
+    torch.nn.init.constant_(expert.precision, -1.0)
+    _, precision = expert(torch.randn(1, 4, 2, 2, 2))
+    assert (precision > math.exp(LEAST_LOG_PRECISION)).all() and (precision < 1.1 * math.exp(LEAST_LOG_PRECISION)).all()
+    precision.sum().backward()
+    assert bool((expert.precision.grad > 0).all())
+
+
+def test_codes_of_an_expert_are_on_the_scale_of_the_prior():
+    expert = Expert(4, 2)
+    mean, _ = expert(100 * torch.randn(3, 4, 2, 2, 2))
+    torch.testing.assert_close(mean.square().mean(dim=(1, 2, 3, 4)), torch.ones(3))
 
 
 def noisy_experts(noise_sds, n_people=2000):
@@ -135,15 +143,14 @@ def test_where_experts_are_right_codes_move_as_far_as_their_variances_say():
         assert abs(float(moves.mean()) - 1) < 0.1, members
 
 
-def test_surprise_is_torchs_likelihood_weighted_by_the_variance():
+def test_surprise_is_torchs_likelihood():
     means, precisions, _ = noisy_experts((0.2, 0.5, 1.0), 6)
     everything = precisions.view(-1, 1, 1, 1, 1, 1).expand_as(means)
     part = torch.tensor([[True, False, True]] * 6)
     (mean, variance), (own_mean, own_variance) = product(means, everything), product(means[[0, 2]], everything[[0, 2]])
-    foretold, typical = own_variance - variance, (mean - own_mean).square().mean()
-    predicted = torch.distributions.Normal(own_mean / typical.sqrt(), (foretold / typical).sqrt())
-    nats = -predicted.log_prob(mean / typical.sqrt()) - 0.5 * math.log(2 * math.pi)
-    torch.testing.assert_close(surprise(means, everything, part), (foretold / typical * nats).mean())
+    predicted = torch.distributions.Normal(own_mean, (own_variance - variance).sqrt())
+    expected = -predicted.log_prob(mean).mean() - 0.5 * math.log(2 * math.pi)
+    torch.testing.assert_close(surprise(means, everything, part), expected)
 
 
 def test_people_of_whom_nothing_or_everything_is_known_surprise_nobody():
@@ -184,7 +191,7 @@ def test_surprise_has_no_say_in_features():
     fusion.train()(maps, present)
     fusion.surprise.backward()
     assert all(one.grad is None for one in maps)
-    assert all(bool(expert.log_precision.bias.grad.any()) for expert in fusion.experts)
+    assert all(bool(expert.precision.grad.any()) for expert in fusion.experts)
 
 
 @pytest.mark.parametrize("fusion", ANY_SUBSET)
