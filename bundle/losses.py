@@ -18,9 +18,7 @@ KINDS = ("mse", "l1", "bce")
 class ReconstructionLoss(nn.Module):
     """Mean over people, modalities and brain voxels of the error between scaled images, of the maps that people have.
 
-    With a product of experts the divergence of its codes from the prior is added in training, at the weight that the
-    likelihood of the images gives it when their noise is as large as the present error (Rybkin et al. 2021, Simple and
-    effective VAE training with calibrated decoders, section 3): there is nothing to tune.
+    With a product of experts its `surprise` is added in training: how badly its variances foretell what further maps change.
 
     Scaled units make modalities comparable: with the `residual` scaling an MSE of 1 is what the mean image scores.
 
@@ -84,10 +82,5 @@ class ReconstructionLoss(nn.Module):
         per_modality = per_map.sum(dim=0) / (present.sum(dim=0).clamp_min(1) * n_voxels)
         loss = (per_modality * self.weights.to(per_modality.device)).mean()
         if network.training and isinstance(network.fusion, ProductOfExperts):
-            n_values = n_voxels * present.sum(dim=1).float().mean()
-            loss = loss + self._scale_of_likelihood(loss.detach()) / n_values * network.fusion.divergence
+            loss = loss + network.fusion.surprise
         return loss
-
-    def _scale_of_likelihood(self, error: Tensor) -> Tensor:
-        """Error per unit of negative log-likelihood: of a normal density, a Laplace density, or itself."""
-        return {"mse": 2 * error, "l1": error, "bce": torch.ones_like(error)}[self.kind]

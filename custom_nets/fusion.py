@@ -8,10 +8,10 @@ from torch import Tensor, nn
 from custom_nets.conv_unit import StandardConv3d
 
 FUSIONS = ("concat", "mean", "product_of_experts")
-FIRST_LOG_PRECISION = 2.0
-"""Of every expert in a fresh network: codes start with little noise, or nothing would be learned from them."""
-WARM_UP_BATCHES = 200
-"""Training batches over which the divergence comes to count: before the decoders draw anything it would empty the code."""
+LEAST_LOG_PRECISION, MOST_LOG_PRECISION = -2.0, 6.0
+"""An expert always has some say, or nothing would come back that it could learn from; none is surer than a twentieth of a code's spread."""
+PRECISION_STEPS = 5.0
+"""Optimizers change a parameter by some hundredths in a hundred steps; precisions must get further."""
 
 
 def maps_present(images: Tensor) -> Tensor:
@@ -89,14 +89,44 @@ class MeanFusion(AnySubsetFusion):
         return total / present.sum(dim=1).to(total.dtype).view(-1, 1, 1, 1, 1)
 
 
+class Expert(nn.Module):
+    """What one modality says of the code: a Gaussian for each of its values.
+
+    Means have a root mean square of 1 over each person's code, so that the standard normal prior is on their scale. How
+    precise they are is learned for each channel, not each person: some hundred people teach no more.
+
+    Args:
+        in_channels: of the modality's map.
+        code_channels: of the code map.
+
+    Shapes: `(B, in_channels, D, H, W)` in; mean and precision, `(B, code_channels, D, H, W)` float32 each, out.
+    """
+
+    def __init__(self, in_channels: int, code_channels: int) -> None:
+        super().__init__()
+        self.mean = StandardConv3d(in_channels, code_channels, (3, 3, 3))
+        self.precision = nn.Parameter(torch.zeros(code_channels))
+        self.least, self.range = LEAST_LOG_PRECISION, MOST_LOG_PRECISION - LEAST_LOG_PRECISION
+        self.steps = PRECISION_STEPS
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        mean = self.mean(features).float()
+        mean = mean / mean.square().mean(dim=(1, 2, 3, 4), keepdim=True).clamp_min(1e-8).sqrt()
+        log_precision = self.least + self.range * torch.sigmoid(self.steps * self.precision)
+        return mean, log_precision.exp().view(1, -1, 1, 1, 1).expand_as(mean)
+
+
 class ProductOfExperts(AnySubsetFusion):
     """Each present modality gives a Gaussian per value of the code; the code is the mean of their product.
 
         precision = 1 + sum of tau_m,   code = sum of tau_m mu_m / precision,   variance = 1 / precision
 
-    over the present modalities; the 1 is the standard normal prior, the expert that is always there. In training the
-    code is drawn from that Gaussian, and `divergence` is how far it is from the prior, for the loss; afterwards the
-    code is the mean.
+    over the present modalities; the 1 is the standard normal prior, the expert that is always there. The variance is
+    meant to say how far the code will move when further maps are added, and is trained to: see `surprise`.
+
+    Codes are not drawn at random and their divergence from the prior is no part of the loss, as in a variational
+    autoencoder: there every subset has to draw the maps that it lacks from a code that is as narrow as that of all maps, and
+    its variance says nothing about what it does not know.
 
     Args:
         n_modalities: M.
@@ -104,55 +134,70 @@ class ProductOfExperts(AnySubsetFusion):
         code_channels: of the code map.
 
     Attributes:
-        n_batches: training batches so far.
         variance: of the code map of the last batch, `(B, code_channels, D, H, W)`.
-        divergence: Kullback-Leibler divergence from the prior in nats, summed over the code, mean over people, of the
-            last training batch; less in the first `WARM_UP_BATCHES`.
+        surprise: of the last training batch, at where codes of random parts of people's maps move when the rest is
+            added; to be added to the loss.
 
     Shapes: as `ConcatFusion`.
-    Source: Wu and Goodman (2018), Multimodal generative models for scalable weakly-supervised learning, section 2.2;
-    the warm-up of Sonderby et al. (2016), arXiv 1602.02282.
+    Source: Wu and Goodman (2018), Multimodal generative models for scalable weakly-supervised learning, section 2.2, for
+    the product; how its variance is trained is ours.
     """
-
-    n_batches: Tensor
 
     def __init__(self, n_modalities: int, in_channels: int, code_channels: int) -> None:
         super().__init__(n_modalities)
-        self.proposals = nn.ModuleList(
-            StandardConv3d(in_channels, 2 * code_channels, (3, 3, 3)) for _ in range(n_modalities)
-        )
-        for proposal in self.proposals:
-            with torch.no_grad():
-                proposal.weight[code_channels:] = 0
-                proposal.bias[code_channels:] = FIRST_LOG_PRECISION
-        self.register_buffer("n_batches", torch.zeros((), dtype=torch.long))
-        self.warm_up_batches = WARM_UP_BATCHES
-        self.divergence = torch.zeros(())
+        self.experts = nn.ModuleList(Expert(in_channels, code_channels) for _ in range(n_modalities))
+        self.surprise = torch.zeros(())
         self.variance = torch.ones(1)
 
     def forward(self, maps: list[Tensor], present: Tensor) -> Tensor:
-        mean, variance = self.posterior(maps, present)
+        means, precisions = self.opinions(maps, present)
+        mean, variance = product(means, precisions)
         if not torch.compiler.is_compiling():
             self.variance = variance
         if self.training:
             self.remember(present)
-            excess = variance + mean.square() - 1 - variance.log()
-            self.n_batches.add_(1)
-            counts = (self.n_batches / self.warm_up_batches).clamp_max(1)
-            self.divergence = 0.5 * counts * excess.flatten(1).sum(dim=1).mean()
-            mean = mean + variance.sqrt() * torch.randn_like(mean)
+            part = present & (torch.rand(present.shape, device=present.device) < 0.5)
+            self.surprise = surprise(means, precisions, part)
         return mean
 
-    def posterior(self, maps: list[Tensor], present: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and variance of the code map, each `(B, code_channels, D, H, W)` float32."""
-        precision = torch.ones(1, device=present.device)
-        weighted = torch.zeros(1, device=present.device)
-        for number, proposal in enumerate(self.proposals):
-            mean, log_precision = proposal(maps[number]).float().chunk(2, dim=1)
-            own = _where_present(log_precision.clamp(-10, 10).exp(), present, number)
-            precision = precision + own
-            weighted = weighted + own * mean
-        return weighted / precision, 1 / precision
+    def opinions(self, maps: list[Tensor], present: Tensor) -> tuple[Tensor, Tensor]:
+        """Means and precisions of all experts, each `(M, B, code_channels, D, H, W)`; precision 0 where a map is absent."""
+        means: list[Tensor] = []
+        precisions: list[Tensor] = []
+        for number, expert in enumerate(self.experts):
+            mean, precision = expert(maps[number])
+            means.append(mean)
+            precisions.append(_where_present(precision, present, number))
+        return torch.stack(means), torch.stack(precisions)
+
+
+def product(means: Tensor, precisions: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and variance of the product of experts `(M, B, ...)` and a standard normal prior, each `(B, ...)`."""
+    precision = 1 + precisions.sum(dim=0)
+    return (precisions * means).sum(dim=0) / precision, 1 / precision
+
+
+def surprise(means: Tensor, precisions: Tensor, part: Tensor) -> Tensor:
+    """How badly the variances of a part of people's maps foretell where the code moves when the rest is added.
+
+    Where experts are right, the code of all maps is normal about that of a part, with the variance that the rest takes
+    away: variance(part) - variance(all). This is the negative log-likelihood of that, up to a constant. Only precisions are
+    trained by it: the cheapest way to foretell codes is codes that say nothing.
+
+    Args:
+        means: `(M, B, code_channels, D, H, W)` of experts.
+        precisions: the same, 0 where a map is absent.
+        part: `(B, M)` bool; people of whom it is no map or every map do not count.
+
+    Returns:
+        Nats of a value, mean over all people and values; 0 if nobody counts.
+    """
+    own = precisions * part.t()[:, :, None, None, None, None].to(precisions.dtype)
+    counts = ((own.sum(dim=0) > 0) & (own.sum(dim=0) < precisions.sum(dim=0))).to(means.dtype)
+    (code, variance), (own_code, own_variance) = product(means, precisions), product(means, own)
+    squares = (code - own_code).detach().square()
+    foretold = (own_variance - variance).clamp_min(1e-8)
+    return 0.5 * (counts * (squares / foretold + foretold.log())).mean()
 
 
 def make_fusion(kind: str, n_modalities: int, in_channels: int, code_channels: int) -> nn.Module:

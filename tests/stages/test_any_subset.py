@@ -39,7 +39,7 @@ def results(incomplete, tmp_path_factory):
     options = {"fusion": "product_of_experts", "network_def": NETWORK}
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.chdir(ROOT)
-        train(incomplete, output_dir, max_epochs=4, modality_dropout=0.5, **options)
+        train(incomplete, output_dir, max_epochs=8, modality_dropout=0.5, **options)
         run_stage("evaluating", output_dir, section="training", **options)
         run_stage("embedding", output_dir, dataset_dir=str(incomplete), **options)
     return output_dir
