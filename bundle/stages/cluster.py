@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 
 from bundle.analysis.choice_settings import ChoiceSettings
-from bundle.analysis.strata import Strata, find_strata, stratifier_of
+from bundle.analysis.strata import Strata, stratifier_of
+from bundle.analysis.strata_search import find_strata
 from bundle.analysis.strata_settings import StrataSettings
 from bundle.data.embedding_table import EmbeddingTable
 from bundle.data.json_files import write_json
