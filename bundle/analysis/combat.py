@@ -244,26 +244,21 @@ class SiteModel:
 
     def facts(self) -> dict[str, Any]:
         """Words to be stored, as JSON takes them."""
-        kept = self.kept
         return {
             "column": self.column,
             "sites": self.sites,
             "rest_length": self.rest_length,
             "on_axes": self.on_axes,
-            "numbers": dict(kept.numbers),
-            "levels": dict(kept.levels),
+            **self.kept.facts(),
         }
 
     @classmethod
     def stored(cls, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> SiteModel:
         """What `to_arrays` and `facts` gave."""
-        numbers = {name: tuple(values) for name, values in facts["numbers"].items()}
-        levels = {name: tuple(words) for name, words in facts["levels"].items()}
-        kept = CovariateModel(numbers, levels, arrays["coefficients"])
         return cls(
             facts["column"],
             tuple(facts["sites"]),
-            kept=kept,
+            kept=CovariateModel.stored(arrays["coefficients"], facts),
             rest_length=facts["rest_length"],
             on_axes=facts["on_axes"],
             **{name: arrays[name] for name in ARRAYS},

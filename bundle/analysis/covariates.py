@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -91,6 +92,17 @@ class CovariateModel:
         design = _design(table, numbers, levels)
         design = design - design.mean(axis=0)
         coefficients = np.linalg.lstsq(design, codes - codes.mean(axis=0), rcond=None)[0]
+        return cls(numbers, levels, coefficients)
+
+    def facts(self) -> dict[str, Any]:
+        """What `stored` needs beside the coefficients, as JSON takes it."""
+        return {"numbers": dict(self.numbers), "levels": dict(self.levels)}
+
+    @classmethod
+    def stored(cls, coefficients: np.ndarray, facts: Mapping[str, Any]) -> CovariateModel:
+        """The model of these coefficients and `facts`; other keys of the facts are not looked at."""
+        numbers = {name: tuple(values) for name, values in facts["numbers"].items()}
+        levels = {name: tuple(words) for name, words in facts["levels"].items()}
         return cls(numbers, levels, coefficients)
 
     @property
