@@ -184,6 +184,6 @@ def _bends(values: np.ndarray, knots: Sequence[float]) -> list[np.ndarray]:
     return [bend(values, knot) - bend(0.0, knot) for knot in knots[:-2]]
 
 
-def _few(names: pd.Index, shown: int = 5) -> str:
-    more = f" and {len(names) - shown} more" if len(names) > shown else ""
-    return ", ".join(map(str, names[:shown])) + more
+def _few(names: pd.Index) -> str:
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return ", ".join(map(str, names[:5])) + more
