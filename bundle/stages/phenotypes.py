@@ -22,7 +22,7 @@ from bundle.data.problems import InputProblems
 from bundle.data.tables import write_table
 from bundle.paths import CLUSTERS, PHENOTYPING, STRATIFIER, stage_folder
 from bundle.phenotypes.image_evidence import ImageEvidence, modality_tables, read_images
-from bundle.phenotypes.inputs import Given, checked_settings, read_given, strata_sha256
+from bundle.phenotypes.inputs import Given, checked_settings, read_given
 from bundle.phenotypes.notes import notes_on
 from bundle.phenotypes.pictures import continuum_picture, loadings_picture, profile_picture
 from bundle.phenotypes.strata_maps import exemplar_differences, maps_picture, write_maps
@@ -33,6 +33,7 @@ from bundle.running.progress import Progress
 from bundle.running.software_versions import software_versions
 from bundle.sites.phenotypes import phenotypes_by_site
 from bundle.strata.stratifier_file import read_stratifier
+from bundle.strata.tables import strata_sha256
 from bundle.trained.weights import load_network
 from custom_nets import FusionAutoencoder
 
