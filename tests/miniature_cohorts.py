@@ -9,6 +9,7 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 
+from tests.analytic_warps import AnalyticWarp
 from tests.conftest import PATTERNS
 
 
@@ -33,13 +34,30 @@ def put(cohort: Path, name: str, modality: str, target: Path, radiological: bool
     nib.save(image, target)
 
 
-def hcp(cohort: Path, folder: Path, n_people: int = 24) -> Path:
-    """`images/<id>/MNINonLinear/...`, `tables/unrestricted_*.csv` and `RESTRICTED_*.csv`, `derivatives/<id>/FA.nii.gz`."""
+def warp_of(cohort: Path, name: str, number: int) -> AnalyticWarp:
+    """A person's, on the cohort's grid."""
+    image = nib.load(cohort / PATTERNS["T1w"].format(participant_id=name))
+    return AnalyticWarp.draw(number, image.shape, image.affine)
+
+
+def hcp(cohort: Path, folder: Path, n_people: int = 24, is_native: bool = False) -> Path:
+    """`images/<id>/MNINonLinear/...`, `tables/unrestricted_*.csv` and `RESTRICTED_*.csv`, `derivatives/<id>/FA.nii.gz`.
+
+    With `is_native`, FA and NDI are where they were fitted, in `T1w/Diffusion`, and there are no Jacobians.
+    """
     people = people_of(cohort, n_people)
     ids = [100307 + 101 * number for number in range(len(people))]
     for number, (subject, name) in enumerate(zip(ids, people["participant_id"], strict=True)):
         unpacked = folder / "images" / (str(subject) if number % 2 else f"{subject}_3T_Structural_preproc/{subject}")
         put(cohort, name, "T1w", unpacked / "MNINonLinear" / "T1w_restore_brain.nii.gz", radiological=True)
+        if is_native:
+            known = warp_of(cohort, name, number)
+            maps = {m: cohort / PATTERNS[m].format(participant_id=name) for m in ("T1w", "FA", "NDI")}
+            native = known.to_native(maps["T1w"], unpacked / "T1w" / "T1w_acpc_dc_restore_brain.nii.gz", True)
+            known.to_native(maps["FA"], unpacked / "T1w" / "Diffusion" / "dti_FA.nii.gz", True)
+            known.to_native(maps["NDI"], unpacked / "T1w" / "Diffusion" / "AMICO" / "NODDI" / "fit_NDI.nii.gz")
+            known.write_fsl(unpacked / "MNINonLinear" / "xfms" / "acpc_dc2standard.nii.gz", native)
+            continue
         put(cohort, name, "JAC", unpacked / "MNINonLinear" / "xfms" / "NonlinearRegJacobians.nii.gz", radiological=True)
         put(cohort, name, "FA", folder / "derivatives" / str(subject) / "dti_FA.nii.gz")
         put(cohort, name, "NDI", folder / "derivatives" / str(subject) / "NODDI_ICVF.nii.gz")
@@ -78,17 +96,25 @@ def hcp(cohort: Path, folder: Path, n_people: int = 24) -> Path:
 
 
 def ukb(cohort: Path, folder: Path, n_people: int = 24, n_twice: int = 2) -> Path:
-    """`images/<eid>_20252_<instance>_0/T1/...`, `tables/ukb*.csv` and the list of relatives; some people came twice."""
+    """`images/<eid>_20252_<instance>_0/T1/...`, `tables/ukb*.csv` and the list of relatives; some people came twice.
+
+    NDI is in native space alone, with FNIRT's warp of FA.
+    """
     people = people_of(cohort, n_people)
     ids = [str(1000015 + 37 * number) for number in range(len(people))]
     for number, (eid, name) in enumerate(zip(ids, people["participant_id"], strict=True)):
         for instance in (2, 3)[: 2 if number < n_twice else 1]:
             structural = folder / "images" / f"{eid}_20252_{instance}_0" / "T1"
-            diffusion = folder / "images" / f"{eid}_20250_{instance}_0" / "dMRI" / "TBSS"
+            diffusion = folder / "images" / f"{eid}_20250_{instance}_0" / "dMRI"
+            fa = diffusion / "TBSS" / "FA"
             put(cohort, name, "T1w", structural / "T1_brain_to_MNI.nii.gz", radiological=True)
             put(cohort, name, "JAC", structural / "transforms" / "T1_to_MNI_warp_jac.nii.gz", radiological=True)
-            put(cohort, name, "FA", diffusion / "FA" / "dti_FA_to_MNI.nii.gz", radiological=True)
-            put(cohort, name, "NDI", diffusion / "NODDI_ICVF_to_MNI.nii.gz", radiological=True)
+            put(cohort, name, "FA", fa / "dti_FA_to_MNI.nii.gz", radiological=True)
+            known = warp_of(cohort, name, number)
+            native = known.to_native(fa / "dti_FA_to_MNI.nii.gz", diffusion / "dMRI" / "dti_FA.nii.gz", True)
+            ndi = cohort / PATTERNS["NDI"].format(participant_id=name)
+            known.to_native(ndi, diffusion / "dMRI" / "NODDI_ICVF.nii.gz", True)
+            known.write_fsl(fa / "dti_FA_to_MNI_warp.nii.gz", native)
     table = pd.DataFrame(
         {
             "eid": ids,
@@ -114,10 +140,11 @@ def ukb(cohort: Path, folder: Path, n_people: int = 24, n_twice: int = 2) -> Pat
 def bids(
     cohort: Path, folder: Path, n_people: int = 24, n_sessions: int = 0, space: str = "MNI152NLin2009cAsym"
 ) -> Path:
-    """A BIDS folder with derivatives of fMRIPrep, QSIRecon and a folder of Jacobians (of twice the voxels' size in FA)."""
+    """A BIDS folder with derivatives of fMRIPrep, QSIPrep and QSIRecon; nobody wrote Jacobians."""
     people = people_of(cohort, n_people)
     names = [f"sub-{number + 1:02d}" for number in range(len(people))]
-    for subject, name in zip(names, people["participant_id"], strict=True):
+    for number, (subject, name) in enumerate(zip(names, people["participant_id"], strict=True)):
+        known = warp_of(cohort, name, number)
         for session in [f"ses-{number + 1}" for number in range(n_sessions)] or [""]:
             inside = Path(subject) / session
             stem = "_".join(filter(None, (subject, session)))
@@ -127,7 +154,10 @@ def bids(
             head = nib.load(anat / f"{stem}_space-{space}_res-1_desc-preproc_T1w.nii.gz")
             voxels = head.get_fdata(dtype=np.float32)
             mask = nib.Nifti1Image((voxels > 0).astype(np.uint8), head.affine)
-            nib.save(mask, anat / f"{stem}_space-{space}_res-1_desc-brain_mask.nii.gz")
+            in_template = anat / f"{stem}_space-{space}_res-1_desc-brain_mask.nii.gz"
+            nib.save(mask, in_template)
+            known.to_native(in_template, anat / f"{stem}_desc-brain_mask.nii.gz", is_mask=True)
+            known.write_itk(anat / f"{stem}_from-T1w_to-{space}_mode-image_xfm.h5")
             scalp = np.where(voxels > 0, voxels, 40 + 10 * np.random.default_rng(0).random(voxels.shape))
             nib.save(
                 nib.Nifti1Image(scalp.astype(np.float32), head.affine),
@@ -144,12 +174,6 @@ def bids(
                 name,
                 "NDI",
                 dwi / f"{stem}_dir-AP_space-{space}_model-noddi_param-icvf_desc-modulated_dwimap.nii.gz",
-            )
-            put(
-                cohort,
-                name,
-                "JAC",
-                folder / "derivatives" / "jacobian" / inside / "anat" / f"{stem}_space-{space}_jacobian.nii.gz",
             )
     table = people[["sex", "site"]].assign(participant_id=names, age=people["age_years"], family_id=people["family_id"])
     (folder / "phenotype").mkdir(parents=True)

@@ -17,6 +17,8 @@ from bundle.analysis.stratum_distances import mahalanobis, nearest_exemplar
 from bundle.data.problems import InputProblems
 
 NOT_ASSIGNED = "not assigned"
+NO_STRATA = "no discrete strata"
+"""The word for those who are like the people of a cohort without strata."""
 TOLERANCE = 1e-3
 """Relative slack on what training saw: float32 codes differ a little between machines."""
 
@@ -76,8 +78,13 @@ class Stratifier:
 
     @property
     def n_strata(self) -> int:
-        """K."""
+        """K; 1 if no discrete strata were found."""
         return len(self.exemplars)
+
+    @property
+    def has_strata(self) -> bool:
+        """Whether there is more than one."""
+        return self.n_strata > 1
 
     def assign(self, codes: np.ndarray, people: pd.DataFrame | None, reconstruction_errors: np.ndarray) -> pd.DataFrame:
         """The stratum of each person.
@@ -90,7 +97,7 @@ class Stratifier:
         Returns:
             N rows: `stratum` (1 .. K as text, or "not assigned"), `nearest_stratum`, `probability` (the share of
             clusterings of half the families whose nearest exemplar is of that stratum), `most_probable_stratum` (by
-            the same votes), `distance` (Mahalanobis, from the stratum's mean), `distance_percentile` (among the people
+            the same votes; where there are no strata, the first is "no discrete strata" and these three are missing), `distance` (Mahalanobis, from the stratum's mean), `distance_percentile` (among the people
             the strata were found on) and `reason`, why somebody is not assigned.
         """
         adjusted, reasons = codes, [""] * len(codes)
@@ -112,7 +119,8 @@ class Stratifier:
         distances = mahalanobis(points, self.centres[nearest], self.precision)
         limit = 1 + TOLERANCE
         unlike = {
-            "farther from its stratum than anybody the strata were found on": distances > limit * self.distances[-1],
+            f"farther from {'its stratum' if self.has_strata else 'the mean'} than anybody the strata were found on": distances
+            > limit * self.distances[-1],
             "a code unlike any that the strata were found on": self.space.distance_outside(adjusted)
             > limit * self.most_outside,
             "its images are reconstructed worse than anybody's": reconstruction_errors
@@ -123,14 +131,13 @@ class Stratifier:
                 "; ".join(filter(None, [reason, text])) if is_so else reason
                 for reason, is_so in zip(reasons, holds, strict=True)
             ]
+        words = [str(label + 1) if self.has_strata else NO_STRATA for label in nearest]
         return pd.DataFrame(
             {
-                "stratum": [
-                    NOT_ASSIGNED if reason else str(label + 1) for reason, label in zip(reasons, nearest, strict=True)
-                ],
-                "nearest_stratum": nearest + 1,
-                "probability": shares[np.arange(len(points)), nearest],
-                "most_probable_stratum": shares.argmax(axis=1) + 1,
+                "stratum": [NOT_ASSIGNED if reason else word for reason, word in zip(reasons, words, strict=True)],
+                "nearest_stratum": nearest + 1 if self.has_strata else None,
+                "probability": shares[np.arange(len(points)), nearest] if self.has_strata else None,
+                "most_probable_stratum": shares.argmax(axis=1) + 1 if self.has_strata else None,
                 "distance": distances,
                 "distance_percentile": np.interp(distances, self.distances, np.arange(101)),
                 "reason": reasons,

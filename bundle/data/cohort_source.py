@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from bundle.data.datalist import Item, items_from_datalist
+from bundle.data.derivations import Derivable, Derivation, find_derivable
 from bundle.data.exclusions import read_exclusions
 from bundle.data.file_patterns import Image
 from bundle.data.findings import LEFT_OUT, LOOK, MEND, Finding
@@ -29,12 +30,13 @@ class FoundCohort:
     """What was found.
 
     Attributes:
-        items: people who are analysed, with session, space and a path per map; without families.
+        items: people who are analysed, with session, space and a path per map that has a file; without families.
         findings: what is wrong or left out.
         flow: (step, people, why fewer than before).
         tables: of the source.
         jacobians: modality -> what its Jacobians are.
         masks, matrices: (participant, modality) -> file.
+        derivations: (participant, modality) -> what the map is made of, where it has no file.
     """
 
     items: list[Item]
@@ -44,6 +46,7 @@ class FoundCohort:
     jacobians: Mapping[str, JacobianKind] = field(default_factory=dict)
     masks: Mapping[tuple[str, str], Path] = field(default_factory=dict)
     matrices: Mapping[tuple[str, str], Path] = field(default_factory=dict)
+    derivations: Mapping[tuple[str, str], Derivation] = field(default_factory=dict)
 
 
 class CohortSource:
@@ -109,6 +112,10 @@ class CohortSource:
         tables = read_source_tables(self.layout, self.tables_dir)
         sources = {m: self.layout.images[m] for m in modalities}
         files, findings = self._files(sources, tables)
+        derivable = find_derivable(sources, files, self.folder, self._fixed, self.layout.space, self.layout.ids)
+        for modality, maps in derivable.maps.items():
+            files[modality] |= {image: derivation.main for image, derivation in maps.items()}
+        findings += derivable.findings
         findings += [Finding("", "", LOOK, note.rstrip(".")) for note in tables.notes]
         findings += check_spaces(files, self.space)
         listed = list(tables.values.index)
@@ -116,11 +123,17 @@ class CohortSource:
         names = [*listed, *sorted(set(on_disk) - set(listed))]
         findings += [Finding("", "", MEND, sentence) for sentence in check_ids(names, str(self.tables_dir))]
         choices, several = choose(files, names, self.session, self.space)
-        return self._select(sources, tables, names, choices, [*findings, *several])
+        spaces = {image.space for images in files.values() for image in images}
+        space = self.space or (spaces.pop() if len(spaces) == 1 else self.layout.space[0])
+        return self._select(sources, tables, names, choices, space, derivable, [*findings, *several])
+
+    @property
+    def _fixed(self) -> dict[str, str]:
+        """What placeholders other than those of an image stand for."""
+        return {"derivatives": str(self.derivatives)}
 
     def _files(self, sources: Mapping[str, ImageSource], tables: SourceTables) -> tuple[Files, list[Finding]]:
-        fixed = {"derivatives": str(self.derivatives)}
-        files, findings = existing_files(sources, self.folder, fixed, self.layout.space, self.layout.ids)
+        files, findings = existing_files(sources, self.folder, self._fixed, self.layout.space, self.layout.ids)
         for modality, source in sources.items():
             if not source.column:
                 continue
@@ -142,6 +155,8 @@ class CohortSource:
         tables: SourceTables,
         names: Sequence[str],
         choices: Mapping[str, Choice],
+        space: str,
+        derivable: Derivable,
         findings: list[Finding],
     ) -> FoundCohort:
         """Who is analysed, in the order of exclusion: no images, by name, incomplete."""
@@ -152,6 +167,7 @@ class CohortSource:
         excluded: Counter[str] = Counter()
         n_without = n_incomplete = 0
         items: list[Item] = []
+        derivations: dict[tuple[str, str], Derivation] = {}
         for name in names:
             choice = choices.get(name)
             if choice is None:
@@ -167,14 +183,20 @@ class CohortSource:
                 findings.append(Finding(name, "", MEND, "has images, but no row in the tables", "add the row, exclude the person, or move the files away", str(next(iter(choice.files.values())))))  # fmt: skip
             absent = [m for m in sources if m not in choice.files]
             status = {"refuse": MEND, "leave_out": LEFT_OUT, "keep": LOOK}[self.incomplete]
-            findings += [Finding(name, m, status, f"no {m}", _how_to_get(m, sources[m], self.incomplete)) for m in absent]  # fmt: skip
+            for modality in absent:
+                reason = "; ".join(filter(None, (f"no {modality}", derivable.lacking.get((name, modality)))))
+                hint = _how_to_get(modality, sources[modality], self.incomplete)
+                findings.append(Finding(name, modality, status, reason, hint))
             if absent and self.incomplete == "leave_out":
                 n_incomplete += 1
                 continue
-            item = {"participant_id": name, "space": self.space or self.layout.space[0]}
+            item = {"participant_id": name, "space": space}
             if choice.session:
                 item["session"] = choice.session
-            items.append(item | {m: str(choice.files[m]) for m in sources if m in choice.files})
+            image = Image(name, choice.session, space)
+            made = {m: derivable.of(m, image, file) for m, file in choice.files.items()}
+            derivations |= {(name, m): derivation for m, derivation in made.items() if derivation is not None}
+            items.append(item | {m: str(choice.files[m]) for m in sources if m in choice.files and made[m] is None})
         strangers = sorted(set(reasons) - set(names))
         findings += [Finding(name, "", LOOK, "is to be excluded, but nobody has this id") for name in strangers]
         flow = [
@@ -195,14 +217,13 @@ class CohortSource:
             {m: source.jacobian for m, source in sources.items() if source.jacobian is not None},
             self._companions(items, {m: source.mask for m, source in sources.items()}),
             self._companions(items, {m: source.jacobian.matrix for m, source in sources.items() if source.jacobian}),
+            derivations,
         )
 
     def _companions(self, items: Sequence[Item], patterns: Mapping[str, Sequence[str]]) -> dict[tuple[str, str], Path]:
         """The file that goes with each image, of its session and space."""
         wanted = {m: ImageSource(files=tuple(words)) for m, words in patterns.items() if words}
-        files, _ = existing_files(
-            wanted, self.folder, {"derivatives": str(self.derivatives)}, self.layout.space, self.layout.ids
-        )
+        files, _ = existing_files(wanted, self.folder, self._fixed, self.layout.space, self.layout.ids)
         found = {}
         for item in items:
             for modality, images in files.items():

@@ -1,9 +1,9 @@
-"""Images made from a source's own: masked, Jacobians of one definition, on one grid. Made once, and kept."""
+"""Images made from a source's own: derived of warps, masked, Jacobians of one definition, on one grid. Made once, and kept."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import nibabel as nib
 import numpy as np
 
 from bundle.data.atomic import atomic_path
+from bundle.data.derivations import Derivation
 from bundle.data.jacobian import affine_determinant, to_log_jacobian
 from bundle.data.layouts import JacobianKind
 from bundle.data.problems import InputProblems
@@ -19,6 +20,8 @@ from bundle.data.resampling import resample
 
 Grid = tuple[tuple[int, ...], np.ndarray]
 """Spatial size and affine."""
+Derive = Callable[[Derivation], tuple[np.ndarray, np.ndarray]]
+"""Makes voxels and affine of what a map is derived of."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,7 @@ class Recipe:
     """How one image is made of its source.
 
     Args:
-        source: the source's image.
+        source: the source's image, or what it is derived of.
         target: where the made one is kept.
         mask: voxels where it is 0 become 0.
         jacobian: what the source's Jacobian is; None for other maps.
@@ -34,7 +37,7 @@ class Recipe:
         grid: to resample to.
     """
 
-    source: Path
+    source: Path | Derivation
     target: Path
     mask: Path | None = None
     jacobian: JacobianKind | None = None
@@ -45,36 +48,41 @@ class Recipe:
     def changes_nothing(self) -> bool:
         """Whether the source itself will do."""
         is_plain = self.jacobian is None or self.jacobian == JacobianKind("log", "excluded")
-        return self.mask is None and self.grid is None and is_plain
+        return isinstance(self.source, Path) and self.mask is None and self.grid is None and is_plain
 
     @property
     def signature(self) -> str:
         """Of the source files as they are now and of what is done with them."""
-        files = [path for path in (self.source, self.mask, self.matrix) if path is not None]
+        own = self.source.files if isinstance(self.source, Derivation) else [self.source]
+        files = [*own, *(path for path in (self.mask, self.matrix) if path is not None)]
         states = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
         grid = None if self.grid is None else (tuple(self.grid[0]), np.asarray(self.grid[1]).round(6).tolist())
         return hashlib.sha256(repr((states, self.jacobian, grid)).encode()).hexdigest()[:16]
 
 
-def make_image(recipe: Recipe) -> int:
+def make_image(recipe: Recipe, derive: Derive) -> int:
     """Make an image unless it is there already, made of the same source in the same way.
+
+    Args:
+        recipe: of the image.
+        derive: called if the image is derived.
 
     Returns:
         The number of voxels of a Jacobian that were outside [0.01, 100].
 
     Raises:
-        InputProblems: if a mask is on another grid, or a matrix is none.
+        InputProblems: if a mask is on another grid, a matrix is none, or a warp is not what it should be.
     """
     signature = recipe.signature
     known = _made(recipe.target)
     if known.get("signature") == signature:
         return int(known["clipped"])
-    image: Any = nib.load(recipe.source)
-    volume, affine, n_clipped = image.get_fdata(dtype=np.float32), image.affine, 0
+    volume, affine = derive(recipe.source) if isinstance(recipe.source, Derivation) else _read(recipe.source)
+    n_clipped = 0
     if recipe.mask is not None:
         mask: Any = nib.load(recipe.mask)
         if mask.shape != volume.shape or not np.allclose(mask.affine, affine, atol=1e-2):
-            raise InputProblems("Masks", [f"{recipe.mask} is on another grid than {recipe.source}: expected {volume.shape}, got {mask.shape}, or another affine."])  # fmt: skip
+            raise InputProblems("Masks", [f"{recipe.mask} is on another grid than {_name(recipe.source)}: expected {volume.shape}, got {mask.shape}, or another affine."])  # fmt: skip
         volume = volume * (np.asarray(mask.dataobj) > 0)
     if recipe.jacobian is not None:
         determinant = affine_determinant(recipe.matrix, recipe.jacobian.direction) if recipe.matrix else 1.0
@@ -89,6 +97,15 @@ def make_image(recipe: Recipe) -> int:
     with atomic_path(recipe.target) as temporary:
         nib.save(made, temporary)
     return n_clipped
+
+
+def _read(file: Path) -> tuple[np.ndarray, np.ndarray]:
+    image: Any = nib.load(file)
+    return image.get_fdata(dtype=np.float32), image.affine
+
+
+def _name(source: Path | Derivation) -> str:
+    return f"what is derived of {source.main}" if isinstance(source, Derivation) else str(source)
 
 
 def _made(file: Path) -> Mapping[str, str]:
@@ -109,11 +126,12 @@ def what_was_done(recipes: Mapping[str, Sequence[Recipe]], clipped: Mapping[str,
     """
     notes = []
     for modality, own in recipes.items():
+        notes += _what_was_derived(modality, own)
         masked = sum(recipe.mask is not None for recipe in own)
         if masked:
             notes.append(f"{modality}: voxels outside the source's brain mask were set to 0 in {masked} images.")
-        kinds = {recipe.jacobian for recipe in own if recipe.jacobian is not None}
-        for kind in kinds:
+        kinds = {recipe.jacobian for recipe in own if recipe.jacobian is not None and isinstance(recipe.source, Path)}
+        for kind in sorted(kinds, key=repr):
             taken = "the logarithm was taken" if kind.kind == "raw" else "they were logarithms already"
             affine = "the affine part was taken out by each person's matrix" if kind.affine == "included" else "they had no affine part"  # fmt: skip
             notes.append(f"{modality}: Jacobians are log determinants without the affine part; {taken}, {affine}.")
@@ -124,4 +142,17 @@ def what_was_done(recipes: Mapping[str, Sequence[Recipe]], clipped: Mapping[str,
     }
     for *shape, spacing in grids:
         notes.append(f"All maps were resampled, after smoothing to its resolution, to a grid of {' x '.join(map(str, shape))} voxels of {spacing:g} mm.")  # fmt: skip
+    return notes
+
+
+def _what_was_derived(modality: str, recipes: Sequence[Recipe]) -> list[str]:
+    notes = []
+    derived = [recipe.source for recipe in recipes if isinstance(recipe.source, Derivation)]
+    for words, is_jacobian in sorted({(source.words, source.image is None) for source in derived}):
+        count = sum(source.words == words for source in derived)
+        people = f"{count} people" if count == len(recipes) else f"{count} of {len(recipes)} people, the others' is the source's own"  # fmt: skip
+        if is_jacobian:
+            notes.append(f"{modality}: Jacobians are log determinants without the affine part; they were derived of the warp {words} ({people}), less the affine that fits it best in the brain.")  # fmt: skip
+        else:
+            notes.append(f"{modality}: brought to the template from native space, {words} ({people}).")
     return notes

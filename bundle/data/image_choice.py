@@ -45,21 +45,37 @@ def existing_files(
         The files, and a finding for each pattern that matches several files of one image.
     """
     files: Files = {}
-    findings = []
+    findings: list[Finding] = []
     for modality, source in sources.items():
-        files[modality] = {}
-        for pattern in source.files:
-            for image, paths in find_files(folder, pattern, fixed, spaces, source.without, ids).items():
-                image = image._replace(space=image.space or spaces[0])
-                if image in files[modality]:
-                    continue
-                if len(paths) > 1:
-                    names = " and ".join(path.name for path in paths[:3])
-                    findings.append(
-                        Finding(image.participant_id, modality, MEND, f"{len(paths)} files match {pattern}: {names}",
-                                "say which by `without` in the layout, or move the others away", str(paths[0]))
-                    )  # fmt: skip
-                files[modality][image] = paths[0]
+        files[modality], several = first_existing(modality, source, folder, fixed, spaces, ids, spaces[0])
+        findings += several
+    return files, findings
+
+
+def first_existing(
+    modality: str,
+    source: ImageSource,
+    folder: Path,
+    fixed: Mapping[str, str],
+    spaces: Sequence[str],
+    ids: str,
+    space: str,
+) -> tuple[dict[Image, Path], list[Finding]]:
+    """As `existing_files`, of one map; images of a pattern without `{space}` are in `space`."""
+    files: dict[Image, Path] = {}
+    findings = []
+    for pattern in source.files:
+        for image, paths in find_files(folder, pattern, fixed, spaces, source.without, ids).items():
+            image = image._replace(space=image.space or space)
+            if image in files:
+                continue
+            if len(paths) > 1:
+                names = " and ".join(path.name for path in paths[:3])
+                findings.append(
+                    Finding(image.participant_id, modality, MEND, f"{len(paths)} files match {pattern}: {names}",
+                            "say which by `without` in the layout, or move the others away", str(paths[0]))
+                )  # fmt: skip
+            files[image] = paths[0]
     return files, findings
 
 

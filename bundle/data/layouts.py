@@ -12,6 +12,8 @@ from bundle.data.problems import InputProblems
 KINDS = ("raw", "log")
 AFFINE = ("excluded", "included")
 DIRECTIONS = ("subject_to_template", "template_to_subject")
+PATTERNS = ("files", "without", "mask", "matrix", "columns", "jacobian_of", "warp", "image", "native", "like")
+COMPANIONS = {"native": "the image that the warp was made for", "like": "that image in the template"}
 
 
 @dataclass(frozen=True)
@@ -32,12 +34,41 @@ class JacobianKind:
 
 
 @dataclass(frozen=True)
+class DerivationSource:
+    """What a map is made of where no file holds it; all are patterns, the first that exists wins.
+
+    Args:
+        jacobian_of: a warp, whose Jacobian determinants are the map; or
+        warp: a warp which `image` is brought to the template by. Warps take points of the template to the native image.
+        image: the map in native space; needed with `warp`.
+        native: the image that the warp was made for.
+        without: patterns of file names that are not meant as `image` or `native` though their patterns match them.
+        like: that image in the template. A map is made on its grid (on the warp's own where that is a dense FSL field), brain is
+            where it is above 0, and a warp that does not lay `native` on it is refused.
+    """
+
+    jacobian_of: tuple[str, ...] = ()
+    warp: tuple[str, ...] = ()
+    image: tuple[str, ...] = ()
+    native: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+    like: tuple[str, ...] = ()
+
+    @property
+    def patterns(self) -> dict[str, tuple[str, ...]]:
+        """What the files are called for people -> their patterns."""
+        named = {"warp": self.jacobian_of or self.warp, "image": self.image, "native": self.native, "like": self.like}
+        return {name: patterns for name, patterns in named.items() if patterns}
+
+
+@dataclass(frozen=True)
 class ImageSource:
     """Where one map is.
 
     Args:
         files: patterns, the first that exists wins; `bundle.data.file_patterns` says what may stand in them.
         column: of a table, which holds the path; instead of `files`.
+        derive: what the map is made of where there is no file; the first of these whose files are there.
         without: patterns of file names that are not meant though `files` match them.
         mask: patterns of a brain mask on the same grid; voxels outside it become 0.
         jacobian: for Jacobian determinants.
@@ -46,6 +77,7 @@ class ImageSource:
 
     files: tuple[str, ...] = ()
     column: str = ""
+    derive: tuple[DerivationSource, ...] = ()
     without: tuple[str, ...] = ()
     mask: tuple[str, ...] = ()
     jacobian: JacobianKind | None = None
@@ -172,15 +204,30 @@ def _image(modality: str, entry: Any, problems: list[str]) -> ImageSource:
         if kind is not None and kind.affine == "included" and not kind.matrix:
             problems.append(f"images: {modality}: jacobian: affine is included, so name the file with its matrix.")
         values["jacobian"] = kind
+    if "derive" in values:
+        ways = values["derive"] if isinstance(values["derive"], list | tuple) else [values["derive"]]
+        values["derive"] = tuple(_derivation(f"images: {modality}: derive", way, problems) for way in ways)
     source = _build(ImageSource, values, f"images: {modality}", problems) or ImageSource()
-    if bool(source.files) == bool(source.column):
+    if bool(source.files) == bool(source.column) and not (source.derive and not source.files):
         problems.append(f"images: {modality}: give either files (patterns) or column.")
+    needed = [*source.files, *(p for way in source.derive for own in way.patterns.values() for p in own)]
     problems += [
         f"images: {modality}: the pattern {pattern!r} has no {{participant_id}}."
-        for pattern in source.files
+        for pattern in needed
         if "{participant_id}" not in pattern
     ]
     return source
+
+
+def _derivation(where: str, entry: Any, problems: list[str]) -> DerivationSource:
+    way = _build(DerivationSource, entry, where, problems) or DerivationSource()
+    if isinstance(entry, Mapping):
+        if bool(way.jacobian_of) == bool(way.warp) or bool(way.warp) != bool(way.image):
+            problems.append(f"{where}: give either jacobian_of (a warp), or warp and image.")
+        problems += [
+            f"{where}: no {name}: {meaning}." for name, meaning in COMPANIONS.items() if not getattr(way, name)
+        ]
+    return way
 
 
 def _column(name: str, entry: Any, problems: list[str]) -> ColumnSource:
@@ -197,7 +244,7 @@ def _build(kind: type, entry: Any, where: str, problems: list[str]) -> Any:
         return None
     problems += [f"{where}: unknown entry {name!r}: known are {', '.join(known)}." for name in entry if name not in known]  # fmt: skip
     values = {name: value for name, value in entry.items() if name in known}
-    for name in ("files", "without", "mask", "matrix", "columns"):
+    for name in PATTERNS:
         if name in values:
             values[name] = _words(values[name])
     try:

@@ -1,24 +1,35 @@
-"""Embedding, uncertainty and reconstruction from one pass."""
+"""Reconstruction, embedding and uncertainty from one pass."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from monai.data import MetaTensor
 from torch import Tensor
 
+from bundle.data.check import AFFINE_TOLERANCE
+from bundle.data.problems import InputProblems
 from bundle.engines.inferer import AutocastInferer
 from custom_nets.fusion import ProductOfExperts
 
 
 class EmbeddingInferer(AutocastInferer):
-    """Gives embedding, uncertainty and reconstruction from one pass, as a tuple.
+    """Gives reconstruction, embedding and uncertainty from one pass, as a tuple.
 
-    Embeddings are `(B, E)`, their standard deviations too, or `(B, 0)` if the fusion gives none; reconstructions
-    `(B, M, D, H, W)`, of every map.
+    Reconstructions are `(B, M, D, H, W)`, of every map, and first, since programs that know nothing of codes take the first
+    output for `pred` of the metadata. Embeddings are `(B, E)`, their standard deviations too, or `(B, 0)` if the fusion gives
+    none.
     """
 
     def __call__(self, inputs: Tensor, network: Any, *args: Any, **kwargs: Any) -> Any:
-        """Encode and decode a batch `(B, M, D, H, W)`."""
+        """Encode and decode a batch `(B, M, D, H, W)`.
+
+        Raises:
+            InputProblems: if the images say where they are (MONAI's `MetaTensor`), and that is not the network's space.
+        """
+        if isinstance(inputs, MetaTensor):
+            refuse_other_space(inputs.affine, network)
+            inputs = inputs.as_tensor()
         skips: list[list[Tensor]] = []
 
         def encode(images: Tensor) -> Tensor:
@@ -30,4 +41,22 @@ class EmbeddingInferer(AutocastInferer):
         scaled = super().__call__(code_map, lambda code: network.decode_scaled(code, skips))
         gives = isinstance(network.fusion, ProductOfExperts)
         uncertainty = network.fusion.variance.sqrt().flatten(1) if gives else code_map.new_zeros(len(code_map), 0)
-        return code_map.flatten(1), uncertainty, network.scaling.inverse(scaled)
+        return network.scaling.inverse(scaled), code_map.flatten(1), uncertainty
+
+
+def refuse_other_space(affine: Tensor, network: Any) -> None:
+    """Refuse images on the network's grid whose `(4, 4)` affine is not that of the training images.
+
+    Raises:
+        InputProblems: with both.
+    """
+    expected = network.grid_affine.cpu()
+    off = float((affine.cpu() - expected).abs().max())
+    if off > AFFINE_TOLERANCE:
+        raise InputProblems(
+            "Images",
+            [
+                f"Not in the template space of the training images: affine {affine[:3].tolist()} on the network's grid differs by "
+                f"up to {off:.4g} mm from {expected[:3].tolist()}: register or resample to that grid."
+            ],
+        )

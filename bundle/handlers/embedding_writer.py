@@ -95,7 +95,7 @@ class EmbeddingWriter:
     @torch.no_grad()
     def _add(self, engine: Engine) -> None:
         names = list(engine.state.batch["participant_id"])
-        codes, uncertainties, drawn = engine.state.output["pred"]
+        drawn, codes, uncertainties = engine.state.output["pred"]
         images = engine.state.output["image"]
         errors = reconstruction_errors(self.network, images, drawn)
         new = [row for row, name in enumerate(names) if name not in self._known]

@@ -13,6 +13,8 @@ from bundle.data.problems import InputProblems
 from bundle.mapping.gradients import Gradients
 from bundle.mapping.volume import Volume, checked_affine
 
+VOLUMES_AT_ONCE = 16
+
 
 def mean_unweighted(path: Path, gradients: Gradients) -> Volume:
     """Mean of the volumes without weighting, on the scan's own grid and axes; NaN and zero count for nothing.
@@ -45,16 +47,22 @@ def masked_signals(path: Path, mask: np.ndarray, progress: bool = False) -> np.n
     """
     # an open file goes on where the last volume ended; otherwise each would decompress all before it
     image: Any = nib.load(path, keep_file_open=True)
-    signals = np.empty((image.shape[3], int(mask.sum())), dtype=np.float32)
-    for number in tqdm(range(image.shape[3]), desc="Reading DWI", unit="volume", disable=not progress):
-        signals[number] = _volume(image, number, path)[mask]
-    empty = [number for number in range(len(signals)) if not (np.nan_to_num(signals[number]) > 0).any()]
+    count = image.shape[3]
+    signals = np.empty((int(mask.sum()), count), dtype=np.float32)
+    empty: list[int] = []
+    with tqdm(total=count, desc="Reading DWI", unit="volume", disable=not progress) as bar:
+        # several volumes are turned at once: one alone would touch all of the memory for each of its voxels
+        for start in range(0, count, VOLUMES_AT_ONCE):
+            numbers = range(start, min(start + VOLUMES_AT_ONCE, count))
+            block = np.stack([_volume(image, number, path)[mask] for number in numbers])
+            np.nan_to_num(block, copy=False, posinf=0, neginf=0)
+            empty += [number for number, values in zip(numbers, block, strict=True) if not (values > 0).any()]
+            signals[:, start : numbers.stop] = np.maximum(block, 0).T
+            bar.update(len(numbers))
     if empty:
         told = ", ".join(map(str, empty[:10])) + (" ..." if len(empty) > 10 else "")
         raise InputProblems("DWI", [f"{path}: volumes {told} (from 0) are zero or NaN in the whole brain: make the file again, or take them out of image, bvals and bvecs."])  # fmt: skip
-    np.nan_to_num(signals, copy=False, posinf=0, neginf=0)
-    np.maximum(signals, 0, out=signals)
-    return np.ascontiguousarray(signals.T)
+    return signals
 
 
 def _volume(image: Any, number: int, path: Path) -> np.ndarray:

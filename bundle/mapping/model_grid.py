@@ -13,12 +13,12 @@ import numpy as np
 from bundle.data.problems import InputProblems
 from bundle.data.resampling import resample
 from bundle.mapping.target import Target
-from bundle.mapping.volume import Volume, apply, read_volume
+from bundle.mapping.volume import Volume, apply, read_volume, stored_voxels
 from bundle.mapping.warp import Warp
 
 JACOBIANS, AFFINE = ("log", "raw"), ("excluded", "included")
-FREE_WATER_LIMIT = 0.9
-"""Above it there is too little tissue to speak of its neurites, and NDI is 0."""
+LEAST_TISSUE = 0.1
+"""With less of a voxel there is too little tissue to speak of its neurites, and NDI is 0."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,8 @@ def make_maps(
 ) -> tuple[dict[str, Volume], dict[str, Any]]:
     """The maps, 0 outside the brain (JAC: wherever the warp is defined), and facts about them.
 
+    NDI is the mean over the tissue of a voxel of the network's grid, and 0 where less than a tenth of it is tissue.
+
     Args:
         folder: with what the person's steps left.
         warp: template to T1w.
@@ -80,12 +82,19 @@ def make_maps(
         values["T1w"] = t1w * gain * mask
     if t1w_to_dwi is not None:
         in_dwi = apply(t1w_to_dwi, points)
-        for name in [name for name in ("FA", "NDI") if name in names]:
-            values[name] = np.clip(_map(folder, name).at(in_dwi, spacing), 0, 1) * mask
+        if "FA" in names:
+            values["FA"] = np.clip(_on_scan(folder, "fa").at(in_dwi, spacing), 0, 1) * mask
+        if "NDI" in names:
+            parts = [part.at(in_dwi, spacing) * mask for part in _neurites_and_tissue(folder)]
+            values |= dict(zip(("neurites", "tissue"), parts, strict=True))
     made = {
         name: Volume(resample(value, warp.grid_affine, target.shape, target.affine), target.affine)
         for name, value in values.items()
     }
+    if "NDI" in names:
+        neurites, tissue = made.pop("neurites"), made.pop("tissue").voxels
+        share = np.divide(neurites.voxels, tissue, out=np.zeros_like(tissue), where=tissue >= LEAST_TISSUE)
+        made["NDI"] = neurites.like(np.clip(share, 0, 1))
     if "JAC" in names:
         logarithm = np.log(warp.jacobian)
         if settings.jacobian_affine == "included":
@@ -96,11 +105,20 @@ def make_maps(
     return made, facts
 
 
-def _map(folder: Path, name: str) -> Volume:
-    """FA or NDI on the scan's grid; NDI is 0 where nearly all is free water."""
-    image: Any = nib.load(folder / f"{name.lower()}.nii.gz")
-    voxels = np.asarray(image.dataobj, dtype=np.float32)
-    if name == "NDI":
-        free: Any = nib.load(folder / "free_water.nii.gz")
-        voxels = np.where(np.asarray(free.dataobj) < FREE_WATER_LIMIT, voxels, 0)
-    return Volume(voxels, image.affine)
+def _on_scan(folder: Path, name: str) -> Volume:
+    """A map on the scan's grid."""
+    image: Any = nib.load(folder / f"{name}.nii.gz")
+    return Volume(np.asarray(image.dataobj, dtype=np.float32), image.affine)
+
+
+def _neurites_and_tissue(folder: Path) -> tuple[Volume, Volume]:
+    """What NDI on a coarser grid is the quotient of: neurites and tissue as shares of the scan's voxels.
+
+    Smoothing NDI itself would carry fluid's 0 into thin cortex beside it.
+
+    Source: Parker et al. (2021), NeuroImage 245: tissue-weighted means.
+    """
+    ndi, free_water = _on_scan(folder, "ndi"), _on_scan(folder, "free_water")
+    tissue = np.where(stored_voxels(folder / "dwi_mask.nii.gz") > 0, 1 - free_water.voxels, 0)
+    tissue[tissue < LEAST_TISSUE] = 0
+    return ndi.like(ndi.voxels * tissue), ndi.like(tissue)

@@ -6,6 +6,7 @@ import numpy as np
 from scipy.special import i0e, i1e
 
 CHI2_MEDIAN_DEGREES = 2 / 9
+VOXELS_AT_ONCE = 50_000
 
 
 def rician_mean(signal: np.ndarray, noise_sd: float) -> np.ndarray:
@@ -40,6 +41,7 @@ def noise_sd_of(signals: np.ndarray, directions: np.ndarray, degree: int = 4) ->
     if left_over < 1:
         raise ValueError(f"Expected more than {basis.shape[1]} directions in the shell, got {len(directions)}.")
     complement = np.linalg.qr(basis, mode="complete")[0][:, basis.shape[1] :]
-    squares = ((signals @ complement) ** 2).sum(axis=1)
+    parts = range(0, len(signals), VOXELS_AT_ONCE)
+    squares = np.concatenate([((signals[i : i + VOXELS_AT_ONCE] @ complement) ** 2).sum(axis=1) for i in parts])
     expected_median = left_over * (1 - CHI2_MEDIAN_DEGREES / left_over) ** 3  # Wilson and Hilferty's chi-squared median
     return float(np.sqrt(np.median(squares) / expected_median))

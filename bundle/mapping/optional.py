@@ -7,8 +7,12 @@ from typing import Any
 
 from bundle.data.problems import InputProblems
 
-INSTALLED_BY = {"deepbet": "pip install --no-deps deepbet && pip install fill-voids connected-components-3d"}
-"""Libraries that are not in the extra; deepbet's own list would install a graphical interface."""
+INSTALLED_BY = {
+    "deepbet": "pip install --no-deps deepbet && pip install fill-voids connected-components-3d",
+    "ants": "pip install --no-deps antspyx && pip install -c constraints.txt statsmodels requests webcolors",
+    "amico": "pip install -c constraints.txt dmri-amico (its licence: research and education only, nothing commercial)",
+}
+"""Libraries that are not in the extra; deepbet's own list would install a graphical interface, ANTs' older numbers."""
 
 
 def needed(module: str) -> Any:

@@ -69,7 +69,7 @@ def register_linear(
     method.SmoothingSigmasAreSpecifiedInPhysicalUnitsOn()
     method.SetInitialTransform(transform, inPlace=True)
     method.Execute(fixed_image, moving_image)
-    return _matrix(transform)
+    return linear_matrix(transform)
 
 
 def _shares(fixed: Volume, fixed_mask: np.ndarray | None, factors: Sequence[int]) -> list[float]:
@@ -98,7 +98,7 @@ def _centre(volume: Volume) -> np.ndarray:
     return volume.affine[:3, :3] @ ((np.array(volume.shape) - 1) / 2) + volume.affine[:3, 3]
 
 
-def _matrix(transform: Any) -> np.ndarray:
+def linear_matrix(transform: Any) -> np.ndarray:
     """`(4, 4)` RAS of an ITK linear transform, by what it does to four points."""
     origin = np.array(transform.TransformPoint((0.0, 0.0, 0.0)))
     lps = np.eye(4)

@@ -17,7 +17,7 @@ from bundle.data.participants import check_ids
 from bundle.data.problems import InputProblems
 from bundle.mapping.gradients import Gradients, read_gradients
 
-NAMES = ("T1w", "T1w_mask", "DWI", "bvals", "bvecs", "DWI_mask", "warp")
+NAMES = ("T1w", "T1w_mask", "DWI", "bvals", "bvecs", "DWI_mask", "warp", "warp_reference")
 DIFFUSION = ("DWI", "bvals", "bvecs")
 ENTRIES = ("name", "ids", "derivatives", "dwi_in_t1w_space", "files")
 
@@ -48,7 +48,7 @@ def find_scans(
     derivatives: str | None,
     files: Mapping[str, str] | None,
     participant_id: str | None,
-    participants: str | int | Sequence[str | int] | None,
+    participant_ids: str | int | Sequence[str | int] | None,
     session: str | None,
 ) -> list[Scans]:
     """Everybody's scans, checked as far as headers and gradient tables say.
@@ -59,7 +59,7 @@ def find_scans(
         derivatives: folder that `{derivatives}` stands for; None is what `scans` says, in `dataset_dir`.
         files: name -> file of one person, instead of a folder.
         participant_id: of that person.
-        participants: id or ids to map; None: everybody.
+        participant_ids: id or ids to map; None: everybody.
         session: `first`, `last`, a label, or None: refuse where somebody has several.
 
     Raises:
@@ -72,9 +72,11 @@ def find_scans(
         found = {str(participant_id): {name: Path(file).expanduser() for name, file in _named(files).items()}}
     else:
         found = _in_folder(scans, Path(str(dataset_dir)).expanduser().resolve(), derivatives, session)
-        if participants is not None:
-            wanted = [str(name) for name in ([participants] if isinstance(participants, str | int) else participants)]
-            strangers = [f"--participants: nobody is called {name}." for name in wanted if name not in found]
+        if participant_ids is not None:
+            wanted = [
+                str(name) for name in ([participant_ids] if isinstance(participant_ids, str | int) else participant_ids)
+            ]
+            strangers = [f"--participant_ids: nobody is called {name}." for name in wanted if name not in found]
             if strangers:
                 raise InputProblems("Scans", strangers)
             found = {name: found[name] for name in wanted}

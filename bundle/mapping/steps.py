@@ -15,7 +15,7 @@ from typing import Any
 from bundle.data.atomic import atomic_path
 
 logger = logging.getLogger(__name__)
-PACKAGES = ("numpy", "scipy", "torch", "nibabel", "SimpleITK", "dipy")
+PACKAGES = ("numpy", "scipy", "torch", "nibabel", "SimpleITK", "dipy", "fslpy", "antspyx", "dmri-amico")
 
 
 def run_step(

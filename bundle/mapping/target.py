@@ -47,6 +47,16 @@ class Target:
         return digest.hexdigest()[:16]
 
     @property
+    def words(self) -> dict[str, Any]:
+        """What tells this template from others, for sidecars."""
+        return {
+            "name": self.name,
+            "shape": list(self.template.shape),
+            "affine": self.template.affine.tolist(),
+            "content": self.fingerprint,
+        }
+
+    @property
     def is_white(self) -> np.ndarray:
         """`(D, H, W)` voxels that are as bright as white matter in the template."""
         low, high = np.percentile(self.template.voxels[self.mask], [75, 95])

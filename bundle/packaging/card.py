@@ -17,9 +17,9 @@ from custom_nets import trainable_parameters
 TEMPLATE = "card.md"
 COLUMNS = ("skill", "pca_skill", "skill_code_swapped", "ssim")
 OUTPUTS = {
-    "torchscript": "reconstruction; method `encode`: embedding",
-    "onnx": "`embedding`, `reconstruction`",
-    "torch_export": "embedding, reconstruction",
+    "torchscript": "reconstructions when called; embeddings by its method `encode`",
+    "onnx": "outputs `embedding` and `reconstruction`",
+    "torch_export": "a tuple of embeddings and reconstructions",
 }
 
 
@@ -30,7 +30,8 @@ def model_card(
     forms: Sequence[Mapping[str, Any]],
     data_license: bool,
     has_large_files: bool,
-    sample: bool,
+    images: Mapping[str, str],
+    sample: Sequence[str] = (),
 ) -> str:
     """Markdown, every figure from the run or from what is installed.
 
@@ -41,7 +42,8 @@ def model_card(
         forms: exported forms, each with `form`, `file`, and differences `embedding` and `reconstruction`.
         data_license: whether there is a `docs/data_license.txt`.
         has_large_files: whether there is a `large_files.yml`.
-        sample: whether there is a `sample/`.
+        images: modality -> file pattern, of the package's configs.
+        sample: the people in `sample/`; none if there is no such folder.
     """
     network = facts.network
     environment = Environment(
@@ -52,6 +54,12 @@ def model_card(
         autoescape=False,  # Markdown
     )
     maps = ", ".join(network.modalities)
+    files = {name: f"{name.lower()}.nii.gz" for name in network.modalities}
+    own = files
+    if sample:
+        own = {m: f"brainstrata/sample/{images[m].format(participant_id=sample[0])}" for m in network.modalities}
+    stratifier = _stratifier(facts)
+    table = "brainstrata/sample/participants.tsv" if sample else "TABLE"
     text = environment.get_template(TEMPLATE).render(
         metadata=metadata,
         title=f"{metadata['name']}: fusion of {maps} into one embedding",
@@ -72,9 +80,14 @@ def model_card(
         identifiability=_identifiability(facts),
         python=platform.python_version(),
         archive=archive,
+        images={m: images[m] for m in network.modalities},
+        modalities=network.modalities,
         sample=sample,
-        files=", ".join(f"'{name}': '{name.lower()}.nii.gz'" for name in network.modalities),
-        stratifier=_stratifier(facts),
+        files=", ".join(f"'{name}': '{file}'" for name, file in files.items()),
+        python_files="".join(f'\n    "{name}": "{file}",' for name, file in own.items()) + "\n",
+        stratifier=stratifier,
+        participants=f" \\\n  --participants {table}" if stratifier and stratifier["covariates"] else "",
+        has_torchscript=any(form["form"] == "torchscript" for form in forms),
         forms=[{**form, "outputs": OUTPUTS[form["form"]]} for form in forms],
         has_large_files=has_large_files,
     )
@@ -121,4 +134,4 @@ def _stratifier(facts: RunFacts) -> dict[str, Any] | None:
     if facts.stratifier is None:
         return None
     model = read_stratifier(facts.stratifier)
-    return {"headline": model.headline, "covariates": [] if model.covariates is None else model.covariates.columns}
+    return {"headline": model.headline, "has_strata": model.has_strata, "covariates": model.columns}

@@ -14,8 +14,8 @@ from bundle.paths import PARTICIPANTS
 N_PEOPLE = 2
 
 
-def write_sample(folder: Path, facts: RunFacts, images: Mapping[str, str]) -> bool:
-    """Copy the first people of the test section, whom training has not seen, as a cohort folder.
+def write_sample(folder: Path, facts: RunFacts, images: Mapping[str, str]) -> list[str]:
+    """Copy the first unrelated people of the test section, whom training has not seen, as a cohort folder.
 
     Args:
         folder: where to.
@@ -23,11 +23,12 @@ def write_sample(folder: Path, facts: RunFacts, images: Mapping[str, str]) -> bo
         images: modality -> file pattern.
 
     Returns:
-        False, and nothing is written, if the cohort is not synthetic or its images are gone.
+        Their ids; nobody, and nothing is written, if the cohort is not synthetic or its images are gone.
     """
-    people = [item for item in facts.test_people if _is_whole(item, facts)][:N_PEOPLE]
+    of_family = {item["family_id"]: item for item in reversed(facts.test_people) if _is_whole(item, facts)}
+    people = [item for item in facts.test_people if item in of_family.values()][:N_PEOPLE]
     if facts.cohort is None or not people:
-        return False
+        return []
     for item in people:
         for modality in facts.network.modalities:
             target = folder / images[modality].format(participant_id=item["participant_id"])
@@ -36,7 +37,7 @@ def write_sample(folder: Path, facts: RunFacts, images: Mapping[str, str]) -> bo
     table = read_table(facts.cohort / PARTICIPANTS, dtype={"participant_id": str})
     names = [item["participant_id"] for item in people]
     write_table(table[table["participant_id"].isin(names)], folder / PARTICIPANTS)
-    return True
+    return names
 
 
 def _is_whole(item: Mapping[str, Any], facts: RunFacts) -> bool:

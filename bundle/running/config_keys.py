@@ -29,7 +29,8 @@ ANY_KEY = ("images", "_meta_", "arguments", "options", "clustering", "layout")
 BY_MODALITY = ("modality_weights", "files")
 """Mappings whose keys are modalities: those that `images` has patterns for."""
 
-MONAI_KEYS = ("imports", "bundle_root", "initialize", "finalize", "_meta_", "run")
+MONAI_KEYS = ("imports", "bundle_root", "initialize", "finalize", "_meta_", "run", "postprocessing")
+"""What MONAI, or a program that takes a bundle, looks for at the root."""
 
 
 class KnownKeys:

@@ -12,7 +12,7 @@ import pandas as pd
 from bundle.analysis.combat import SiteModel
 from bundle.analysis.site_calibration import calibrate_sites
 from bundle.analysis.sites import MIN_SITE
-from bundle.analysis.stratifier import NOT_ASSIGNED, Stratifier
+from bundle.analysis.stratifier import NO_STRATA, NOT_ASSIGNED, Stratifier
 from bundle.data.embedding_table import EmbeddingTable, read_embedding_table
 from bundle.data.people import people_table
 from bundle.data.problems import InputProblems
@@ -148,15 +148,21 @@ def refuse_unseen_sites(model: SiteModel, labels: pd.Series, file: Path) -> None
 def _words(model: Stratifier, assigned: pd.DataFrame, target: Path) -> str:
     counts = assigned["stratum"].value_counts().sort_index()
     lines = [f"The stratifier: {model.headline}, encoder {model.encoder_hash}."]
-    if model.n_strata == 1:
-        lines.append("It found no discrete strata, so everybody who is like its people is in stratum 1.")
-    lines += [f"  {'stratum ' if label != NOT_ASSIGNED else ''}{label}: {count}" for label, count in counts.items()]
+    if not model.has_strata:
+        lines.append(
+            "It found no discrete strata, so nobody is given one: people are like those of its cohort, or not."
+        )
+    lines += [
+        f"  {'' if label in (NOT_ASSIGNED, NO_STRATA) else 'stratum '}{label}: {count}"
+        for label, count in counts.items()
+    ]
     kinds = assigned.loc[assigned["reason"] != "", "reason"].value_counts()
     lines += [f"    {count} because: {reason}" for reason, count in kinds.head(5).items()]
     if (assigned["stratum"] == NOT_ASSIGNED).all():
         lines.append(
             "Nobody was assigned: do covariates have the units and words of the people the strata were found on?"
         )
-    on_border = int((assigned["most_probable_stratum"] != assigned["nearest_stratum"]).sum())
-    lines.append(f"On a border (another stratum is more probable): {on_border}.")
+    if model.has_strata:
+        on_border = int((assigned["most_probable_stratum"] != assigned["nearest_stratum"]).sum())
+        lines.append(f"On a border (another stratum is more probable): {on_border}.")
     return "\n".join([*lines, f"Written: {target}"])

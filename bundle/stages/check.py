@@ -23,6 +23,7 @@ from bundle.data.headers import Job, compare_grids, inspect_header
 from bundle.data.leakage import shared_files
 from bundle.data.problems import InputProblems
 from bundle.data.tables import write_table
+from bundle.mapping.derivation import check_libraries, inspect_derivation
 from bundle.paths import CHECKED, stage_folder
 from bundle.report.check_page import render_check
 
@@ -107,16 +108,21 @@ def look_at(
     if voxels not in VOXELS:
         raise InputProblems("Check", [f"--voxels must be one of {', '.join(VOXELS)}, got {voxels!r}."])
     found = cohort.find(modalities)
+    check_libraries(found.derivations.values())
     jobs = [(item["participant_id"], m, item[m]) for item in found.items for m in modalities if m in item]
     facts = _in_parallel(_inspect_all if voxels == "full" else inspect_header, jobs, voxels, num_workers, progress)
-    findings = [*found.findings, *(from_sentence(job, fact.problem) for job, fact in zip(jobs, facts, strict=True) if fact.problem)]  # fmt: skip
-    findings += compare_grids(jobs, facts, None if resample else spatial_size)
+    derived = [(*who, str(derivation.main)) for who, derivation in found.derivations.items()]
+    derived_facts = [inspect_derivation(*who, derivation) for who, derivation in found.derivations.items()]
+    everything, all_facts = [*jobs, *derived], [*facts, *derived_facts]
+    findings = [*found.findings, *(from_sentence(job, fact.problem) for job, fact in zip(everything, all_facts, strict=True) if fact.problem)]  # fmt: skip
+    findings += compare_grids(everything, all_facts, None if resample else spatial_size)
     findings += [from_sentence(("", "", ""), sentence) for sentence in shared_files(found.items, modalities)]
     kinds = {modality: kind.kind for modality, kind in found.jacobians.items()}
     people, images, compared, odd = _compare(jobs, facts, kinds, outlier_limit)
     findings += odd
     named = {(finding.participant_id, finding.modality) for finding in findings}
     findings += [Finding(*job[:2], SOUND, "", "", job[2]) for job in jobs if job[:2] not in named]
+    findings += [Finding(*job[:2], SOUND, "preparing derives it of this file", "", job[2]) for job in derived if job[:2] not in named]  # fmt: skip
     return Look(found, findings, people, images, compared)
 
 

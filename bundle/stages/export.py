@@ -83,14 +83,14 @@ def export(
         _write_configs(root, folder, facts, images, metadata)
         license_file = data_license or (SYNTHETIC_LICENSE if facts.synthetic and not data_source else None)
         differences = _write_models(folder, facts, forms, metadata)
-        has_sample = bool(sample) and write_sample(folder / "sample", facts, images)
+        people = write_sample(folder / "sample", facts, images) if sample else []
         entries = large_files(folder, large_files_url)
         if entries:
             (folder / FILE).write_text(yaml.safe_dump({"large_files": entries}, sort_keys=False))
         (folder / "docs").mkdir()
         if license_file:
             shutil.copy(license_file, folder / "docs" / "data_license.txt")
-        card = model_card(metadata, facts, target.name, differences, bool(license_file), bool(entries), has_sample)
+        card = model_card(metadata, facts, target.name, differences, bool(license_file), bool(entries), images, people)
         (folder / "docs" / "README.md").write_text(card, encoding="utf-8")
         verify(folder)
         write_zip(folder, target)
@@ -188,7 +188,13 @@ def _write_models(
                     f"expected at most {TOLERANCE:g}: leave out {form}."
                 ],
             )
-        words = dict(zip(("embedding", "reconstruction"), (f"{value:.1e}" for value in differences), strict=True))
+        words = dict(
+            zip(
+                ("embedding", "reconstruction"),
+                (f"{value:.1e}" if value else "0" for value in differences),
+                strict=True,
+            )
+        )
         found.append({"form": form, "file": file.name, **words})
     return found
 

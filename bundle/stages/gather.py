@@ -18,9 +18,11 @@ from bundle.data.datalist import Item, datalist_to_json
 from bundle.data.derived_images import Grid, Recipe, make_image, what_was_done
 from bundle.data.family_split import split_by_family
 from bundle.data.json_files import write_json
+from bundle.data.layouts import JacobianKind
 from bundle.data.problems import InputProblems
 from bundle.data.resampling import common_grid
 from bundle.data.source_tables import participants_of, phenotypes_of
+from bundle.mapping.derivation import derive
 from bundle.paths import DATALIST, GATHERED, PARTICIPANTS, PHENOTYPES, PREPARATION, RESTRICTED, stage_folder
 from bundle.stages.check import check
 
@@ -86,7 +88,9 @@ def gather(
     sections = split_by_family(
         _with_files(found.items, recipes, tables, folder), validation_fraction, test_fraction, seed
     )
-    notes = what_was_done(recipes, clipped) + _notes(cohort, found, restricted)
+    notes = what_was_done({m: list(own.values()) for m, own in recipes.items()}, clipped) + _notes(
+        cohort, found, restricted
+    )
     facts = {
         "layout": cohort.layout.name,
         "source": str(cohort.folder),
@@ -102,22 +106,27 @@ def gather(
     return folder / DATALIST
 
 
-def plan(found: FoundCohort, modalities: Sequence[str], folder: Path, grid: Grid | None) -> dict[str, list[Recipe]]:
-    """How each image is made; modality -> recipes, in the order of people who have it.
+def plan(
+    found: FoundCohort, modalities: Sequence[str], folder: Path, grid: Grid | None
+) -> dict[str, dict[str, Recipe]]:
+    """How each image is made; modality -> person who has it -> recipe.
 
     Raises:
         InputProblems: for people without the matrix that takes the affine part out, or without a mask where others have one.
     """
-    recipes: dict[str, list[Recipe]] = {}
+    recipes: dict[str, dict[str, Recipe]] = {}
     problems = []
     for modality in modalities:
-        jacobian = found.jacobians.get(modality)
         is_masked = any(own == modality for _, own in found.masks)
-        recipes[modality] = []
+        recipes[modality] = {}
         for item in found.items:
-            if modality not in item:
-                continue
             name = item["participant_id"]
+            derivation = found.derivations.get((name, modality))
+            if modality not in item and derivation is None:
+                continue
+            jacobian = found.jacobians.get(modality)
+            if derivation is not None and derivation.image is None:
+                jacobian = JacobianKind("raw", "excluded")
             matrix = found.matrices.get((name, modality)) if jacobian and jacobian.affine == "included" else None
             mask = found.masks.get((name, modality))
             if jacobian and jacobian.affine == "included" and matrix is None:
@@ -127,35 +136,50 @@ def plan(found: FoundCohort, modalities: Sequence[str], folder: Path, grid: Grid
                     f"{name}, {modality}: no brain mask, though others have one: add it or exclude the person."
                 )
             target = folder / name / f"{name}_{modality}.nii.gz"
-            recipes[modality].append(Recipe(Path(item[modality]), target, mask, jacobian, matrix, grid))
+            recipes[modality][name] = Recipe(derivation or Path(item[modality]), target, mask, jacobian, matrix, grid)
     if problems:
         raise InputProblems("Preparation", problems)
     return recipes
 
 
-def _make(recipes: Mapping[str, Sequence[Recipe]], num_workers: int, progress: bool) -> dict[str, int]:
-    """Make what must be made; modality -> voxels of Jacobians that were clipped."""
-    jobs = [(m, recipe) for m, own in recipes.items() for recipe in own if not recipe.changes_nothing]
+def _make(recipes: Mapping[str, Mapping[str, Recipe]], num_workers: int, progress: bool) -> dict[str, int]:
+    """Make what must be made; modality -> voxels of Jacobians that were clipped.
+
+    Raises:
+        InputProblems: at the end, with everybody whose images could not be made.
+    """
+    jobs = [(m, name, recipe) for m, own in recipes.items() for name, recipe in own.items() if not recipe.changes_nothing]  # fmt: skip
     clipped: dict[str, int] = {}
+    problems: list[str] = []
+
+    def try_to(job: tuple[str, str, Recipe]) -> int:
+        modality, name, recipe = job
+        try:
+            return make_image(recipe, derive)
+        except InputProblems as error:
+            problems.extend(f"{name}, {modality}: {problem}" for problem in error.problems)
+            return 0
+
     with ThreadPoolExecutor(max(1, num_workers)) as pool:  # reading, filtering and writing run outside Python's lock
-        made = pool.map(make_image, [recipe for _, recipe in jobs])
+        made = pool.map(try_to, jobs)
         bar = tqdm(made, total=len(jobs), desc="Making images", unit="file", disable=not progress or not jobs)
-        for (modality, _), count in zip(jobs, bar, strict=True):
+        for (modality, *_), count in zip(jobs, bar, strict=True):
             clipped[modality] = clipped.get(modality, 0) + count
+    if problems:
+        raise InputProblems("Preparation", sorted(problems))
     return clipped
 
 
 def _with_files(
-    items: Sequence[Item], recipes: Mapping[str, Sequence[Recipe]], participants: pd.DataFrame, folder: Path
+    items: Sequence[Item], recipes: Mapping[str, Mapping[str, Recipe]], participants: pd.DataFrame, folder: Path
 ) -> list[Item]:
     """People with the files that later stages read, and their families; what was made is relative to the datalist."""
-    made = {recipe.source: recipe.target for own in recipes.values() for recipe in own if not recipe.changes_nothing}
     families = participants["family_id"]
     people = []
     for item in items:
         name = item["participant_id"]
-        paths = {m: made.get(Path(item[m])) for m in recipes if m in item}
-        files = {m: item[m] if path is None else str(path.relative_to(folder)) for m, path in paths.items()}
+        own = {m: of[name] for m, of in recipes.items() if name in of}
+        files = {m: item[m] if recipe.changes_nothing else str(recipe.target.relative_to(folder)) for m, recipe in own.items()}  # fmt: skip
         family = f"family of {name}" if pd.isna(families[name]) else str(families[name])
         people.append({**item, "family_id": family, **files})
     return people

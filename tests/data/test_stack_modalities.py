@@ -17,3 +17,8 @@ def test_maps_stand_in_order_and_absent_ones_are_nan():
 def test_nobody_without_any_map():
     with pytest.raises(KeyError, match="None of"):
         StackModalitiesd(["T1w"])({"FA": torch.ones(1, 2, 2, 2)})
+
+
+def test_an_image_that_is_there_already_stays():
+    image = torch.ones(2, 1, 1, 1)
+    assert StackModalitiesd(["T1w", "FA"])({"image": image})["image"] is image

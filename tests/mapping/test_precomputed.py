@@ -75,11 +75,6 @@ def test_other_files_are_refused(tmp_path, t1w):
     nib.save(nib.Nifti1Image(np.zeros((4, 4, 4), np.float32), GRID), tmp_path / "image.nii.gz")
     with pytest.raises(InputProblems, match="three numbers for each voxel"):
         warped_points(tmp_path / "image.nii.gz", own, t1w)
-    coefficients = nib.Nifti1Image(np.zeros((4, 4, 4, 3), np.float32), GRID)
-    coefficients.header["intent_code"] = 2007
-    nib.save(coefficients, tmp_path / "warpcoef.nii.gz")
-    with pytest.raises(InputProblems, match=r"fnirtfileutils --in=warpcoef\.nii\.gz"):
-        warped_points(tmp_path / "warpcoef.nii.gz", own, t1w)
     (tmp_path / "x.h5").write_text("no transform")
     with pytest.raises(InputProblems, match="no transform that ITK reads"):
         warped_points(tmp_path / "x.h5", own, t1w)

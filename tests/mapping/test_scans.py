@@ -15,7 +15,7 @@ def person(folder, affine):
 
 
 def found(scans=None, **options):
-    settings = dict.fromkeys(("dataset_dir", "derivatives", "files", "participant_id", "participants", "session"))
+    settings = dict.fromkeys(("dataset_dir", "derivatives", "files", "participant_id", "participant_ids", "session"))
     return find_scans(scans or {"name": "own", "files": {"T1w": ["{participant_id}.nii.gz"]}}, **(settings | options))
 
 
@@ -25,10 +25,10 @@ def test_participants_are_one_id_or_a_list(tmp_path, wanted):
         (tmp_path / name).mkdir()
         nib.save(nib.Nifti1Image(np.ones((4, 5, 6), np.float32), np.eye(4)), tmp_path / name / "t1.nii.gz")
     scans = {"name": "own", "files": {"T1w": ["{participant_id}/t1.nii.gz"]}}
-    people = found(scans, dataset_dir=str(tmp_path), participants=wanted)
+    people = found(scans, dataset_dir=str(tmp_path), participant_ids=wanted)
     assert [person.participant_id for person in people] == ["100307"]
     with pytest.raises(InputProblems, match=r"nobody is called 7\."):
-        found(scans, dataset_dir=str(tmp_path), participants=7)
+        found(scans, dataset_dir=str(tmp_path), participant_ids=7)
 
 
 def test_scans_without_a_name_are_asked_for_one(tmp_path):

@@ -172,7 +172,9 @@ def test_no_strata_is_a_result_that_assignment_takes(tmp_path):
     assert set(read(tmp_path / "5_clusters", "strata")["stratum"]) == {1}
     run_stage("assigning", **options)
     assigned = read(tmp_path / "5_assigned", "assignments")
-    assert (assigned["stratum"].astype(str) == "1").all() and (assigned["probability"] == 1).all()
+    assert (assigned["stratum"] == "no discrete strata").all()
+    assert assigned[["nearest_stratum", "probability", "most_probable_stratum"]].isna().all(axis=None)
+    assert assigned["distance"].notna().all()
 
 
 def test_several_encoders_give_a_consensus(tmp_path):

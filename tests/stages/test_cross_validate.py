@@ -195,19 +195,41 @@ def test_through_the_bundle_everything_is_wired(tiny_cohort, tmp_path, stages):
     assert not (tmp_path / "other").exists()
 
 
+def two_real_folds(cohort, output_dir, devices=None):
+    training = {"network_def": TINY_NETWORK, "max_epochs": 1, "warmup_steps": 2, "amp": False}
+    output_dir.mkdir()
+    (output_dir / "overlay.json").write_text(json.dumps(training))
+    settings = fold_settings(str(output_dir / "overlay.json"), SHARED)
+    cross_validate(
+        str(output_dir), checked(output_dir, cohort, n_folds=2), settings, 0.2, 0, devices=devices, progress=False
+    )
+    return output_dir
+
+
 @pytest.mark.slow
 def test_two_real_folds_end_to_end(tiny_cohort, tmp_path):
-    training = {"network_def": TINY_NETWORK, "max_epochs": 1, "warmup_steps": 2, "amp": False}
-    (tmp_path / "overlay.json").write_text(json.dumps(training))
-    settings = fold_settings(str(tmp_path / "overlay.json"), SHARED)
-    found = checked(tmp_path, tiny_cohort, n_folds=2)
-    cross_validate(str(tmp_path), found, settings, 0.2, 0, progress=False)
-    summary = pd.read_csv(tmp_path / "8_cross_validation" / "summary.tsv", sep="\t")
+    folder = two_real_folds(tiny_cohort, tmp_path / "output")
+    summary = pd.read_csv(folder / "8_cross_validation" / "summary.tsv", sep="\t")
     assert (summary["n_people"] == 24).all() and np.isfinite(summary[["skill", "above_pca", "mse_mask"]]).all(axis=None)
     for number in (1, 2):
-        folder = tmp_path / "folds" / f"fold_0{number}"
-        own = pd.read_csv(folder / "3_evaluation" / "summary.tsv", sep="\t")
-        per_fold = pd.read_csv(tmp_path / "8_cross_validation" / "per_fold.tsv", sep="\t").query("fold == @number")
+        own = pd.read_csv(folder / "folds" / f"fold_0{number}" / "3_evaluation" / "summary.tsv", sep="\t")
+        per_fold = pd.read_csv(folder / "8_cross_validation" / "per_fold.tsv", sep="\t").query("fold == @number")
         for figure in ("skill", "mse_mask", "norm_diff", "identifiability", "pca_skill"):
             assert np.allclose(own[figure], per_fold[figure], rtol=1e-3, atol=1e-5)
         assert np.allclose(own["above_pca_low"], per_fold["above_pca_low"], rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_real_folds_side_by_side_give_what_they_give_one_after_another(tiny_cohort, tmp_path):
+    """Without GPUs both devices are the CPU, but the processes, their folders and their logs are real."""
+    tables = [
+        pd.read_csv(
+            two_real_folds(tiny_cohort, tmp_path / name, devices) / "8_cross_validation" / "people.tsv", sep="\t"
+        )
+        for name, devices in (("in_turn", None), ("side_by_side", [0, 1]))
+    ]
+    pd.testing.assert_frame_equal(*tables)
+    folders = [tmp_path / "side_by_side" / "folds" / f"fold_0{number}" for number in (1, 2)]
+    begun = [(folder / "datalist.json").stat().st_mtime for folder in folders]
+    ended = [(folder / "evaluating.log").stat().st_mtime for folder in folders]
+    assert max(begun) < min(ended)

@@ -101,13 +101,98 @@ def test_families_are_those_of_the_source(prepared, source, tiny_cohort):
     assert ((own[:, None] == own[None]) == same).all()
 
 
-@pytest.mark.parametrize("source", WHERE)
+def of_person(prepared, name, modality):
+    items = [item for items in sections_of(prepared).values() for item in items]
+    (own,) = [item for item in items if item["participant_id"] == name]
+    return nib.as_closest_canonical(nib.load(own[modality]))
+
+
+@pytest.mark.parametrize("source", ["hcp", "ukb", "table"])
 def test_jacobians_become_logarithms_whatever_they_were(prepared, source, tiny_cohort):
-    items = [item for items in sections_of(prepared[source]).values() for item in items]
-    name = min(item["participant_id"] for item in items)
-    made = nib.as_closest_canonical(nib.load(next(i for i in items if i["participant_id"] == name)["JAC"]))
+    name = read(prepared[source] / "participants.tsv").index[0]
+    made = of_person(prepared[source], name, "JAC")
     raw = nib.load(tiny_cohort / PATTERNS["JAC"].format(participant_id="sub-0001")).get_fdata()
     assert np.allclose(made.get_fdata(), np.log(raw), atol=1e-3)
+
+
+@pytest.mark.parametrize("number", [0, 23])
+def test_where_nobody_wrote_jacobians_they_are_those_of_each_persons_warp(prepared, number, sources, tiny_cohort):
+    subject = f"sub-{number + 1:02d}"
+    known = miniature_cohorts.warp_of(tiny_cohort, f"sub-{number + 1:04d}", number)
+    anat = sources / "bids" / "derivatives" / "fmriprep" / subject / "anat"
+    brain = nib.load(anat / f"{subject}_space-MNI152NLin2009cAsym_res-1_desc-brain_mask.nii.gz").get_fdata()
+    expected = known.log_jacobian(brain)
+    made = of_person(prepared["bids"], subject, "JAC")
+    inside = (slice(1, -1),) * 3
+    assert expected[inside].std() > 0.03 and np.allclose(made.affine, known.grid)
+    assert np.abs(made.get_fdata() - expected)[inside].max() < 1e-3
+
+
+def test_a_map_in_native_space_is_brought_to_the_template(prepared, tiny_cohort):
+    made = of_person(prepared["ukb"], "1000015", "NDI").get_fdata()
+    truth = nib.load(tiny_cohort / PATTERNS["NDI"].format(participant_id="sub-0001")).get_fdata()
+    brain = truth > 0
+    # it was interpolated twice, on a grid as coarse as this
+    assert np.corrcoef(made[brain], truth[brain])[0, 1] > 0.85
+    assert abs(made[brain].mean() - truth[brain].mean()) < 0.05
+
+
+def test_what_was_derived_of_what_is_said(prepared):
+    notes = json.loads((prepared["bids"] / "preparation.json").read_text())["notes"]
+    assert "JAC: Jacobians are log determinants without the affine part; they were derived of the warp {participant_id}_ses-{session}*_from-T1w_to-{space}_mode-image_xfm.h5 (24 people), less the affine that fits it best in the brain." in notes  # fmt: skip
+    notes = json.loads((prepared["ukb"] / "preparation.json").read_text())["notes"]
+    assert "NDI: brought to the template from native space, NODDI_ICVF.nii.gz by dti_FA_to_MNI_warp.nii.gz (24 people)." in notes  # fmt: skip
+    check = pd.read_csv(prepared["ukb"].parent / "0_checked" / "check.tsv", sep="\t", keep_default_na=False)
+    own = check[(check["participant_id"] == 1000015) & (check["modality"] == "NDI")]
+    assert own[["status", "reason"]].to_numpy().tolist() == [["ok", "preparing derives it of this file"]]
+
+
+def test_hcp_maps_that_stayed_in_native_space_and_jacobians_are_derived(tiny_cohort, tmp_path):
+    miniature_cohorts.hcp(tiny_cohort, tmp_path / "hcp", 12, is_native=True)
+    folder = prepare("hcp", tmp_path / "hcp", tmp_path / "out", voxels="headers")
+    known = miniature_cohorts.warp_of(tiny_cohort, "sub-0001", 0)
+    brain = nib.load(tiny_cohort / PATTERNS["T1w"].format(participant_id="sub-0001")).get_fdata()
+    made = of_person(folder, "100307", "JAC").get_fdata()
+    inside = (slice(1, -1),) * 3
+    assert np.abs(made - known.log_jacobian(brain))[inside].max() < 1e-3
+    for modality in ("FA", "NDI"):
+        truth = nib.load(tiny_cohort / PATTERNS[modality].format(participant_id="sub-0001")).get_fdata()
+        found = of_person(folder, "100307", modality).get_fdata()
+        assert np.corrcoef(found[truth > 0], truth[truth > 0])[0, 1] > 0.85
+
+
+def test_warps_that_are_missing_or_broken_are_named_with_their_person(tiny_cohort, tmp_path):
+    tree = miniature_cohorts.bids(tiny_cohort, tmp_path / "bids", 12)
+
+    def xfm(number):
+        anat = tree / "derivatives" / "fmriprep" / f"sub-{number:02d}" / "anat"
+        return anat / f"sub-{number:02d}_from-T1w_to-MNI152NLin2009cAsym_mode-image_xfm.h5"
+
+    xfm(1).unlink()
+    (xfm(2).parent / "sub-02_desc-brain_mask.nii.gz").unlink()
+    text = refused("bids", tree, tmp_path / "out", voxels="headers")
+    assert "sub-01, JAC: no JAC: keep from-T1w_to-MNI..." in text
+    assert "sub-02, JAC: no JAC; it could be derived, but there is no native ({derivatives}/fmriprep/" in text
+    xfm(3).write_bytes(xfm(3).read_bytes()[:2000])
+    xfm(5).write_bytes(b"")
+    text = refused("bids", tree, tmp_path / "out", voxels="headers", incomplete="leave_out")
+    for number in (3, 5):
+        assert f"sub-{number:02d}, JAC: {xfm(number)}: the warp cannot be read" in text
+    assert not (tmp_path / "out" / "0_cohort" / "datalist.json").exists()
+
+
+def test_folds_of_a_derived_jacobian_are_cut_off_and_counted(tiny_cohort, tmp_path):
+    tree = miniature_cohorts.bids(tiny_cohort, tmp_path / "bids", 12)
+    known = miniature_cohorts.warp_of(tiny_cohort, "sub-0001", 0)
+    torn = known.warp.displacement.copy()
+    torn[0, 15, 16, 12] += 14
+    anat = tree / "derivatives" / "fmriprep" / "sub-01" / "anat"
+    known.write_itk(anat / "sub-01_from-T1w_to-MNI152NLin2009cAsym_mode-image_xfm.h5", torn)
+    folder = prepare("bids", tree, tmp_path / "out", voxels="headers")
+    made = of_person(folder, "sub-01", "JAC").get_fdata()
+    assert made.min() == pytest.approx(np.log(0.01), abs=1e-4)
+    notes = json.loads((folder / "preparation.json").read_text())["notes"]
+    assert "JAC: 1 voxels had determinants outside [0.01, 100] and were set to its ends." in notes
 
 
 def test_skull_is_taken_off_by_the_mask_of_the_source(prepared, tiny_cohort):
@@ -257,11 +342,13 @@ def test_made_images_are_kept_until_their_source_changes(tiny_cohort, tmp_path):
     miniature_cohorts.ukb(tiny_cohort, tmp_path / "ukb", 12, n_twice=0)
     folder = prepare("ukb", tmp_path / "ukb", tmp_path / "out", voxels="headers")
     made = sorted((folder / "derived").rglob("*.nii.gz"))
-    times = [file.stat().st_mtime_ns for file in made]
-    source = tmp_path / "ukb/images/1000015_20252_2_0/T1/transforms/T1_to_MNI_warp_jac.nii.gz"
-    os.utime(source, ns=(0, 0))
-    prepare("ukb", tmp_path / "ukb", tmp_path / "out", voxels="headers")
-    assert [file.stat().st_mtime_ns != time for file, time in zip(made, times, strict=True)] == [True] + [False] * 11
+    assert len(made) == 24
+    for source, name in (("20252_2_0/T1/transforms/T1_to_MNI_warp_jac", "JAC"), ("20250_2_0/dMRI/TBSS/FA/dti_FA_to_MNI_warp", "NDI")):  # fmt: skip
+        times = {file.name: file.stat().st_mtime_ns for file in made}
+        os.utime(tmp_path / "ukb" / "images" / f"1000015_{source}.nii.gz", ns=(0, 0))
+        prepare("ukb", tmp_path / "ukb", tmp_path / "out", voxels="headers")
+        changed = [file.name for file in made if file.stat().st_mtime_ns != times[file.name]]
+        assert changed == [f"1000015_{name}.nii.gz"]
 
 
 def test_excluded_people_appear_in_the_flow(sources, tmp_path):

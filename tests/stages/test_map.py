@@ -5,13 +5,14 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import yaml
 
 from bundle.data.problems import InputProblems
-from bundle.mapping.precomputed import _to_fsl
+from bundle.mapping.fsl_warp import to_fsl
 from bundle.mapping.simulation import simulate_subject, write_subject
 from bundle.mapping.volume import Volume, apply, grid_points
-from bundle.stages.map import find_model
+from bundle.stages.stratify import find_model
 from tests.conftest import TINY_NETWORK, root_cause, run_stage
 
 pytest.importorskip("SimpleITK")
@@ -165,19 +166,18 @@ def test_all_that_is_wrong_is_said_before_anything_is_done(scanned, tmp_path):
     assert "no bvecs" in refused("mapping", tmp_path, **options_of(files))
     assert "unknown 't1'" in refused("mapping", tmp_path, files={"t1": "x"}, participant_id="a")
     assert "Give either" in refused("mapping", tmp_path)
-    wrong = options_of(scanned, brain_mask="bet", registration="ants")
-    assert "2 to mend" in refused("mapping", tmp_path, **wrong)
+    wrong = options_of(scanned, brain_mask="bet", registration="syn", noddi="cuda")
+    assert "3 to mend" in refused("mapping", tmp_path, **wrong)
 
 
 def test_a_given_warp_is_used_and_without_diffusion_two_maps_are_made(subject, scanned, tmp_path):
     warp, points = subject.warp, subject.warp.points
     own = grid_points(points.shape[1:], warp.grid_affine)
     # FSL's relative field, on the template's grid, in FSL's mm of both images
-    to_fsl = [_to_fsl(nib.Nifti1Image(np.zeros(points.shape[1:]), warp.grid_affine)), _to_fsl(nib.load(scanned["T1w"]))]
-    affines = [warp.grid_affine, nib.load(scanned["T1w"]).affine]
+    images = [nib.Nifti1Image(np.zeros(points.shape[1:]), warp.grid_affine), nib.load(scanned["T1w"])]
     ends = [
-        apply(to @ np.linalg.inv(affine), where)
-        for to, affine, where in zip(to_fsl, affines, (own, points), strict=True)
+        apply(to_fsl(image) @ np.linalg.inv(image.affine), where)
+        for image, where in zip(images, (own, points), strict=True)
     ]
     field = np.moveaxis(ends[1] - ends[0], 0, -1).astype(np.float32)
     nib.save(nib.Nifti1Image(field, warp.grid_affine), tmp_path / "acpc_dc2standard.nii.gz")
@@ -225,7 +225,7 @@ def found(scans, folder, **options):
     from tests.conftest import ROOT
 
     content = yaml.safe_load((ROOT / "configs" / "scans" / f"{scans}.yaml").read_text())
-    settings = {"derivatives": None, "files": None, "participant_id": None, "participants": None, "session": None}
+    settings = {"derivatives": None, "files": None, "participant_id": None, "participant_ids": None, "session": None}
     return find_scans(content, str(folder), **(settings | options))
 
 
@@ -250,7 +250,7 @@ def test_folders_without_scans_and_unknown_people_are_refused(scanned, tmp_path)
     with pytest.raises(InputProblems, match="no scan of HCP"):
         found("hcp", bids(scanned, tmp_path))
     with pytest.raises(InputProblems, match="nobody is called sub-99"):
-        found("bids", tmp_path, participants=["sub-99"])
+        found("bids", tmp_path, participant_ids=["sub-99"])
 
 
 def test_a_model_that_is_not_there_is_missed_before_anything_is_mapped(scanned, tmp_path):
@@ -258,6 +258,28 @@ def test_a_model_that_is_not_there_is_missed_before_anything_is_mapped(scanned, 
         find_model(str(tmp_path))
     assert "--model_dir" in refused("stratifying", tmp_path, **options_of(scanned))
     assert not (tmp_path / "0_mapped").exists()
+
+
+def test_jacobians_that_a_network_does_not_know_are_refused_before_anything_is_mapped(scanned, tmp_path):
+    model = tmp_path / "model"
+    (model / "2_training").mkdir(parents=True)
+    brain = torch.ones(4, 4, 4)
+    text = json.dumps({"network": "FusionAutoencoder", "modalities": ["T1w", "JAC"]})
+    state = {"scaling.brain_mask": brain, "scaling.mean_image": torch.stack([800 * brain, 1.02 * brain]), "signature": torch.tensor(list(text.encode()), dtype=torch.uint8)}  # fmt: skip
+    torch.save(state, model / "2_training" / "model.pt")
+    for run_id in ("mapping", "stratifying"):
+        text = refused(run_id, tmp_path / "new", **options_of(scanned, model_dir=str(model)))
+        assert "--jacobian log, but the network" in text and "give --jacobian raw" in text
+    assert not (tmp_path / "new" / "0_mapped").exists()
+
+
+def test_warps_without_what_they_need_are_refused_for_everybody_at_once(scanned, tmp_path):
+    coefficients = nib.Nifti1Image(np.zeros((4, 4, 4, 3), np.float32), np.eye(4))
+    coefficients.header["intent_code"] = 2007
+    nib.save(coefficients, tmp_path / "coef.nii.gz")
+    files = scanned | {"warp": tmp_path / "coef.nii.gz"}
+    text = refused("mapping", tmp_path, **options_of(files, registration="given"))
+    assert "sub-01" in text and "warp_reference" in text and not (tmp_path / "0_mapped" / "work").exists()
 
 
 @pytest.mark.slow

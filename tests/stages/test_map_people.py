@@ -10,9 +10,11 @@ import pytest
 from bundle.data.problems import InputProblems
 from bundle.data.tables import write_table
 from bundle.mapping.scans import Scans
+from bundle.mapping.settings import MappingSettings
 from bundle.mapping.target import Target
 from bundle.mapping.volume import Volume
 from bundle.stages import map as stage
+from bundle.stages import stratify
 
 pytest.importorskip("SimpleITK")
 pytest.importorskip("dipy")
@@ -27,25 +29,22 @@ def failing(monkeypatch):
     """Participant id -> error that mapping them raises after their first map; others get T1w and JAC."""
     errors = {}
 
-    class Mapper:
-        def __init__(self, scans, target, settings, folder, maps_folder, progress):
-            self.name, self.maps_folder = scans.participant_id, maps_folder
+    def map_person(work, maps_folder):
+        name = work.scans.participant_id
+        (maps_folder / f"{name}_T1w.nii.gz").touch()
+        if name in errors:
+            (maps_folder / f".123.{name}_JAC.nii.gz").touch()
+            raise errors[name]
+        (maps_folder / f"{name}_JAC.nii.gz").touch()
+        return FACTS
 
-        def run(self):
-            (self.maps_folder / f"{self.name}_T1w.nii.gz").touch()
-            if self.name in errors:
-                (self.maps_folder / f".123.{self.name}_JAC.nii.gz").touch()
-                raise errors[self.name]
-            (self.maps_folder / f"{self.name}_JAC.nii.gz").touch()
-            return FACTS
-
-    monkeypatch.setattr(stage, "PersonMapper", Mapper)
+    monkeypatch.setattr(stage, "map_person", map_person)
     monkeypatch.setattr(stage, "_draw", lambda *args: [])
     return errors
 
 
 def map_people(folder, *names):
-    return stage.map_people(str(folder), [Scans(name, {}, None, False) for name in names], TARGET)
+    return stage.map_people(str(folder), [Scans(name, {}, None, False) for name in names], TARGET, MappingSettings())
 
 
 def listed(folder):
@@ -105,12 +104,12 @@ def test_others_are_assigned_before_failures_are_told(failing, tmp_path, monkeyp
         ran.append(run_id)
         write_table(pd.DataFrame({"participant_id": ["b"]}), tmp_path / "5_assigned" / "assignments.tsv")
 
-    monkeypatch.setattr(stage, "run_stage", run_stage)
+    monkeypatch.setattr(stratify, "run_stage", run_stage)
     model = (Path("model.pt"), Path("stratifier.npz"))
     failing["a"] = InputProblems("Brain mask", ["no brain."])
     with pytest.raises(InputProblems, match="a: no brain"):
-        stage.embed_and_assign(str(tmp_path), model, map_people(tmp_path, "a"), {})
+        stratify.embed_and_assign(str(tmp_path), model, map_people(tmp_path, "a"), {})
     assert ran == []  # there is nobody
     with pytest.raises(InputProblems, match="a: no brain"):
-        stage.embed_and_assign(str(tmp_path), model, map_people(tmp_path, "a", "b"), {})
+        stratify.embed_and_assign(str(tmp_path), model, map_people(tmp_path, "a", "b"), {})
     assert ran == ["embedding", "assigning"]

@@ -1,0 +1,71 @@
+"""What mapping keeps of everybody, also of those of earlier calls: table, page, and who is in the cohort."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bundle.data.atomic import atomic_path
+from bundle.data.tables import write_table
+from bundle.mapping.settings import MappingSettings
+from bundle.mapping.steps import read_sidecar
+from bundle.mapping.target import Target
+from bundle.paths import COHORT, PARTICIPANTS
+from bundle.report.mapping_page import MappedPerson, render_mapping
+
+WORK, PAGE, TABLE, RECORD = "work", "mapping.html", "mapping.tsv", "person.json"
+MAPS = ("T1w", "FA", "NDI", "JAC")
+NDI_WORDS = {
+    "grid": "Watson-NODDI on a grid of tissues, Rician noise, tissue frequencies learnt from the brain",
+    "amico": "Watson-NODDI by AMICO",
+}
+
+
+def write_record(page: MappedPerson, row: Mapping[str, Any]) -> None:
+    """Leave what page and table say of a person beside their steps, for later calls that map other people."""
+    told = {key: value for key, value in asdict(page).items() if key != "folder"}
+    with atomic_path(page.folder / RECORD) as temporary:
+        temporary.write_text(json.dumps({"page": told, "row": dict(row)}, indent=1))
+
+
+def _records(folder: Path) -> list[tuple[MappedPerson, dict[str, Any]]]:
+    """Page and row of everybody who was mapped or failed, also in earlier calls."""
+    files = sorted((folder / WORK).glob(f"*/{RECORD}"))
+    records = [(file.parent, read_sidecar(file)) for file in files]
+    return [(MappedPerson(folder=work, **record["page"]), record["row"]) for work, record in records if record]
+
+
+def write_page(folder: Path, target: Target, settings: MappingSettings) -> None:
+    """Table and page of everybody, `folder` being `0_mapped`."""
+    records = _records(folder)
+    write_table(pd.DataFrame([row for _, row in records]), folder / TABLE)
+    told = {
+        "Template": target.name,
+        "Registration": f"{settings.registration}, at {target.template.spacing.mean():g} mm",
+        "Network's grid": f"{' x '.join(map(str, target.shape))} voxels of {np.linalg.norm(target.affine[:3, 0]):g} mm",
+        "JAC": f"{settings.maps.jacobian} determinants, head size {settings.maps.jacobian_affine}",
+        "T1w": "the scanner's units" if settings.maps.t1w_white_matter is None else f"white matter is {settings.maps.t1w_white_matter:g}",
+        "FA": "dipy, weighted least squares, b up to 1500 s/mm2",
+        "NDI": NDI_WORDS[settings.noddi],
+    }  # fmt: skip
+    with atomic_path(folder / PAGE) as temporary:
+        temporary.write_text(render_mapping([page for page, _ in records], told), encoding="utf-8")
+
+
+def write_participants(folder: Path) -> list[str]:
+    """The ids of everybody who was mapped to the end and whose maps are all there, also from earlier calls."""
+    cohort, names = folder / COHORT, []
+    for page, row in _records(folder):
+        name = page.participant_id
+        maps = [cohort / name / f"{name}_{m}.nii.gz" for m in MAPS if row.get(m)]
+        if not page.failure and all(file.is_file() for file in maps):
+            names.append(name)
+    with atomic_path(cohort / PARTICIPANTS) as temporary:
+        temporary.write_text("\n".join(["participant_id", *names]) + "\n")
+    return names
