@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from bundle.analysis.combat import SiteModel
+from bundle.analysis.site_calibration import calibrate_sites
 from bundle.analysis.site_prediction import predict_sites
 from bundle.analysis.sites import Sites
 
@@ -88,7 +89,7 @@ def calibration(n_cohorts: int = 20) -> pd.DataFrame:
             if count:
                 others, at_others, of_others = people(2000 + seed, 1000, 2.0, 1.2, "C", 4)
                 chosen = np.flatnonzero(of_others == 0)[:count] if of == "one stratum" else np.arange(count)
-                model = model.calibrated(others[chosen], at_others.part(chosen))
+                model = calibrate_sites(model, others[chosen], at_others.part(chosen))
             placed = model.apply(new, at_c)
             nearest = np.linalg.norm(placed[:, None] - means, axis=2).argmin(axis=1)
             right.append((nearest == truth).mean())

@@ -27,7 +27,8 @@ from scipy.stats import binomtest
 from sklearn.metrics import adjusted_rand_score
 from tqdm import tqdm
 
-from bundle.analysis.strata import Strata, find_strata
+from bundle.analysis.strata import Strata
+from bundle.analysis.strata_search import find_strata
 from bundle.analysis.strata_settings import StrataSettings
 from bundle.data.embedding_table import read_embedding_table
 from bundle.data.people import USUAL, covariate_columns, people_table

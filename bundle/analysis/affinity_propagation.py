@@ -40,7 +40,6 @@ def affinity_propagation(
     preference: float,
     damping: float = 0.7,
     max_iterations: int = 500,
-    convergence_iterations: int | None = None,
     device: str | torch.device = "cpu",
     progress: bool = False,
 ) -> Clustering:
@@ -56,9 +55,6 @@ def affinity_propagation(
         preference: similarity of a point with itself; lower gives fewer clusters.
         damping: how much of the old messages to keep, in [0.5, 1).
         max_iterations: sweeps at most.
-        convergence_iterations: stop when the exemplars have been the same for so many sweeps; None: see
-            `sweeps_to_settle`. scikit-learn's 15 are too few for a damping of 0.9: exemplars that merely pass by are
-            taken for the answer.
         device: where the messages are.
         progress: show a bar.
 
@@ -69,28 +65,31 @@ def affinity_propagation(
     """
     if not 0.5 <= damping < 1:
         raise ValueError(f"Expected a damping in [0.5, 1), got {damping}.")
-    if convergence_iterations is None:
-        convergence_iterations = sweeps_to_settle(damping)
+    to_settle = sweeps_to_settle(damping)
     messages = Messages(points, preference, damping, device)
-    decisions = torch.zeros(convergence_iterations, messages.n_points, dtype=torch.bool, device=messages.device)
+    decisions = torch.zeros(to_settle, messages.n_points, dtype=torch.bool, device=messages.device)
     converged = False
     iteration = 0
     for iteration in tqdm(range(max_iterations), desc="Affinity propagation", disable=not progress):
         messages.sweep()
-        decisions[iteration % convergence_iterations] = messages.self_availability + messages.self_responsibility > 0
-        if iteration >= convergence_iterations:
+        decisions[iteration % to_settle] = messages.self_availability + messages.self_responsibility > 0
+        if iteration >= to_settle:
             votes = decisions.sum(dim=0)
-            settled = bool(((votes == 0) | (votes == convergence_iterations)).all())
+            settled = bool(((votes == 0) | (votes == to_settle)).all())
             if settled and bool(votes.any()):
                 converged = True
                 break
-    is_exemplar = decisions[iteration % convergence_iterations]
+    is_exemplar = decisions[iteration % to_settle]
     exemplars, labels = _assign(messages.points, torch.nonzero(is_exemplar)[:, 0])
     return Clustering(labels.cpu().numpy(), exemplars.cpu().numpy(), converged, iteration + 1)
 
 
 def sweeps_to_settle(damping: float) -> int:
-    """Sweeps after which less than 1 % of an old message is left, and 15 at least."""
+    """After so many sweeps with the same exemplars they count as settled: less than 1 % of an old message is left.
+
+    15 at least, which is scikit-learn's number; it is too small for a damping of 0.9, where exemplars that merely pass by
+    would be taken for the answer.
+    """
     return max(15, math.ceil(5 / (1 - damping)))
 
 

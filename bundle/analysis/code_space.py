@@ -76,7 +76,7 @@ def principal_axes(centred: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def parallel_analysis_rank(
-    centred: np.ndarray, values: np.ndarray, rng: np.random.Generator, n_permutations: int = 20, quantile: float = 0.95
+    centred: np.ndarray, values: np.ndarray, rng: np.random.Generator, n_permutations: int = 20
 ) -> int:
     """How many leading components have more variance than chance gives: Horn's parallel analysis by permutation.
 
@@ -86,13 +86,12 @@ def parallel_analysis_rank(
         centred: `(N, E)`.
         values: variances of its components, descending.
         rng: of the permutations.
-        n_permutations: how many.
-        quantile: of the permuted variances that a component has to exceed.
+        n_permutations: how many; a component has to exceed 95 % of their variances.
 
     Source: Horn (1965), Psychometrika 30, 179-185; Buja and Eyuboglu (1992) for permutations.
     """
     by_chance = np.stack([_variances(rng.permuted(centred, axis=0), len(values)) for _ in range(n_permutations)])
-    exceeds = values > np.quantile(by_chance, quantile, axis=0)
+    exceeds = values > np.quantile(by_chance, 0.95, axis=0)
     return len(exceeds) if exceeds.all() else int(exceeds.argmin())
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,11 +11,7 @@ import pandas as pd
 
 from bundle.analysis.combat_estimates import axes_above_noise, shift_and_scale
 from bundle.analysis.covariates import CovariateModel
-from bundle.analysis.sites import LEAST_FAMILIES, MIN_SITE, Sites, check_not_confounded, check_sites
-from bundle.data.problems import InputProblems
-
-MOST_SCALE = 3
-"""How many times as far, or as little, the people of a site that is calibrated may spread as those of the first fit."""
+from bundle.analysis.sites import Sites, check_not_confounded, check_sites
 
 
 @dataclass(frozen=True)
@@ -28,7 +24,7 @@ class SiteModel:
 
     Attributes:
         column: that names the sites.
-        sites: S names, sorted; then those that were added by `calibrated`.
+        sites: S names, sorted; then those that were added by `calibrate_sites`.
         centre: `(E,)` mean of the values over people, covariates aside.
         kept: what covariates do to the values; it is put back.
         axes: `(E, D)`, orthonormal columns; the identity, less values that are the same for everybody, if each value is one.
@@ -141,7 +137,7 @@ class SiteModel:
         scale = np.vstack([self.scale, np.ones_like(self.spread)])[site_of]
         rest = np.vstack([self.rest, np.zeros_like(self.centre)])[site_of]
         rest_scale = np.append(self.rest_scale, 1.0)[site_of][:, None]
-        left = self._left(values, people)
+        left = self.left_of(values, people)
         own = left @ self.axes / self.spread
         off = _off(left, self.axes)
         return values + (off - rest) / rest_scale - off + self.spread * ((own - shift) / scale - own) @ self.axes.T
@@ -164,64 +160,8 @@ class SiteModel:
         kept = self.kept.reasons_against(people.kept)
         return ["; ".join(filter(None, pair)) for pair in zip(reasons, kept, strict=True)]
 
-    def calibrated(self, values: np.ndarray, people: Sites, families: Sequence[object] | None = None) -> SiteModel:
-        """With further sites, from people of those; sites that are known stay as they are.
-
-        Centre, spread and covariates stay those of the first fit, so nobody who was harmonised before changes.
-
-        Args:
-            values: `(N, E)`.
-            people: their sites and what is kept.
-            families: N labels; None takes everybody for a family of their own.
-
-        Raises:
-            InputProblems: for sites of fewer than 10 people or 5 families, people whom the covariates do not hold for, and
-                sites whose people spread less than a third or more than three times as far as those of the first fit.
-        """
-        family_of = np.arange(len(values)) if families is None else np.asarray(families)
-        labels = people.labels.astype(str)
-        new = self.unseen(people.labels)
-        problems = []
-        for name in new:
-            own = (labels == name).to_numpy()
-            count, n_families = int(own.sum()), len(np.unique(family_of[own]))
-            if count < MIN_SITE:
-                problems.append(f"{self.column} {name}: {count} people to calibrate it with; {MIN_SITE} are needed.")
-            elif n_families < LEAST_FAMILIES:
-                problems.append(
-                    f"{self.column} {name}: {count} people of {n_families} {'family' if n_families == 1 else 'families'} to "
-                    f"calibrate it with; {LEAST_FAMILIES} families are needed, as what the site does cannot be told from what "
-                    "a family is like: add people of other families."
-                )
-        is_new = labels.isin(new).to_numpy()
-        reasons = self.kept.reasons_against(people.kept)
-        problems += [
-            f"{name}: {reason}: leave this person out of the calibration set."
-            for name, reason, used in zip(people.labels.index, reasons, is_new, strict=True)
-            if reason and used
-        ]
-        if problems:
-            raise InputProblems("Calibration set", problems)
-        left = self._left(values, people)
-        extended = self
-        for name in new:
-            extended = extended._with(name, left[(labels == name).to_numpy()])
-        for number in range(len(self.sites), len(extended.sites)):
-            scales = np.append(extended.scale[number], extended.rest_scale[number])
-            oddest = scales[np.abs(np.log(np.maximum(scales, 1e-9))).argmax()]
-            if not 1 / MOST_SCALE <= oddest <= MOST_SCALE:
-                times = "less than 0.01" if oddest < 0.01 else f"{oddest:.2g}"
-                problems.append(
-                    f"{self.column} {extended.sites[number]}: along some axis its people spread {times} times as far as those "
-                    f"of {', '.join(self.sites)}; expected 1/{MOST_SCALE} to {MOST_SCALE}. Are they different people, embedded "
-                    "as the others were? Give others, or leave the site out."
-                )
-        if problems:
-            raise InputProblems("Calibration set", problems)
-        return extended
-
-    def _with(self, name: str, left: np.ndarray) -> SiteModel:
-        """With a site whose people, less centre and covariates, have the values `(n, E)`."""
+    def with_site(self, name: str, left: np.ndarray) -> SiteModel:
+        """With a further site, whose people have the values `(n, E)` less centre and covariates; all else stays."""
         shift, scale = shift_and_scale(left @ self.axes / self.spread, not self.on_axes)
         off = _off(left, self.axes)
         length = np.square(off - off.mean(axis=0)).sum() / (len(left) - 1)
@@ -234,8 +174,8 @@ class SiteModel:
             rest_scale=np.append(self.rest_scale, np.sqrt(length) / self.rest_length if self.rest_length else 1.0),
         )
 
-    def _left(self, values: np.ndarray, people: Sites) -> np.ndarray:
-        """Values `(N, E)` less centre and covariates."""
+    def left_of(self, values: np.ndarray, people: Sites) -> np.ndarray:
+        """What is left of values `(N, E)` without centre and covariates."""
         return self.kept.adjust(values, people.kept) - self.centre
 
     def to_arrays(self) -> dict[str, np.ndarray]:
@@ -244,26 +184,21 @@ class SiteModel:
 
     def facts(self) -> dict[str, Any]:
         """Words to be stored, as JSON takes them."""
-        kept = self.kept
         return {
             "column": self.column,
             "sites": self.sites,
             "rest_length": self.rest_length,
             "on_axes": self.on_axes,
-            "numbers": dict(kept.numbers),
-            "levels": dict(kept.levels),
+            **self.kept.facts(),
         }
 
     @classmethod
     def stored(cls, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> SiteModel:
         """What `to_arrays` and `facts` gave."""
-        numbers = {name: tuple(values) for name, values in facts["numbers"].items()}
-        levels = {name: tuple(words) for name, words in facts["levels"].items()}
-        kept = CovariateModel(numbers, levels, arrays["coefficients"])
         return cls(
             facts["column"],
             tuple(facts["sites"]),
-            kept=kept,
+            kept=CovariateModel.stored(arrays["coefficients"], facts),
             rest_length=facts["rest_length"],
             on_axes=facts["on_axes"],
             **{name: arrays[name] for name in ARRAYS},

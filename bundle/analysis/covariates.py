@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -93,6 +94,17 @@ class CovariateModel:
         coefficients = np.linalg.lstsq(design, codes - codes.mean(axis=0), rcond=None)[0]
         return cls(numbers, levels, coefficients)
 
+    def facts(self) -> dict[str, Any]:
+        """What `stored` needs beside the coefficients, as JSON takes it."""
+        return {"numbers": dict(self.numbers), "levels": dict(self.levels)}
+
+    @classmethod
+    def stored(cls, coefficients: np.ndarray, facts: Mapping[str, Any]) -> CovariateModel:
+        """The model of these coefficients and `facts`; other keys of the facts are not looked at."""
+        numbers = {name: tuple(values) for name, values in facts["numbers"].items()}
+        levels = {name: tuple(words) for name, words in facts["levels"].items()}
+        return cls(numbers, levels, coefficients)
+
     @property
     def columns(self) -> list[str]:
         """Covariates that `adjust` needs."""
@@ -172,6 +184,6 @@ def _bends(values: np.ndarray, knots: Sequence[float]) -> list[np.ndarray]:
     return [bend(values, knot) - bend(0.0, knot) for knot in knots[:-2]]
 
 
-def _few(names: pd.Index, shown: int = 5) -> str:
-    more = f" and {len(names) - shown} more" if len(names) > shown else ""
-    return ", ".join(map(str, names[:shown])) + more
+def _few(names: pd.Index) -> str:
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return ", ".join(map(str, names[:5])) + more

@@ -9,7 +9,8 @@ import numpy as np
 
 from bundle.analysis.phenotype_cohort import Cohort, FactorSettings, make_factors
 from bundle.analysis.phenotyping import VALIDATION, Comparison, TestSettings, compare
-from bundle.analysis.strata import find_strata, stratifier_of
+from bundle.analysis.strata import stratifier_of
+from bundle.analysis.strata_search import find_strata
 from bundle.analysis.strata_settings import StrataSettings
 from bundle.analysis.stratifier import NOT_ASSIGNED
 from bundle.data.problems import InputProblems

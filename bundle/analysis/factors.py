@@ -127,7 +127,7 @@ def rotated_loadings(standardised: np.ndarray, n_factors: int | None, seed: int)
     return loadings * np.sign(loadings[largest, np.arange(n_factors)])
 
 
-def varimax(loadings: np.ndarray, max_iterations: int = 1000, tolerance: float = 1e-10) -> np.ndarray:
+def varimax(loadings: np.ndarray) -> np.ndarray:
     """Rotate loadings `(I, K)` so that each factor has few large ones, with Kaiser's normalisation of rows.
 
     Source: Kaiser (1958), Psychometrika 23, 187-200, by singular value decompositions.
@@ -137,11 +137,11 @@ def varimax(loadings: np.ndarray, max_iterations: int = 1000, tolerance: float =
     rows = loadings / lengths
     rotation = np.eye(loadings.shape[1])
     gain = 0.0
-    for _ in range(max_iterations):
+    for _ in range(1000):
         turned = rows @ rotation
         left, values, right = np.linalg.svd(rows.T @ (turned**3 - turned * np.square(turned).mean(axis=0)))
         rotation = left @ right
-        if values.sum() <= gain * (1 + tolerance):
+        if values.sum() <= gain * (1 + 1e-10):
             break
         gain = values.sum()
     return rows @ rotation * lengths
@@ -187,11 +187,11 @@ def split_half_congruence(
     return np.array(found)
 
 
-def factor_names(loadings: np.ndarray, labels: Sequence[str], n_items: int = 2, least: float = 0.4) -> list[str]:
-    """A name for each factor: its items of largest loadings, `low` before those that load negatively."""
+def factor_names(loadings: np.ndarray, labels: Sequence[str]) -> list[str]:
+    """A name for each factor: its two items of largest loadings (0.4 at least), `low` before those that load negatively."""
     names = []
     for column in loadings.T:
-        top = [item for item in np.argsort(-np.abs(column))[:n_items] if abs(column[item]) >= least]
+        top = [item for item in np.argsort(-np.abs(column))[:2] if abs(column[item]) >= 0.4]
         top = top or [int(np.abs(column).argmax())]
         names.append(", ".join(("" if column[item] > 0 else "low ") + labels[item] for item in top))
     return names

@@ -12,6 +12,9 @@ from scipy.stats import chi2, false_discovery_control, ncx2, rankdata
 
 from bundle.analysis.exchange import permuted_labels
 
+POWER = 0.8
+"""Chance to find what is called detectable."""
+
 
 @dataclass(frozen=True)
 class GroupTests:
@@ -133,8 +136,8 @@ def holm(p_values: np.ndarray) -> np.ndarray:
     return corrected
 
 
-def least_detectable(by_chance: np.ndarray, n_groups: int, n_people: int, power: float = 0.8) -> float:
-    """Epsilon squared in the population that would be found with a given chance, from H under permutation `(B, F)`.
+def least_detectable(by_chance: np.ndarray, n_groups: int, n_people: int) -> float:
+    """Epsilon squared in the population that is found in four of five cohorts, from H under permutation `(B, F)`.
 
     H is taken as a non-central chi-square, wider by as much as the permutations are (relatives make it so), and has to
     exceed the 95th percentile of the largest H of all scores.
@@ -144,7 +147,7 @@ def least_detectable(by_chance: np.ndarray, n_groups: int, n_people: int, power:
     critical = float(np.percentile(by_chance.max(axis=1), 95)) / wider
 
     def missing_power(shift: float) -> float:
-        return float(ncx2.sf(critical, freedom, shift)) - power
+        return float(ncx2.sf(critical, freedom, shift)) - POWER
 
     shift = brentq(missing_power, 1e-9, 1e4)
     return min(1.0, wider * shift / (n_people - 1))

@@ -15,7 +15,7 @@ from bundle.analysis.code_space import principal_axes
 from bundle.analysis.continuum import explained_by, indicators
 from bundle.analysis.phenotype_cohort import Cohort
 from bundle.analysis.phenotyping import BOTH_ADJUSTED, PHENOTYPE_ADJUSTED, RAW, Comparison, TestSettings, compare
-from bundle.analysis.strata import find_strata
+from bundle.analysis.strata_search import find_strata
 from bundle.analysis.strata_settings import StrataSettings
 
 OTHER_REFERENCES = 19

@@ -11,7 +11,7 @@ import pandas as pd
 from bundle.analysis.covariates import is_number
 from bundle.analysis.exchange import exchangeable_families
 from bundle.analysis.group_effects import epsilon_squared_intervals, group_means
-from bundle.analysis.group_tests import group_tests
+from bundle.analysis.group_tests import GroupTests, group_tests
 from bundle.data.problems import InputProblems
 
 RAW, PHENOTYPE_ADJUSTED, BOTH_ADJUSTED = "raw", "phenotype adjusted", "code and phenotype adjusted"
@@ -108,12 +108,11 @@ def compare(
     blocks = exchangeable_families(families, None if kinds is None else kinds[kept])
     found = group_tests(scores, labels, blocks, settings.n_permutations, settings.seed)
     low, high = epsilon_squared_intervals(scores, labels, families, settings.n_bootstrap, settings.seed)
-    ids, names = list(factors), list(factors.values())
     tests = pd.DataFrame(
         {
             "version": version,
-            "factor": ids,
-            "name": names,
+            "factor": list(factors),
+            "name": list(factors.values()),
             "n_people": len(scores),
             "n_strata": len(numbers),
             "h": found.h,
@@ -128,39 +127,55 @@ def compare(
             "found": found.q_values <= settings.significance,
         }
     )
-    pairs = [
+    means = group_means(scores - scores.mean(axis=0), labels, families, settings.n_bootstrap, settings.seed)
+    return Comparison(
+        tests,
+        _pair_rows(tests, found, numbers),
+        _profile_rows(tests, means, numbers, np.bincount(labels)),
+        notes,
+    )
+
+
+def _pair_rows(tests: pd.DataFrame, found: GroupTests, numbers: np.ndarray) -> pd.DataFrame:
+    """Every two strata, for the factors that differ."""
+    rows = [
         {
-            "version": version,
-            "factor": ids[number],
-            "name": names[number],
+            "version": factor.version,
+            "factor": factor.factor,
+            "name": factor.name,
             "stratum_a": numbers[first],
             "stratum_b": numbers[second],
-            "z": found.z[number, pair],
-            "p": found.p_pairs[number, pair],
-            "p_holm": found.p_holm[number, pair],
+            "z": found.z[row, pair],
+            "p": found.p_pairs[row, pair],
+            "p_holm": found.p_holm[row, pair],
         }
-        for number in np.flatnonzero(tests["found"])
+        for row, factor in enumerate(tests.itertuples(index=False))
+        if factor.found
         for pair, (first, second) in enumerate(found.pairs)
     ]
-    centred = scores - scores.mean(axis=0)
-    means, low, high = group_means(centred, labels, families, settings.n_bootstrap, settings.seed)
-    profile = [
+    return pd.DataFrame(rows, columns=PAIR_COLUMNS)
+
+
+def _profile_rows(
+    tests: pd.DataFrame, means: tuple[np.ndarray, np.ndarray, np.ndarray], numbers: np.ndarray, sizes: np.ndarray
+) -> pd.DataFrame:
+    """Every factor's mean in every stratum, from `group_means`."""
+    mean, low, high = means
+    rows = [
         {
-            "version": version,
-            "factor": ids[number],
-            "name": names[number],
+            "version": factor.version,
+            "factor": factor.factor,
+            "name": factor.name,
             "stratum": stratum,
-            "n_people": int((labels == label).sum()),
-            "mean": means[label, number],
-            "low": low[label, number],
-            "high": high[label, number],
+            "n_people": int(sizes[label]),
+            "mean": mean[label, row],
+            "low": low[label, row],
+            "high": high[label, row],
         }
-        for number in range(len(ids))
+        for row, factor in enumerate(tests.itertuples(index=False))
         for label, stratum in enumerate(numbers)
     ]
-    return Comparison(
-        tests, pd.DataFrame(pairs, columns=PAIR_COLUMNS), pd.DataFrame(profile, columns=PROFILE_COLUMNS), notes
-    )
+    return pd.DataFrame(rows, columns=PROFILE_COLUMNS)
 
 
 def together(comparisons: Sequence[Comparison]) -> Comparison:

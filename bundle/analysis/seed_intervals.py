@@ -8,12 +8,11 @@ import numpy as np
 from scipy import stats
 
 
-def mean_and_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float, float]:
-    """Mean of repetitions and its t interval.
+def mean_and_interval(values: Sequence[float]) -> tuple[float, float, float]:
+    """Mean of repetitions and its 95 % t interval.
 
     Args:
         values: one per repetition; those that are not finite are left out.
-        level: of the interval.
 
     Returns:
         Mean, lower and upper end. The ends are NaN for fewer than two values, all three for none.
@@ -25,5 +24,5 @@ def mean_and_interval(values: Sequence[float], level: float = 0.95) -> tuple[flo
     mean = float(given.mean())
     if len(given) == 1:
         return mean, float("nan"), float("nan")
-    half = float(stats.t.ppf((1 + level) / 2, len(given) - 1) * given.std(ddof=1) / np.sqrt(len(given)))
+    half = float(stats.t.ppf(0.975, len(given) - 1) * given.std(ddof=1) / np.sqrt(len(given)))
     return mean, mean - half, mean + half

@@ -77,12 +77,12 @@ def gap_p_value(table: pd.DataFrame) -> float:
     return float(binomtest(middle, middle + flank, 0.5, "less").pvalue) if middle + flank else 1.0
 
 
-def hubness(points: np.ndarray, n_neighbours: int = 10) -> float:
-    """Skewness of how often each point is among the nearest of others; above 1, hubs dominate neighbourhoods.
+def hubness(points: np.ndarray) -> float:
+    """Skewness of how often each point is among the ten nearest of others; above 1, hubs dominate neighbourhoods.
 
     Source: Radovanovic, Nanopoulos and Ivanovic (2010), JMLR 11, 2487-2531.
     """
-    n_neighbours = min(n_neighbours, len(points) - 1)
+    n_neighbours = min(10, len(points) - 1)
     neighbours = NearestNeighbors(n_neighbors=n_neighbours).fit(points).kneighbors(return_distance=False)
     return float(skew(np.bincount(neighbours.ravel(), minlength=len(points))))
 

@@ -168,7 +168,7 @@ class Stratifier:
         arrays = {name: getattr(self, name) for name in ARRAYS}
         arrays |= {name: getattr(self.space, name) for name in ("centre", "scale", "axes")}
         if self.covariates is not None:
-            facts["numbers"], facts["levels"] = dict(self.covariates.numbers), dict(self.covariates.levels)
+            facts |= self.covariates.facts()
             arrays["coefficients"] = self.covariates.coefficients
         if self.sites is not None:
             facts["sites"] = self.sites.facts()
@@ -185,9 +185,7 @@ class Stratifier:
         facts = json.loads(str(arrays["facts"]))
         covariates = None
         if "coefficients" in arrays:
-            numbers = {name: tuple(values) for name, values in facts["numbers"].items()}
-            levels = {name: tuple(words) for name, words in facts["levels"].items()}
-            covariates = CovariateModel(numbers, levels, arrays["coefficients"])
+            covariates = CovariateModel.stored(arrays["coefficients"], facts)
         sites = None
         if "sites" in facts:
             own = {name.removeprefix(SITES): arrays[name] for name in arrays if name.startswith(SITES)}

@@ -1,0 +1,1 @@
+"""What lies on disk: cohorts, tables, images and the synthetic cohort; read, checked and written."""

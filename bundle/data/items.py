@@ -67,7 +67,7 @@ def read_items(file: str | Path, dictionary: str | Path | Mapping[str, Any] | No
         InputProblems: with all that is wrong in the table and the dictionary.
     """
     path = Path(file).expanduser()
-    table = read_table(path, id_column)
+    table = read_by_id(path, id_column)
     known = _read_dictionary(dictionary) if dictionary is not None else {name: ItemFacts() for name in table}
     problems = [
         f"{name}: in the dictionary but no column of {path.name}: correct the name or remove the entry."
@@ -101,7 +101,7 @@ def read_items(file: str | Path, dictionary: str | Path | Mapping[str, Any] | No
     )
 
 
-def read_table(path: Path, id_column: str, naming: str = "by --id_column") -> pd.DataFrame:
+def read_by_id(path: Path, id_column: str, naming: str = "by --id_column") -> pd.DataFrame:
     """A table of words with the ids as index; tab-separated, or (`.csv`) comma-separated.
 
     Args:

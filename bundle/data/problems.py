@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+MOST_SHOWN = 30
+"""Problems that are printed; of the rest the number is."""
+
 
 class InputProblems(ValueError):
     """Raised before any work starts, with every problem found.
@@ -11,12 +14,14 @@ class InputProblems(ValueError):
     Args:
         title: what was being checked.
         problems: one sentence each: subject, file, what was expected, what came, how to mend it.
-        shown: how many to print; the number of the rest is given.
     """
 
-    def __init__(self, title: str, problems: Sequence[str], shown: int = 30) -> None:
+    def __init__(self, title: str, problems: Sequence[str]) -> None:
         self.problems = list(problems)
-        lines = [f"{title}: {len(self.problems)} to mend.", *[f"  - {problem}" for problem in self.problems[:shown]]]
-        if len(self.problems) > shown:
-            lines.append(f"  ... and {len(self.problems) - shown} more.")
+        lines = [
+            f"{title}: {len(self.problems)} to mend.",
+            *[f"  - {problem}" for problem in self.problems[:MOST_SHOWN]],
+        ]
+        if len(self.problems) > MOST_SHOWN:
+            lines.append(f"  ... and {len(self.problems) - MOST_SHOWN} more.")
         super().__init__("\n".join(lines))

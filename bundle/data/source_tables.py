@@ -13,7 +13,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from bundle.data.file_patterns import matching_files
-from bundle.data.items import read_table
+from bundle.data.items import read_by_id
 from bundle.data.layouts import ColumnSource, Layout, Relatives, TableSource
 from bundle.data.problems import InputProblems
 from bundle.data.tables import MISSING
@@ -87,7 +87,7 @@ def read_source_tables(layout: Layout, folder: Path) -> SourceTables:
 
 
 def _read(file: Path, source: TableSource) -> pd.DataFrame:
-    table = read_table(file, source.key, "as key of this table in the layout")
+    table = read_by_id(file, source.key, "as key of this table in the layout")
     table = table.apply(lambda column: column.str.strip().replace(MISSING, np.nan))
     names = table.index.str.strip()
     if source.prefix:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from monai.bundle import ConfigParser
-from monai.bundle.utils import merge_kv
 
 from bundle.data.problems import InputProblems
 from bundle.running.command_line import check_command_line
+from bundle.running.plain_settings import plain_settings, root_of
 from bundle.running.stage_process import stage_command
 
 CONFIGS = {"training": "configs/train.yaml", "evaluating": "configs/evaluate.yaml"}
@@ -24,7 +24,6 @@ NO_SETTINGS = (
     *("synthetic", "cache_rate", "num_workers", "progress"),
 )
 """Knobs of training that do not change what a fold is, or that the fold's list of people settles."""
-NETWORK = "network_def"
 IMAGES_HASH = "images_hash"
 
 
@@ -56,7 +55,7 @@ def fold_settings(training: str | Mapping[str, Any] | None, shared: Mapping[str,
     configs = {run_id: ConfigParser.load_config_file(file) for run_id, file in CONFIGS.items()}
     problems = []
     for key in wanted:
-        root = _root(key)
+        root = root_of(key)
         if root in ConfigParser.load_config_file(OWN_FILE) and root not in ("training", "imports"):
             problems.append(f"{key}: give it to cross-validation itself: --{root}.")
         elif root in SET_BY_FOLDS:
@@ -70,10 +69,10 @@ def fold_settings(training: str | Mapping[str, Any] | None, shared: Mapping[str,
         "training": {**_known(handed_on, configs["training"]), **wanted},
         "evaluating": {
             **_known(handed_on, configs["evaluating"]),
-            **{key: value for key, value in wanted.items() if _root(key) in same},
+            **{key: value for key, value in wanted.items() if root_of(key) in same},
         },
     }
-    return FoldSettings(overlays, plain_settings(configs["training"], overlays["training"]))
+    return FoldSettings(overlays, plain_settings(configs["training"], overlays["training"], NO_SETTINGS))
 
 
 def _plain(training: str | Mapping[str, Any] | None) -> dict[str, Any]:
@@ -115,41 +114,6 @@ def _unknown(wanted: Mapping[str, Any]) -> list[str]:
 
 def _known(knobs: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in knobs.items() if key in config}
-
-
-def plain_settings(
-    config: Mapping[str, Any], overlay: Mapping[str, Any], left_out: Sequence[str] = NO_SETTINGS
-) -> dict[str, Any]:
-    """Plain values at the top of a config, the network, and whatever the overlay reaches deeper for.
-
-    Args:
-        config: of a stage, as its file has it.
-        overlay: keys and values laid over it.
-        left_out: keys at the top that do not count.
-    """
-    parser = ConfigParser({})
-    for key, value in [*config.items(), *overlay.items()]:
-        merge_kv(parser, key, value)
-    parser.resolve_macro_and_relative_ids()
-    settings = {
-        key: value
-        for key, value in parser.get().items()
-        if key not in left_out and (key == NETWORK or _is_plain(value))
-    }
-    deep = {key: value for key, value in overlay.items() if _root(key) not in settings and _root(key) not in left_out}
-    return json.loads(json.dumps(settings | deep))
-
-
-def _is_plain(value: Any) -> bool:
-    if isinstance(value, Mapping):
-        return "_target_" not in value and all(_is_plain(part) for part in value.values())
-    if isinstance(value, list):
-        return all(_is_plain(part) for part in value)
-    return not (isinstance(value, str) and value.startswith(("$", "@", "%")))
-
-
-def _root(key: str) -> str:
-    return key.lstrip("+").replace("#", "::").split("::")[0]
 
 
 def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> Sequence[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -140,11 +139,6 @@ def read_clusters(output_dir: str, table: EmbeddingTable) -> tuple[pd.DataFrame,
             [f"{folder} and the embeddings hold different people ({', '.join(differing[:3])}): run clustering again."],
         )
     return strata.loc[table.participant_ids], found
-
-
-def strata_sha256(output_dir: str) -> str:
-    """Of `5_clusters/strata.tsv`: which strata a result is about."""
-    return hashlib.sha256((stage_folder(output_dir, CLUSTERS) / "strata.tsv").read_bytes()).hexdigest()
 
 
 def items_file(output_dir: str, phenotypes: str | None) -> Path:

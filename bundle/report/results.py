@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,7 +27,8 @@ from bundle.paths import (
     stage_folder,
 )
 from bundle.report.forms import FACTS, FORMS, LAST_WRITTEN, Form
-from bundle.trained.weights import read_weights
+from bundle.strata.tables import strata_sha256
+from bundle.trained.weights import read_weights, signature_of
 
 MADE_BY = {
     TRAINING: "training --config_file configs/train.yaml",
@@ -165,10 +164,10 @@ def _read_training(folder: Path) -> dict[str, Any]:
     if not files:
         return {}
     state = read_weights(files[0])
-    signature = state.get("network", state).get("signature")
+    signature = signature_of(state.get("network", state))
     facts = {name: state[name] for name in ("settings", "epoch", "best") if name in state}
-    if signature is not None:
-        facts["signature"] = json.loads(bytes(signature.tolist()).decode())
+    if signature:
+        facts["signature"] = signature
     return facts
 
 
@@ -193,7 +192,7 @@ def _check_encoders(results: Results) -> None:
     ]
     made_of = results.facts.get(PHENOTYPING, {}).get("strata_sha256")
     strata = stage_folder(results.output_dir, CLUSTERS) / "strata.tsv"
-    if made_of is not None and strata.is_file() and hashlib.sha256(strata.read_bytes()).hexdigest() != made_of:
+    if made_of is not None and strata.is_file() and strata_sha256(results.output_dir) != made_of:
         problems.append(
             f"{stage_folder(results.output_dir, PHENOTYPING)} is about other strata than {strata}: run phenotyping again."
         )

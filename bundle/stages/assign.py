@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from bundle.analysis.combat import SiteModel
+from bundle.analysis.site_calibration import calibrate_sites
 from bundle.analysis.sites import MIN_SITE
 from bundle.analysis.stratifier import NO_STRATA, NOT_ASSIGNED, Stratifier
 from bundle.data.embedding_table import EmbeddingTable, read_embedding_table
@@ -118,7 +119,8 @@ def calibrated(
             "or leave --calibration out."
         )
         raise InputProblems("Calibration set", [problem])
-    sites = model.sites.calibrated(table.codes.astype(float), model.sites.people(people), people["family_id"].tolist())
+    own = model.sites.people(people)
+    sites = calibrate_sites(model.sites, table.codes.astype(float), own, people["family_id"].tolist())
     new = ", ".join(sites.sites[len(model.sites.sites) :])
     if not new:
         logger.warning("The calibration set has no site that the stratifier has not seen: nothing was calibrated.")

@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 
 from bundle.analysis.choice_settings import ChoiceSettings
-from bundle.analysis.strata import Strata, find_strata, stratifier_of
+from bundle.analysis.strata import Strata, stratifier_of
+from bundle.analysis.strata_search import find_strata
 from bundle.analysis.strata_settings import StrataSettings
 from bundle.data.embedding_table import EmbeddingTable
 from bundle.data.json_files import write_json
@@ -21,6 +22,7 @@ from bundle.data.problems import InputProblems
 from bundle.data.tables import write_table
 from bundle.paths import CLUSTERS, STRATIFIER, stage_folder
 from bundle.pictures import save_figure
+from bundle.running.interruption import nothing_written_if_interrupted
 from bundle.running.progress import Progress
 from bundle.sites.findings import SiteFindings, look_at_sites
 from bundle.sites.inputs import harmonised_sites, site_labels, with_site
@@ -100,14 +102,10 @@ def cluster(
     for table in tables:
         logger.info("%d people, encoder %s (%s).", len(table), table.encoder_hash, ", ".join(table.modalities))
         _warn_of_different_maps(table)
-        try:
-            with Progress(progress) as bar:
-                found = find_strata(
-                    table.codes, families, taken_out, chosen_settings, num_workers, bar.show, progress, sites
-                )
-        except KeyboardInterrupt:
-            logger.warning("Interrupted; nothing was written, the same command starts again.")
-            raise SystemExit(130) from None
+        with nothing_written_if_interrupted(), Progress(progress) as bar:
+            found = find_strata(
+                table.codes, families, taken_out, chosen_settings, num_workers, bar.show, progress, sites
+            )
         results.append(found)
         logger.info("%s", found.headline)
     by_site = None

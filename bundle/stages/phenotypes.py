@@ -22,16 +22,18 @@ from bundle.data.problems import InputProblems
 from bundle.data.tables import write_table
 from bundle.paths import CLUSTERS, PHENOTYPING, STRATIFIER, stage_folder
 from bundle.phenotypes.image_evidence import ImageEvidence, modality_tables, read_images
-from bundle.phenotypes.inputs import Given, checked_settings, read_given, strata_sha256
+from bundle.phenotypes.inputs import Given, checked_settings, read_given
 from bundle.phenotypes.notes import notes_on
 from bundle.phenotypes.pictures import continuum_picture, loadings_picture, profile_picture
 from bundle.phenotypes.strata_maps import exemplar_differences, maps_picture, write_maps
 from bundle.phenotypes.tables import Findings, facts, result_tables
 from bundle.pictures import save_figure
+from bundle.running.interruption import nothing_written_if_interrupted
 from bundle.running.progress import Progress
 from bundle.running.software_versions import software_versions
 from bundle.sites.phenotypes import phenotypes_by_site
 from bundle.strata.stratifier_file import read_stratifier
+from bundle.strata.tables import strata_sha256
 from bundle.trained.weights import load_network
 from custom_nets import FusionAutoencoder
 
@@ -123,7 +125,7 @@ def phenotype(
     scores = made.model.scores(made.values)
     adjusted = cohort.adjusted_scores(scores, cohort.rows)
     evidence = None
-    try:
+    with nothing_written_if_interrupted():
         if use_images:
             network = load_network(network, checkpoint, output_dir, device)
             evidence = read_images(network, dataset, cohort.table, n_explained, device, test_settings.seed, progress)
@@ -135,9 +137,6 @@ def phenotype(
                 comparisons.append(
                     validate(cohort, settings, validation_share, factor_settings, test_settings, num_workers, bar.show)
                 )
-    except KeyboardInterrupt:
-        logger.warning("Interrupted; nothing was written, the same command starts again.")
-        raise SystemExit(130) from None
     found = Findings(made, scores, adjusted, raw, both, together(comparisons), evidence)
     tables = result_tables(given, found, n_folds, test_settings)
     tables["strata_people"], not_described = _people_of_strata(cohort, found)
@@ -170,10 +169,7 @@ def phenotype(
     if differences is not None:
         write_maps(differences, dataset.data[0], cohort.table.modalities, folder / "maps")
         _draw_maps(folder, differences, network)
-    for name, content in tables.items():
-        write_table(content, folder / f"{name}.tsv")
-    _draw(folder, tables, cohort.primary, test_settings.significance)
-    write_json(summary, folder / "summary.json")  # last: with it the folder counts as whole
+    _write(folder, tables, summary)
     logger.info("%s", _words(folder, summary, tables["tests"]))
     return tables["tests"]
 
@@ -219,6 +215,14 @@ def _remove_earlier(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
     for old in (folder / "maps").glob("stratum_*.nii.gz"):
         old.unlink()
+
+
+def _write(folder: Path, tables: Mapping[str, pd.DataFrame], summary: Mapping[str, Any]) -> None:
+    """Tables, pictures and the summary; the summary last: with it the folder counts as whole."""
+    for name, content in tables.items():
+        write_table(content, folder / f"{name}.tsv")
+    _draw(folder, tables, summary["primary"], summary["significance"])
+    write_json(summary, folder / "summary.json")
 
 
 def _draw(folder: Path, tables: Mapping[str, pd.DataFrame], primary: str, significance: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -14,6 +15,7 @@ from bundle.analysis.partition import by_size
 from bundle.analysis.strata import Strata
 from bundle.analysis.strata_quality import gap_p_value, pairwise_ami
 from bundle.data.embedding_table import EmbeddingTable
+from bundle.paths import CLUSTERS, stage_folder
 
 MOST_FOR_CONSENSUS = 10_000
 """People; the consensus needs a few matrices of all pairs in float64."""
@@ -143,3 +145,8 @@ def facts(tables: Sequence[EmbeddingTable], results: Sequence[Strata]) -> dict[s
 def not_converged(found: Strata) -> int:
     """At how many preferences affinity propagation did not settle."""
     return sum(not row.clustering.converged for row in found.scan)
+
+
+def strata_sha256(output_dir: str) -> str:
+    """Of `5_clusters/strata.tsv`: which strata a result is about."""
+    return hashlib.sha256((stage_folder(output_dir, CLUSTERS) / "strata.tsv").read_bytes()).hexdigest()

@@ -14,8 +14,8 @@ from monai.bundle import ConfigParser
 
 from bundle.data.atomic import atomic_path
 from bundle.data.json_files import read_json
-from bundle.folds.settings import plain_settings
 from bundle.paths import CHECKPOINT, TRAINING
+from bundle.running.plain_settings import plain_settings
 from bundle.running.stage_process import BUNDLE_ROOT, run_stage
 from bundle.study.plan import PlannedRun
 

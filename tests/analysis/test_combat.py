@@ -7,35 +7,7 @@ from bundle.analysis.combat import SiteModel
 from bundle.analysis.combat_estimates import shift_and_scale
 from bundle.analysis.sites import Sites
 from bundle.data.problems import InputProblems
-
-E = 24
-
-
-def planted(n=600, seed=0, sites=("A", "B", "C")):
-    """Values with shifts, spreads and an age effect, what they would be without sites, and who the people are.
-
-    People at later sites are older, so that whoever ignores age takes it for the site.
-    """
-    rng = np.random.default_rng(seed)
-    truth = np.random.default_rng(100)  # the scanners are the same whoever is scanned
-    shift, scale, slope = truth.normal(0, 2, (3, E)), truth.uniform(0.6, 1.8, (3, E)), truth.normal(0, 0.2, E)
-    site_of = rng.integers(0, len(sites), n)
-    age = rng.uniform(20, 40, n) + 4 * site_of
-    own = rng.standard_normal((n, E))
-    values = own * scale[site_of] + shift[site_of] + np.outer(age - 30, slope)
-    clean = own + np.outer(age - 30, slope)
-    names = [f"sub-{number:04d}" for number in range(n)]
-    labels = pd.Series(np.array(sites)[site_of], index=names, name="site")
-    return (
-        values,
-        clean,
-        Sites(labels, pd.DataFrame({"age_years": age, "sex": rng.choice(["F", "M"], n)}, index=names)),
-        slope,
-    )
-
-
-STRONG = np.append(np.linspace(12, 4, 6), np.ones(E - 6))
-"""Sizes of values of which six stand out."""
+from tests.analysis.planted_sites import STRONG, E, planted
 
 
 def refused(values, people):
@@ -136,60 +108,6 @@ def test_a_value_that_is_the_same_for_everybody_stays():
     values[:, 3] = 7.0
     for on_axes in (False, True):
         assert np.allclose(SiteModel.fit(values, people, on_axes=on_axes).apply(values, people)[:, 3], 7.0)
-
-
-def test_a_calibration_set_adds_its_site_and_changes_nobody_else():
-    values, clean, people, _ = planted(n=1500)
-    known = np.flatnonzero((people.labels != "C").to_numpy())
-    model = SiteModel.fit(values[known], people.part(known), on_axes=True)
-    assert model.unseen(people.labels) == ["C"] and "site C is none of A, B" in "".join(model.reasons_against(people))
-    of_c = np.flatnonzero((people.labels == "C").to_numpy())
-    fits = [row for row in of_c if not model.kept.reasons_against(people.kept.iloc[[row]])[0]]
-    calibrating, new = np.array(fits[:60]), np.array(fits[60:])
-    extended = model.calibrated(values[calibrating], people.part(calibrating))
-    assert extended.sites == ("A", "B", "C") and extended.unseen(people.labels) == []
-    assert np.array_equal(
-        extended.apply(values[known], people.part(known)), model.apply(values[known], people.part(known))
-    )
-    reference = model.apply(values[known], people.part(known)).mean(axis=0)
-    before, after = (one.apply(values[new], people.part(new)) for one in (model, extended))
-    ages = people.kept["age_years"].iloc[new].mean() - people.kept["age_years"].iloc[known].mean()
-    effect = np.polyfit(people.kept["age_years"], clean, 1)[0] * ages
-    assert (
-        np.abs(before.mean(axis=0) - reference - effect).mean()
-        > 4 * np.abs(after.mean(axis=0) - reference - effect).mean()
-    )
-    with pytest.raises(InputProblems, match="site C: 9 people to calibrate it with; 10 are needed"):
-        model.calibrated(values[calibrating[:9]], people.part(calibrating[:9]))
-    odd = people.part(calibrating)
-    odd.kept.iloc[0, 0] = 150.0
-    with pytest.raises(InputProblems, match=r"age_years 150 is outside .* leave this person out"):
-        model.calibrated(values[calibrating], odd)
-
-
-def test_a_calibration_set_of_one_family_or_of_copies_is_refused():
-    values, _, people, _ = planted(n=600)
-    known = np.flatnonzero((people.labels != "C").to_numpy())
-    of_c = np.flatnonzero((people.labels == "C").to_numpy())
-    for on_axes in (False, True):
-        model = SiteModel.fit(STRONG * values[known], people.part(known), on_axes=on_axes)
-        own = np.array([row for row in of_c if not model.kept.reasons_against(people.kept.iloc[[row]])[0]][:10])
-        with pytest.raises(InputProblems, match="site C: 10 people of 1 family to calibrate it with; 5 families are"):
-            model.calibrated(STRONG * values[own], people.part(own), ["F"] * 10)
-        in_pairs = model.calibrated(STRONG * values[own], people.part(own), np.arange(10) // 2)
-        assert in_pairs.sites == ("A", "B", "C")
-        copies = np.repeat(STRONG * values[own[:1]], 10, axis=0) + 1e-3 * np.random.default_rng(0).standard_normal(
-            (10, E)
-        )
-        same = Sites(
-            people.labels.iloc[own], pd.concat([people.kept.iloc[own[:1]]] * 10).set_axis(people.labels.index[own])
-        )
-        with pytest.raises(
-            InputProblems, match=r"site C: along some axis its people spread less than 0.01 times .* 1/3 to 3"
-        ):
-            model.calibrated(copies, same)
-        with pytest.raises(InputProblems, match="site C: along some axis its people spread"):
-            model.calibrated(20 * STRONG * values[own], people.part(own))
 
 
 def test_what_is_stored_is_what_was_fitted():

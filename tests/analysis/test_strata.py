@@ -5,8 +5,9 @@ from sklearn.metrics import adjusted_rand_score
 
 from bundle.analysis.choice_settings import ChoiceSettings
 from bundle.analysis.cluster_choice import choose
-from bundle.analysis.strata import find_strata, stratifier_of
+from bundle.analysis.strata import stratifier_of
 from bundle.analysis.strata_null import null_test
+from bundle.analysis.strata_search import find_strata
 from bundle.analysis.strata_settings import StrataSettings
 from bundle.analysis.stratifier import Stratifier
 from bundle.data.embedding_table import EmbeddingTable

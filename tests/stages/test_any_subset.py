@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from bundle.data.problems import InputProblems
-from bundle.evaluation.subsets import standardised_moves
 from tests.conftest import PATTERNS, ROOT, TINY_NETWORK, root_cause, run_stage, train
 
 NETWORK = {**TINY_NETWORK, "fusion": "@fusion"}
@@ -134,12 +133,3 @@ def test_a_datalist_may_leave_maps_out(incomplete, tmp_path):
     assert np.isfinite(log[["loss", "skill", "skill_FA", "skill_JAC"]].to_numpy()).all()
     state = torch.load(tmp_path / "output" / "2_training" / "model.pt", weights_only=True)
     assert state["fusion.seen"][0b11] and not state["fusion.seen"][0]
-
-
-def test_moves_are_measured_by_what_further_maps_teach():
-    torch.manual_seed(0)
-    variances = torch.tensor([[0.5], [0.2]]).expand(2, 20_000)
-    codes = torch.zeros(2, 20_000)
-    codes[1] = codes[0] + torch.randn(20_000) * 0.3**0.5
-    moved = standardised_moves(codes, variances)
-    assert moved[0] == pytest.approx(1, abs=0.03) and np.isnan(moved[1])

@@ -1,0 +1,211 @@
+"""From one encoder's codes to strata: what is taken out, the choice, its null, and the partition of everybody."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import silhouette_samples
+
+from bundle.analysis.ballots import Ballots, cast_ballots, no_ballots
+from bundle.analysis.cluster_choice import Choice, choose
+from bundle.analysis.code_space import CodeSpace, effective_rank, principal_axes
+from bundle.analysis.combat import SiteModel
+from bundle.analysis.covariates import CovariateModel
+from bundle.analysis.partition import cluster_everybody, join_nearest, one_stratum, rows_for_choice
+from bundle.analysis.preference_scan import Scanned, scan_preferences
+from bundle.analysis.sites import Sites
+from bundle.analysis.strata import Strata
+from bundle.analysis.strata_null import NullTest, null_test
+from bundle.analysis.strata_quality import are_apart, gaps, hubness, other_partitions
+from bundle.analysis.strata_settings import StrataSettings, check_codes
+from bundle.analysis.stratum_distances import held_out_distances
+
+Report = Callable[[str, int, int], None]
+"""Called with a word, steps done and all steps."""
+
+
+def find_strata(
+    codes: np.ndarray,
+    families: Sequence[object],
+    covariates: pd.DataFrame | None = None,
+    settings: StrataSettings | None = None,
+    n_jobs: int = 1,
+    report: Report | None = None,
+    show_progress: bool = False,
+    sites: Sites | None = None,
+) -> Strata:
+    """Look for strata, and test whether they are clearer than those of cohorts that have none.
+
+    Args:
+        codes: `(N, E)` of one encoder.
+        families: N labels; relatives are left out together and resemble each other in the null.
+        covariates: N rows; taken out of the codes first, but after sites.
+        settings: see there.
+        n_jobs: processes for the null.
+        report: of steps done.
+        show_progress: show a bar while everybody of a large cohort is clustered.
+        sites: N people's; codes are harmonised over them first. None: they are not.
+
+    Raises:
+        InputProblems: for fewer than 20 people or 10 families, codes that are all alike or not finite, or covariates
+            or sites that cannot be used.
+
+    Source: affinity propagation as Dimitri et al. (2022); the choice and its null are ours (docs/strata.md).
+    """
+    settings = settings or StrataSettings()
+    report = report or (lambda word, done, of: None)
+    check_codes(codes, families)
+    if covariates is not None and not covariates.shape[1]:
+        covariates = None
+    treated = _treat(codes.astype(float), covariates, sites, settings.splines)
+    space = CodeSpace.fit(treated.codes, settings.standardise, settings.reduce, settings.seed)
+    points = space.transform(treated.codes)
+    family_of = pd.factorize(np.asarray(families))[0]
+    few = rows_for_choice(family_of, settings.choice_size, settings.seed)
+    families_of_few = family_of[few].tolist()
+    scan = _scan(points[few], settings, report)
+    choice = choose(points[few], families_of_few, settings.choice, settings.seed, scan)
+    test = null_test(
+        choice,
+        points[few],
+        families_of_few,
+        settings.choice,
+        settings.reference,
+        settings.n_references,
+        settings.seed,
+        n_jobs,
+        None if treated.design is None else treated.design[few],
+        _reporting(report, settings.n_references),
+    )
+    found = _partition(points, family_of, few, choice, test, settings, show_progress)
+    notes = found.notes
+    if not settings.reduce:
+        whole = "Codes are not reduced, so the stratifier holds whole codes of real people: keep it to yourself."
+        notes = [whole, *notes]
+    distances, outside = held_out_distances(
+        codes.astype(float), covariates, families, found.labels, space, settings.reduce, settings.splines, sites
+    )
+    has_strata = len(found.exemplars) > 1
+    return Strata(
+        labels=found.labels,
+        exemplars=found.exemplars,
+        candidate_labels=found.candidate_labels,
+        points=points,
+        distances=distances,
+        outside=np.maximum(outside, space.distance_outside(treated.codes)),
+        gaps=found.gaps,
+        space=space,
+        covariates=treated.covariates,
+        sites=treated.sites,
+        scan=scan,
+        choice=choice,
+        test=test,
+        ballots=found.ballots,
+        silhouettes=silhouette_samples(points, found.labels) if has_strata else np.full(len(points), np.nan),
+        others=other_partitions(points[few], found.candidate_labels[few], settings.choice.max_strata, settings.seed),
+        hubness=hubness(points[few]),
+        effective_rank=effective_rank(principal_axes(treated.codes[few] - treated.codes[few].mean(axis=0))[0]),
+        notes=notes,
+        settings=settings,
+    )
+
+
+@dataclass(frozen=True)
+class _Treated:
+    """Codes less what sites and covariates do to them.
+
+    Attributes:
+        codes: `(N, E)`.
+        sites: the model that they were harmonised by, or None.
+        covariates: the model that was taken out after that, or None.
+        design: `(N, T)` what the codes cannot follow any more, and the null's cohorts must not follow either; None: nothing.
+    """
+
+    codes: np.ndarray
+    sites: SiteModel | None
+    covariates: CovariateModel | None
+    design: np.ndarray | None
+
+
+def _treat(codes: np.ndarray, covariates: pd.DataFrame | None, sites: Sites | None, splines: bool) -> _Treated:
+    harmoniser: SiteModel | None = None
+    model: CovariateModel | None = None
+    terms: list[np.ndarray] = []
+    if sites is not None:
+        harmoniser = SiteModel.fit(codes, sites, splines, on_axes=True)
+        codes = harmoniser.apply(codes, sites)
+        terms.append(sites.indicators)
+    if covariates is not None:
+        model = CovariateModel.fit(codes, covariates, splines)
+        codes = model.adjust(codes, covariates)
+        terms.append(model.design(covariates))
+    return _Treated(codes, harmoniser, model, np.column_stack(terms) if terms else None)
+
+
+def _scan(points: np.ndarray, settings: StrataSettings, report: Report) -> list[Scanned]:
+    word, scan = "Scanning preferences", []
+    report(word, 0, settings.choice.n_preferences)
+    for found in scan_preferences(points, settings.choice):
+        scan.append(found)
+        report(word, len(scan), settings.choice.n_preferences)
+    return scan
+
+
+def _reporting(report: Report, n_references: int) -> Callable[[NullTest], bool]:
+    """What is done after each reference: say so, and never stop."""
+
+    def after_each(so_far: NullTest) -> bool:
+        report("Cohorts without strata", len(so_far.references), n_references)
+        return False
+
+    return after_each
+
+
+@dataclass(frozen=True)
+class _Partition:
+    """Everybody's strata, the partition that they would be if it were clear, and what tells how clear it is."""
+
+    labels: np.ndarray
+    exemplars: np.ndarray
+    candidate_labels: np.ndarray
+    gaps: pd.DataFrame
+    ballots: Ballots
+    notes: list[str]
+
+
+def _partition(
+    points: np.ndarray,
+    family_of: np.ndarray,
+    few: np.ndarray,
+    choice: Choice,
+    test: NullTest,
+    settings: StrataSettings,
+    show_progress: bool,
+) -> _Partition:
+    """Strata if the choice is clearer than chance and has gaps between its clusters; one stratum otherwise."""
+    nobody = pd.DataFrame(columns=["nearest_stratum", "middle", "flank"])
+    everybody, middle = one_stratum(points)
+    if choice.chosen is None:
+        return _Partition(everybody, middle, everybody, nobody, no_ballots(points[middle]), [])
+    notes: list[str] = []
+    labels, exemplars = join_nearest(points, few, choice.chosen.scanned.clustering)
+    is_clear = test.p_value <= settings.significance
+    if is_clear and len(few) < len(points):
+        labels, exemplars = cluster_everybody(points, few, choice.chosen, settings, show_progress, notes)
+    between = gaps(points, labels)
+    if not (is_clear and are_apart(between, settings.significance)):
+        return _Partition(everybody, middle, labels, between, no_ballots(points[middle]), notes)
+    ballots = cast_ballots(
+        points,
+        labels,
+        family_of,
+        few,
+        choice.chosen.scanned,
+        settings.choice,
+        settings.n_stability,
+        settings.seed + 1,  # other half-samples than those of the choice
+    )
+    return _Partition(labels, exemplars, labels, between, ballots, notes)
