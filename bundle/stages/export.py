@@ -188,7 +188,13 @@ def _write_models(
                     f"expected at most {TOLERANCE:g}: leave out {form}."
                 ],
             )
-        words = dict(zip(("embedding", "reconstruction"), (f"{value:.1e}" if value else "0" for value in differences), strict=True))
+        words = dict(
+            zip(
+                ("embedding", "reconstruction"),
+                (f"{value:.1e}" if value else "0" for value in differences),
+                strict=True,
+            )
+        )
         found.append({"form": form, "file": file.name, **words})
     return found
 

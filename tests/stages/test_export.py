@@ -131,6 +131,10 @@ def test_card_has_the_evaluations_figures_and_without_one_says_so(unpacked, fini
     card = (unpacked / "docs" / "README.md").read_text()
     skill = re.search(r"^FA\t([-\d.e]+)", (finished / "3_evaluation" / "summary.tsv").read_text(), flags=re.MULTILINE)
     assert f"| FA | {float(skill[1]):.3f} |" in card and "Not evaluated" not in card
+    headline = json.loads((finished / "5_clusters" / "summary.json").read_text())["headline"]
+    has_strata = not headline.startswith("no discrete strata found")
+    assert f"{'Found in' if has_strata else 'In'} the training cohort: {headline}" in card
+    assert ("nothing to give people" in card) != has_strata
     copy = tmp_path / "output"
     shutil.copytree(finished, copy)
     shutil.rmtree(copy / "3_evaluation")
