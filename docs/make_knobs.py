@@ -38,8 +38,12 @@ ENTRY = re.compile(
 TAKEN_OVER = re.compile(r'"%configs/(?P<config>\w+)\.yaml::(?P<key>\w+)"')
 START = """# Every knob
 
-Written by `python docs/make_knobs.py` from the configs; edit those. Each knob is an option of its command (`--max_epochs 20`);
-entries of a mapping are reached by `::` (`--synthetic::n_subjects 100`); lists and mappings are written as in Python. What several stages have must be given to each that has it. [pipeline.md](pipeline.md) says what the stages are.
+Written by `python docs/make_knobs.py` from the configs; edit those. [pipeline.md](pipeline.md) says what the stages are.
+
+- Each knob is an option of its command: `--max_epochs 20`.
+- Entries of a mapping are reached by `::`: `--synthetic::n_subjects 100`.
+- Lists and mappings are written as in Python.
+- What several stages have must be given to each that has it.
 """
 
 

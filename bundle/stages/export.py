@@ -188,14 +188,8 @@ def _write_models(
                     f"expected at most {TOLERANCE:g}: leave out {form}."
                 ],
             )
-        words = dict(
-            zip(
-                ("embedding", "reconstruction"),
-                (f"{value:.1e}" if value else "0" for value in differences),
-                strict=True,
-            )
-        )
-        found.append({"form": form, "file": file.name, **words})
+        embedding, reconstruction = (f"{value:.1e}" if value else "0" for value in differences)
+        found.append({"form": form, "file": file.name, "embedding": embedding, "reconstruction": reconstruction})
     return found
 
 

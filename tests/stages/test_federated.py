@@ -1,5 +1,7 @@
 """The federated job that docs/consumers.md shows, two sites with half of the tiny cohort each, from the unpacked package."""
 
+import ast
+import inspect
 import re
 import shutil
 import textwrap
@@ -8,6 +10,7 @@ from importlib.util import find_spec
 import pandas as pd
 import pytest
 import torch
+from monai.fl.client import MonaiAlgo
 
 from tests.conftest import PATTERNS, ROOT
 from tests.stages.package import elsewhere
@@ -101,6 +104,17 @@ def check_loads(folder, unpacked, file):
     said = elsewhere(folder, "-c", textwrap.dedent(LOADED), unpacked, file)
     changed, trained = map(int, re.search(r"CHANGED (\d+) OF (\d+) OTHERS \[\]", said).groups())
     assert changed == trained > 20 and "FINITE True" in said
+
+
+def test_client_of_the_page_calls_monai_as_it_is():
+    calls = {
+        node.func.id: {keyword.arg for keyword in node.keywords}
+        for node in ast.walk(ast.parse(block("client.py")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    }
+    assert calls["MonaiAlgo"] <= set(inspect.signature(MonaiAlgo).parameters)
+    assert {"params", "params_type", "metrics", "meta"} == calls["FLModel"]
+    assert ast.parse(block("job.py"))
 
 
 @pytest.mark.slow
