@@ -46,15 +46,13 @@ def test_the_templates_mask_is_that_of_bet_and_the_fluid_around(head):
 
 
 @pytest.mark.parametrize(
-    ("register", "least_white"),
+    "register",
     [
-        pytest.param(by_demons, 0.8, id="demons"),
-        pytest.param(
-            register_ants, 0.7, id="ants", marks=pytest.mark.skipif(find_spec("ants") is None, reason="no ANTs")
-        ),
+        pytest.param(by_demons, id="demons"),
+        pytest.param(register_ants, id="ants", marks=pytest.mark.skipif(find_spec("ants") is None, reason="no ANTs")),
     ],
 )
-def test_a_head_with_its_skull_lands_on_the_template(target, head, register, least_white):
+def test_a_head_with_its_skull_lands_on_the_template(target, head, register):
     corrected, mask = head
     brain = corrected.like(corrected.voxels * mask)
     started = time.process_time()
@@ -71,7 +69,7 @@ def test_a_head_with_its_skull_lands_on_the_template(target, head, register, lea
         f"determinants {warp.jacobian[inside].min():.2f} to {warp.jacobian[inside].max():.2f}, {seconds:.0f} s of CPU"
     )
     assert warp.n_unfolded == 0 and warp.jacobian.min() > 0
-    assert likeness > 0.8 and white > least_white and brain_overlap > 0.95
+    assert likeness > 0.8 and white > 0.8 and brain_overlap > 0.95
 
 
 def mask_in_template(head, mask, warp):
