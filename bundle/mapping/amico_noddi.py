@@ -16,12 +16,14 @@ from bundle.mapping.optional import needed
 VOXELS_AT_ONCE, WIDTH = 100_000, 100
 """AMICO keeps several copies of what it is given; NIfTI has no axis longer than 32,767."""
 MAPS = ("NDI", "ODI", "FWF")
+HARMONICS, DIRECTIONS = 12, 500
+"""AMICO's defaults; only their rotations are precomputed, of the twenty-two sets that its `setup` makes."""
 
 
 def fit_amico(signals: np.ndarray, gradients: Gradients) -> NoddiMaps:
     """NDI, ODI and free water of each voxel by AMICO, with its defaults; b-values are those of the shells.
 
-    Its first call precomputes rotations, which takes about a minute, and keeps them in the home folder.
+    Its first call precomputes rotations and keeps them in the home folder.
 
     Args:
         signals: `(V, N)` magnitudes.
@@ -39,7 +41,8 @@ def fit_amico(signals: np.ndarray, gradients: Gradients) -> NoddiMaps:
         scheme = np.column_stack([gradients.directions, gradients.shell_of])
         np.savetxt(Path(folder) / "scheme", scheme, fmt="%.8f", header="VERSION: BVECTOR", comments="")
         try:
-            amico.setup()
+            amico.set_verbose(1)  # warnings and errors only
+            needed("amico.lut").precompute_rotation_matrices(HARMONICS, DIRECTIONS)
             for start in range(0, len(signals), VOXELS_AT_ONCE):
                 some = slice(start, start + VOXELS_AT_ONCE)
                 maps[some] = _fit(amico, signals[some], folder)
@@ -56,7 +59,7 @@ def _fit(amico: Any, signals: np.ndarray, folder: str) -> np.ndarray:
     evaluation = amico.Evaluation(folder, ".")
     evaluation.load_data("dwi.nii", "scheme", mask_filename="mask.nii", b0_thr=0)
     evaluation.set_model("NODDI")
-    evaluation.generate_kernels()
+    evaluation.generate_kernels(lmax=HARMONICS, ndirs=DIRECTIONS)
     evaluation.load_kernels()
     evaluation.fit()
     columns = [list(evaluation.model.maps_name).index(name) for name in MAPS]

@@ -6,13 +6,15 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
 from bundle.data.problems import InputProblems
 from bundle.mapping.ants_registration import read_transforms, register_ants
 from bundle.mapping.optional import needed
 from bundle.mapping.settings import MappingSettings
 from bundle.mapping.volume import FLIP, Volume, grid_points
-from tests.mapping.test_warp import GRID, SHAPE, known
+from bundle.mapping.warp import Warp
+from tests.mapping.test_warp import AFFINE, GRID, SHAPE, known
 
 sitk = pytest.importorskip("SimpleITK")
 TEMPLATE = Volume(np.zeros(SHAPE, np.float32), GRID)
@@ -60,7 +62,7 @@ def test_images_reach_ants_with_their_place_in_the_world(tmp_path, monkeypatch):
     def from_numpy(voxels, origin, spacing, direction):
         return {"voxels": voxels, "origin": origin, "spacing": spacing, "direction": direction}
 
-    def registration(fixed, moving, type_of_transform, outprefix):
+    def registration(fixed, moving, type_of_transform, reg_iterations, outprefix):
         given.update(fixed=fixed, moving=moving, kind=type_of_transform)
         files = write_transforms(tmp_path, warp)
         return {"fwdtransforms": [str(file) for file in files]}
@@ -86,19 +88,18 @@ def test_ants_is_asked_for_with_what_installs_it(monkeypatch):
 
 @pytest.mark.skipif(find_spec("ants") is None, reason="no ANTs: docs/mapping.md has the command that installs it")
 def test_ants_finds_a_known_warp():
-    """A ball with structure, moved and stretched by an affine and 3 mm of waves."""
-    from scipy.ndimage import gaussian_filter
-
+    """A ball with structure, moved and stretched by an affine and by waves along each axis."""
     points = grid_points(SHAPE, GRID)
     middle = points.reshape(3, -1).mean(axis=1).reshape(3, 1, 1, 1)
     inside = np.linalg.norm((points - middle) / np.array([50, 58, 46]).reshape(3, 1, 1, 1), axis=0) < 1
     tissue = gaussian_filter(np.random.default_rng(0).standard_normal(SHAPE), 2)
     template = Volume(np.where(inside, 1 + tissue / tissue.std() / 4, 0).astype(np.float32), GRID)
-    warp, _ = known(amplitude=0.7)
+    warp = Warp((3 * np.sin(points / 12)).astype(np.float32), GRID, AFFINE)
     own = warp.affine @ GRID
     brain = Volume(template.at(warp.template_points(grid_points(SHAPE, own))), own)
     found = register_ants(template, brain)
     errors = np.linalg.norm(found.points - warp.points, axis=0)[inside]
-    assert np.median(errors) < 1.0 and (found.jacobian[inside] > 0).all()
-    truth = warp.jacobian * warp.affine_determinant
-    assert np.corrcoef((found.jacobian * found.affine_determinant)[inside], truth[inside])[0, 1] > 0.8
+    determinants = [own.jacobian[inside] * own.affine_determinant for own in (found, warp)]
+    print(f"{np.median(errors):.2f} mm off, r of determinants {np.corrcoef(*determinants)[0, 1]:.2f}")
+    assert np.median(errors) < 1.5 and determinants[0].min() > 0
+    assert np.corrcoef(*determinants)[0, 1] > 0.85

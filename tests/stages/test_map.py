@@ -220,6 +220,20 @@ def hcp(files, folder):
     return folder
 
 
+def ukb(files, folder):
+    """The files as UK Biobank's zips of one person and visit, with FNIRT's coefficients and its dense field."""
+    t1, dmri = (folder / f"1000015_{field}_2_0" for field in (20252, 20250))
+    places = {"T1w": t1 / "T1" / "T1_unbiased.nii.gz", "T1w_mask": t1 / "T1" / "T1_brain_mask.nii.gz"}
+    places |= {name: dmri / "dMRI" / "dMRI" / file for name, file in (("DWI", "data_ud.nii.gz"), ("bvals", "bvals"), ("bvecs", "bvecs"))}  # fmt: skip
+    for name, place in places.items():
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(files[name], place)
+    (t1 / "T1" / "transforms").mkdir()
+    for file in ("T1_to_MNI_warp_coef.nii.gz", "T1_to_MNI_warp.nii.gz"):
+        (t1 / "T1" / "transforms" / file).touch()
+    return folder
+
+
 def found(scans, folder, **options):
     from bundle.mapping.scans import find_scans
     from tests.conftest import ROOT
@@ -229,12 +243,14 @@ def found(scans, folder, **options):
     return find_scans(content, str(folder), **(settings | options))
 
 
-def test_bids_and_hcp_folders_are_found(scanned, tmp_path):
+def test_folders_of_every_source_are_found(scanned, tmp_path):
     (person,) = found("bids", bids(scanned, tmp_path / "bids"))
     assert person.participant_id == "sub-01" and not person.dwi_in_t1w_space
     assert set(person.files) == {"T1w", "DWI", "bvals", "bvecs"} and person.gradients.shells == [1000, 2000]
     (person,) = found("hcp", hcp(scanned, tmp_path / "hcp"))
     assert person.participant_id == "100307" and person.dwi_in_t1w_space and "T1w_mask" in person.files
+    (person,) = found("ukb", ukb(scanned, tmp_path / "ukb"), session="2")
+    assert person.participant_id == "1000015" and person.files["warp"].name == "T1_to_MNI_warp_coef.nii.gz"
 
 
 def test_two_sessions_need_a_rule(scanned, tmp_path):
