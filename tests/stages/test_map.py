@@ -194,6 +194,25 @@ def test_a_given_warp_is_used_and_without_diffusion_two_maps_are_made(subject, s
     assert np.abs(found.get_fdata()[middle] - expected).mean() < 0.02
 
 
+def test_a_warp_file_that_goes_the_other_way_is_refused_by_name(subject, scanned, tmp_path):
+    """Displacements from points of the T1w image to points of the template, as ITK stores them."""
+    import SimpleITK as sitk
+
+    warp, mm = subject.warp, 4.0
+    shape, affine = (60, 66, 60), np.diag([mm, mm, mm, 1.0])
+    affine[:3, 3] = [-120, -150, -110]
+    own = grid_points(shape, affine)
+    lps = (warp.template_points(own) - own) * np.array([-1.0, -1, 1]).reshape(3, 1, 1, 1)
+    field = sitk.GetImageFromArray(lps.transpose(3, 2, 1, 0).astype(np.float64), isVector=True)
+    field.SetSpacing([mm] * 3)
+    field.SetOrigin([120, 150, -110])
+    field.SetDirection([-1, 0, 0, 0, -1, 0, 0, 0, 1])
+    sitk.WriteTransform(sitk.DisplacementFieldTransform(field), str(tmp_path / "from-MNI_to-T1w_xfm.h5"))
+    files = {"T1w": scanned["T1w"], "T1w_mask": scanned["T1w_mask"], "warp": tmp_path / "from-MNI_to-T1w_xfm.h5"}
+    text = refused("mapping", tmp_path, **options_of(files, registration="given"))
+    assert "from-MNI_to-T1w_xfm.h5: this warp seems to go from the T1w image to the template" in text
+
+
 def bids(files, folder, session=""):
     """The files as a BIDS folder with QSIPrep's derivatives."""
     middle, part = (f"ses-{session}/", f"_ses-{session}") if session else ("", "")
