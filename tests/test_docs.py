@@ -1,3 +1,5 @@
+import ast
+import importlib
 import re
 import runpy
 import shlex
@@ -12,6 +14,8 @@ from tests.conftest import ROOT
 
 RUNNABLE = re.compile(r"<!-- runnable -->\n```bash\n(.*?)```", re.DOTALL)
 OF_OTHER_PROGRAMS = {"config_file", "meta_file", "filepath", "tracking", "no", "check", "dist", "backend"}
+OURS = {"bundle", "custom_nets", "monai", "torch", "nibabel"}
+"""Packages that every checkout has installed."""
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
@@ -43,6 +47,15 @@ def test_commands_that_pages_show_are_taken(page):
     blocks = "".join(re.findall(r"```bash\n(.*?)```", page.read_text(), flags=re.DOTALL)).replace("\\\n", " ")
     for command in re.findall(r"python -m monai.bundle (run .*)", blocks):
         check_command_line(shlex.split(command, comments=True))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_python_that_pages_show_is_python_and_what_it_imports_is_there(page):
+    for code in re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.DOTALL):
+        for node in ast.walk(ast.parse(code)):
+            if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] in OURS:
+                module = importlib.import_module(node.module)
+                assert all(hasattr(module, name.name) for name in node.names), node.module
 
 
 def test_the_reference_of_knobs_is_what_the_configs_say():

@@ -7,6 +7,7 @@ import textwrap
 import zipfile
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from bundle.data.problems import InputProblems
 from bundle.data.tables import read_table
 from bundle.packaging.metadata import SCHEMA, data_formats
 from bundle.packaging.run_facts import read_run
-from tests.conftest import root_cause, run_stage
+from tests.conftest import ROOT, root_cause, run_stage
 from tests.packaging.file_contents import contents, machine_folders
 from tests.stages.package import elsewhere, export, stage_words
 
@@ -86,6 +87,35 @@ def test_deploys_operator_finds_what_it_asks_for_in_folder_and_torchscript(unpac
     formats = inside["metadata"]["network_data_format"]
     for tensor in (*formats["inputs"].values(), *formats["outputs"].values()):
         assert tensor["type"] in ("image", "series", "tuples", "probabilities")
+
+
+def test_hugging_face_gets_the_folder_and_the_card_as_its_page(unpacked, tmp_path, monkeypatch):
+    """The lines of docs/consumers.md, with an upload that only looks."""
+    uploaded = {}
+
+    class HfApi:
+        def __init__(self, token):
+            pass
+
+        def create_repo(self, repo_id, **facts):
+            pass
+
+        def create_tag(self, repo_id, tag, **facts):
+            uploaded["tag"] = tag
+
+        def upload_folder(self, repo_id, folder_path):
+            uploaded["folder"] = Path(folder_path).resolve()
+
+    shutil.copytree(unpacked, tmp_path / "brainstrata")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("monai.bundle.scripts.huggingface_hub", SimpleNamespace(HfApi=HfApi))
+    page = (ROOT / "docs" / "consumers.md").read_text()
+    exec(re.search(r"```python\n(from monai.bundle import push_to_hf_hub.*?)```", page, flags=re.DOTALL)[1], {})
+    version = json.loads((unpacked / "configs" / "metadata.json").read_text())["version"]
+    assert uploaded == {"folder": tmp_path / "brainstrata", "tag": version}
+    card = (tmp_path / "brainstrata" / "README.md").read_text()
+    assert card.startswith("---\ntags:\n- monai") and "license: apache-2.0" in card
+    assert not re.findall(r"\]\((?!http)", card)  # what is beside docs/README.md is not beside it
 
 
 def test_no_file_names_a_folder_of_the_machine_it_was_made_on(unpacked, finished):
