@@ -121,8 +121,8 @@ class ProductOfExperts(AnySubsetFusion):
 
         precision = 1 + sum of tau_m,   code = sum of tau_m mu_m / precision,   variance = 1 / precision
 
-    over the present modalities; the 1 is the standard normal prior, the expert that is always there. The variance is
-    meant to say how far the code will move when further maps are added, and is trained to: see `surprise`.
+    over the present modalities; the 1 is the standard normal prior, the expert that is always there. Variances are meant to
+    say how far the code will move when the maps that a person lacks are added, and are trained to: see `surprise`.
 
     Codes are not drawn at random and their divergence from the prior is no part of the loss, as in a variational
     autoencoder: there every subset has to draw the maps that it lacks from a code that is as narrow as that of all maps, and
@@ -134,7 +134,8 @@ class ProductOfExperts(AnySubsetFusion):
         code_channels: of the code map.
 
     Attributes:
-        variance: of the code map of the last batch, `(B, code_channels, D, H, W)`.
+        variance: of the last batch, `(B, code_channels, D, H, W)`: what the maps that a person lacks would take away from the
+            variance of the code; 0 for people with every map.
         surprise: of the last training batch, at where codes of random parts of people's maps move when the rest is
             added; to be added to the loss.
 
@@ -150,24 +151,25 @@ class ProductOfExperts(AnySubsetFusion):
         self.variance = torch.ones(1)
 
     def forward(self, maps: list[Tensor], present: Tensor) -> Tensor:
-        means, precisions = self.opinions(maps, present)
+        means, every_precision = self.opinions(maps)
+        precisions = every_precision * present.t()[:, :, None, None, None, None].to(means.dtype)
         mean, variance = product(means, precisions)
         if not torch.compiler.is_compiling():
-            self.variance = variance
+            self.variance = (variance - product(means, every_precision)[1]).clamp_min(0)
         if self.training:
             self.remember(present)
             part = present & (torch.rand(present.shape, device=present.device) < 0.5)
             self.surprise = surprise(means, precisions, part)
         return mean
 
-    def opinions(self, maps: list[Tensor], present: Tensor) -> tuple[Tensor, Tensor]:
-        """Means and precisions of all experts, each `(M, B, code_channels, D, H, W)`; precision 0 where a map is absent."""
+    def opinions(self, maps: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Means and precisions of all experts, each `(M, B, code_channels, D, H, W)`; those of absent maps are not to be used."""
         means: list[Tensor] = []
         precisions: list[Tensor] = []
         for number, expert in enumerate(self.experts):
             mean, precision = expert(maps[number])
             means.append(mean)
-            precisions.append(_where_present(precision, present, number))
+            precisions.append(precision)
         return torch.stack(means), torch.stack(precisions)
 
 

@@ -40,9 +40,9 @@ def skill_of_subsets(
 
     Returns:
         A row per subset and modality: `inputs` (`T1w+FA`), `modality`, `given` (False: drawn from other maps), `skill`
-        with `low` and `high` (95 %, families resampled). With a product of experts also `uncertainty`, the mean
-        standard deviation of the code, and `standardised_move`: how far the code moves when the other maps are added
-        too, over what its uncertainty expects (root mean square; 1 if the uncertainty is right, NaN for all maps).
+        with `low` and `high` (95 %, families resampled). With a product of experts also `uncertainty`, how far
+        values of the code are expected to move when the other maps are added (mean standard deviation), and `standardised_move`:
+        how far they move over how far each was expected to (root mean square; 1 is right, NaN for all maps).
     """
     subsets = known_subsets(network)
     hidden = torch.tensor([[m not in subset for m in network.modalities] for subset in subsets], device=device)

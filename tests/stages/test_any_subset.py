@@ -83,7 +83,8 @@ def test_embeddings_say_what_they_were_made_from_and_how_certain_they_are(result
     expected = [[path_of(incomplete, name, m).is_file() for m in MODALITIES] for name in names]
     assert present.tolist() == expected and not present.all()
     assert codes.shape == uncertainty.shape == (24, 8 * 4 * 4 * 3) and np.isfinite(codes).all()
-    assert ((uncertainty > 0) & (uncertainty < 1)).all()
+    assert ((uncertainty >= 0) & (uncertainty < 1)).all()
+    assert ((uncertainty == 0).all(axis=1) == present.all(axis=1)).all()
     table = pd.read_csv(results / "4_embeddings" / "embeddings.tsv", sep="\t")
     assert table["inputs"][0] == "FA+NDI+JAC"
     np.testing.assert_allclose(table["uncertainty"], uncertainty.mean(axis=1), rtol=1e-4)
