@@ -25,7 +25,7 @@ TOLERANCE = 1e-3
 
 @dataclass(frozen=True)
 class Stratifier:
-    """All that assignment needs, and nobody's name or code.
+    """All that assignment needs, and nobody's name; exemplars and votes are where single people lie in the space.
 
     Attributes:
         encoder_hash: of the encoder whose codes these are.

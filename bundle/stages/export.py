@@ -39,7 +39,11 @@ from bundle.paths import BEST_MODEL, PACKAGE, STRATIFIER, bundle_root, stage_fol
 
 logger = logging.getLogger(__name__)
 NAME = "brainstrata"
-CODE = ("bundle", "custom_nets")
+CODE = {
+    "bundle": ("*.py", "report/*.html", "packaging/*.md", "packaging/*.json", "packaging/*.txt"),
+    "custom_nets": ("*.py",),
+}
+"""What of each package is code, as `package_data` in setup.cfg: whatever else lies there is not passed on."""
 NEEDED = {"onnx": ("onnx", "onnxscript", "onnxruntime")}
 SYNTHETIC_LICENSE = Path(__file__).parent.parent / "packaging" / "data_license_synthetic.txt"
 
@@ -79,7 +83,7 @@ def export(
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".") as temporary:
         folder = Path(temporary) / NAME
-        _copy_code(root, folder)
+        copy_code(root, folder)
         _write_configs(root, folder, facts, images, metadata)
         license_file = data_license or (SYNTHETIC_LICENSE if facts.synthetic and not data_source else None)
         differences = _write_models(folder, facts, forms, metadata)
@@ -115,9 +119,15 @@ def _check(facts: RunFacts, images: Mapping[str, str], forms: Sequence[str], dat
         raise InputProblems("Export", problems)
 
 
-def _copy_code(root: Path, folder: Path) -> None:
-    for package in CODE:
-        shutil.copytree(root / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
+def copy_code(root: Path, folder: Path) -> None:
+    """Copy code and licence of a checkout to a package's folder."""
+    for package, patterns in CODE.items():
+        for file in {file for pattern in patterns for file in (root / package).rglob(pattern)}:
+            if any(part.startswith(".") for part in file.relative_to(root).parts):
+                continue  # notebooks' checkpoints and the like
+            copy = folder / file.relative_to(root)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, copy)
     shutil.copy(root / "LICENSE", folder / "LICENSE")
 
 

@@ -20,6 +20,7 @@ from bundle.data.problems import InputProblems
 from bundle.data.tables import read_table
 from bundle.packaging.metadata import SCHEMA, data_formats
 from bundle.packaging.run_facts import read_run
+from bundle.stages.export import copy_code
 from tests.conftest import ROOT, root_cause, run_stage
 from tests.packaging.file_contents import contents, machine_folders
 from tests.stages.package import elsewhere, export, stage_words
@@ -301,6 +302,27 @@ def test_people_of_ones_own_need_a_word_on_who_they_are_and_give_no_sample(finis
     names = zipfile.ZipFile(export(copy, forms=[], data_source="200 volunteers, with consent")).namelist()
     assert not any(name.startswith("brainstrata/sample/") for name in names)
     assert "brainstrata/docs/data_license.txt" not in names
+
+
+def test_only_code_is_taken_from_the_checkouts_packages(tmp_path):
+    checkout = tmp_path / "checkout"
+    for name in ("bundle/report/page.html", "bundle/packaging/card.md", "bundle/data/items.py", "custom_nets/x.py"):
+        (checkout / name).parent.mkdir(parents=True, exist_ok=True)
+        (checkout / name).touch()
+    (checkout / "LICENSE").touch()
+    kept = sorted(path.relative_to(checkout) for path in checkout.rglob("*") if path.is_file())
+    for name in (
+        "bundle/data/patients.csv",
+        "bundle/data/notes.md",
+        "bundle/.ipynb_checkpoints/x.py",
+        "custom_nets/m.pt",
+    ):
+        (checkout / name).parent.mkdir(parents=True, exist_ok=True)
+        (checkout / name).touch()
+    (tmp_path / "package").mkdir()
+    copy_code(checkout, tmp_path / "package")
+    package = tmp_path / "package"
+    assert sorted(path.relative_to(package) for path in package.rglob("*") if path.is_file()) == kept
 
 
 def test_schema_asks_for_no_less_than_monais():
