@@ -6,9 +6,10 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -53,6 +54,35 @@ def write_cohort(folder: str | Path, settings: CohortSettings, num_workers: int 
         for count in Parallel(n_jobs=num_workers, return_as="generator_unordered")(jobs):
             progress.update(count)
     _write_tables(folder, cohort)
+
+
+def is_as_drawn(folder: Path, items: Sequence[Mapping[str, Any]], n_images: int = 5) -> bool:
+    """Whether people are those that the settings in a cohort's folder draw, so that no other's images pass for synthetic.
+
+    Every name is compared, and the images of the first people are drawn again.
+
+    Args:
+        folder: of the cohort.
+        items: people with their images.
+        n_images: how many people's images are compared.
+    """
+    try:
+        settings = CohortSettings(**json.loads((folder / SETTINGS_FILE).read_text()))
+        cohort = SyntheticCohort(settings)
+    except (OSError, ValueError, TypeError, InputProblems):
+        return False
+    numbers = {str(name): number for number, name in enumerate(cohort.population.participants.index)}
+    if any(item["participant_id"] not in numbers for item in items):
+        return False
+    for item in items[:n_images]:
+        for modality, drawn in cohort.draw_subject(numbers[item["participant_id"]]).images.items():
+            if modality in item and Path(item[modality]).is_file():
+                image: Any = nib.load(item[modality])
+                found = image.get_fdata(dtype=np.float32)
+                # stored with 16 bits, and drawn on another machine perhaps
+                if found.shape != drawn.shape or np.abs(found - drawn).max() > 0.01 * np.ptp(drawn):
+                    return False
+    return True
 
 
 def _claim(folder: Path, settings: CohortSettings) -> None:

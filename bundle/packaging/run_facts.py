@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from monai.bundle import ConfigParser
 
-from bundle.data.cohort_writer import SETTINGS_FILE
+from bundle.data.cohort_writer import SETTINGS_FILE, is_as_drawn
 from bundle.data.datalist import SECTIONS
 from bundle.data.json_files import read_json
 from bundle.data.problems import InputProblems
@@ -93,7 +93,8 @@ def read_run(output_dir: str | Path) -> RunFacts:
     datalist = stage_folder(output_dir, PREPARED) / DATALIST
     prepared = read_json(datalist) if datalist.is_file() else {}
     cohort = Path(prepared.get("dataset_dir", ""))
-    is_synthetic = (cohort / SETTINGS_FILE).is_file()
+    people = [item for section in ("test", "validation", "training") for item in prepared.get(section, [])]
+    is_synthetic = (cohort / SETTINGS_FILE).is_file() and is_as_drawn(cohort, people)
     problems: list[str] = []
     facts = RunFacts(
         network=network,

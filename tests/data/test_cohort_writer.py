@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from bundle.data.cohort_folder import items_from_folder
-from bundle.data.cohort_writer import write_cohort
+from bundle.data.cohort_writer import is_as_drawn, write_cohort
 from bundle.data.problems import InputProblems
 from bundle.data.synthetic import CohortSettings
 from tests.conftest import PATTERNS, TINY
@@ -90,3 +90,14 @@ def test_missing_modalities_leave_everybody_at_least_one(tmp_path):
     write_cohort(tmp_path, dataclasses.replace(SMALL, missing_modalities=0.7))
     counts = [len(list(folder.glob("*.nii.gz"))) for folder in tmp_path.glob("sub-*")]
     assert (min(counts) >= 1 and max(counts) < 4) or sum(counts) < 24
+
+
+def test_a_cohort_is_told_from_others_with_its_settings_file(tiny_cohort, cohort):
+    modalities = ("T1w", "FA", "NDI", "JAC")
+    items = items_from_folder(tiny_cohort, PATTERNS, modalities)
+    assert is_as_drawn(tiny_cohort, items)
+    assert not is_as_drawn(cohort.parent, items)
+    assert not is_as_drawn(tiny_cohort, [{**items[0], "participant_id": "jane"}, *items[1:]])
+    first, second = items[:2]
+    exchanged = [{**first, **{m: second[m] for m in modalities}}, *items[1:]]
+    assert not is_as_drawn(tiny_cohort, exchanged)
