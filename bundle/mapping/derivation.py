@@ -22,8 +22,9 @@ from bundle.mapping.warp import Warp
 
 THIN_MM = 4.0
 """Distance of the points at which images are compared to see where a warp leads."""
-ALIKE, CLEARLY = 0.85, 0.05
-"""Correlation of images that are the same by the warp; and by how much the way back must be better to be the one that was meant."""
+ALIKE, BETTER = 0.95, 0.005
+"""Correlation of images that are the same by the warp (`like` is as a rule `native` resampled by it, so .98 and more are usual); and by
+how much the way back must be better to be the one that was meant: small warps lay brains on each other either way."""
 FEW = 100
 _ONE_READER = Lock()
 """ITK's HDF5 reader ends the process if two threads read at once."""
@@ -136,11 +137,8 @@ def _refuse_elsewhere(source: Derivation, warp: Warp, points: np.ndarray, native
         found = native.at(where, THIN_MM)
         return float(np.corrcoef(found.ravel(), expected.ravel())[0, 1]) if found.std() > 0 else 0.0
 
-    by_warp = likeness(points[thin])
-    if by_warp > 1 - CLEARLY:
-        return
-    by_inverse = likeness(warp.template_points(own))
-    if by_inverse >= ALIKE and by_inverse > by_warp + CLEARLY:
-        raise InputProblems("Warp", [f"{source.warp}: this warp goes from the native image to the template: {source.native.name} lands on {source.like.name} by its inverse (r = {by_inverse:.2f}), not by itself (r = {by_warp:.2f}). Give the other one, which takes points of the template to the native image."])  # fmt: skip
+    by_warp, by_inverse = likeness(points[thin]), likeness(warp.template_points(own))
+    if by_inverse >= ALIKE and by_inverse > by_warp + BETTER:
+        raise InputProblems("Warp", [f"{source.warp}: this warp goes from the native image to the template: {source.native.name} lands on {source.like.name} by its inverse (r = {by_inverse:.3f}), not by itself (r = {by_warp:.3f}). Give the other one, which takes points of the template to the native image."])  # fmt: skip
     if by_warp < ALIKE:
-        raise InputProblems("Warp", [f"{source.warp}: this warp does not lay {source.native.name} on {source.like.name} (r = {by_warp:.2f}, expected {ALIKE} or more): are the three of one person, session and space?"])  # fmt: skip
+        raise InputProblems("Warp", [f"{source.warp}: this warp does not lay {source.native.name} on {source.like.name} (r = {by_warp:.3f}, expected {ALIKE} or more): are the three of one person, session and space?"])  # fmt: skip
