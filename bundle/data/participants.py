@@ -31,7 +31,7 @@ def read_participants(source: str | Path) -> pd.DataFrame:
     A person without `family_id` is a family of their own.
 
     Raises:
-        InputProblems: without the file, its id column, or with ids that are empty or there twice.
+        InputProblems: without the file, its id column, with ids that are empty or there twice, or families under another spelling.
     """
     path = Path(source) / PARTICIPANTS if Path(source).is_dir() else Path(source)
     if not path.is_file():
@@ -58,6 +58,12 @@ def read_participants(source: str | Path) -> pd.DataFrame:
         f"{path}: row {row + 2} has no participant_id." for row in np.flatnonzero(table["participant_id"].isna())
     ]
     problems += check_ids(table["participant_id"].dropna(), str(path))
+    if "family_id" not in table:
+        problems += [
+            f"{path}: column {column!r} would not be read as families: rename it to family_id."
+            for column in table
+            if re.sub(r"[\W_]", "", str(column)).lower() == "familyid"
+        ]
     if not len(table):
         problems.append(f"{path} lists nobody: expected a row per person.")
     if problems:

@@ -11,6 +11,7 @@ from pandas.api.types import is_numeric_dtype
 
 from bundle.data.datalist import SECTIONS
 from bundle.data.json_files import read_json
+from bundle.data.leakage import relatives_apart
 from bundle.data.participants import read_participants
 from bundle.data.problems import InputProblems
 from bundle.paths import DATALIST, PARTICIPANTS, PREPARED, beside_datalist, stage_folder
@@ -36,11 +37,13 @@ def people_table(
         Table with index `participant_id`; columns of numbers are numbers, all others text.
 
     Raises:
-        InputProblems: if there is no table, somebody is not in it, or a column of numbers holds words.
+        InputProblems: if there is no table, somebody is not in it, relatives are in several families, or a column of
+            numbers holds words.
     """
     if isinstance(categories, str):
         raise InputProblems("Covariates", [f"Expected --categories as a list such as \"['sex']\", got {categories!r}."])
-    table = _read(output_dir, participants).set_index("participant_id")
+    everybody = _read(output_dir, participants)
+    table = everybody.set_index("participant_id")
     absent = [name for name in names if name not in table.index]
     if absent:
         raise InputProblems(
@@ -48,7 +51,7 @@ def people_table(
             [f"{name}: has an embedding but no row in the participants table: add the row." for name in absent],
         )
     table = table.loc[list(names)]
-    problems = []
+    problems = relatives_apart(everybody, table["family_id"].to_dict())
     for column in table.columns.difference(["family_id", *categories]):
         numbers = pd.to_numeric(table[column], errors="coerce")
         odd = numbers.isna() & table[column].notna()

@@ -15,10 +15,11 @@ from bundle.data.cohort_writer import write_cohort
 from bundle.data.datalist import SECTIONS, Item, datalist_to_json, items_from_datalist, present_modalities
 from bundle.data.family_split import split_by_family
 from bundle.data.json_files import read_json
-from bundle.data.leakage import shared_files
+from bundle.data.leakage import relatives_apart, shared_files
+from bundle.data.participants import read_participants
 from bundle.data.problems import InputProblems
 from bundle.data.synthetic import CohortSettings
-from bundle.paths import CHECKPOINT, COHORT, DATALIST, PREPARED, TRAINING, stage_folder
+from bundle.paths import CHECKPOINT, COHORT, DATALIST, PARTICIPANTS, PREPARED, TRAINING, beside_datalist, stage_folder
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +57,8 @@ def prepare(
         Sections `training`, `validation`, `test`: lists of items with absolute paths.
 
     Raises:
-        InputProblems: with all that is wrong, before any work.
+        InputProblems: with all that is wrong, before any work; relatives that the participants table puts into several
+            families are, too.
     """
     folder = stage_folder(output_dir, PREPARED)
     cohort_folder = folder / COHORT
@@ -76,6 +78,14 @@ def prepare(
     twice = shared_files(everybody, modalities)
     if twice:
         raise InputProblems("Files", twice)
+    table = beside_datalist(source, PARTICIPANTS)
+    apart = (
+        relatives_apart(read_participants(table), {p["participant_id"]: p["family_id"] for p in everybody})
+        if table
+        else []
+    )
+    if apart:
+        raise InputProblems("Families", apart)
     facts = {
         "dataset_dir": str(source),
         "modalities": list(modalities),

@@ -61,3 +61,12 @@ def test_comma_separated_table_is_recognised(cohort):
     (cohort / "participants.tsv").write_text("participant_id,family_id\na,b\n")
     with pytest.raises(InputProblems, match="separated by commas"):
         read_participants(cohort)
+
+
+@pytest.mark.parametrize("column", ["Family_ID", "familyid", "FAMILY ID"])
+def test_families_under_another_spelling_are_refused_with_the_rename(cohort, column):
+    rewrite(cohort, lambda table: table.rename(columns={"family_id": column}))
+    with pytest.raises(InputProblems, match=f"'{column}' would not be read as families: rename it to family_id"):
+        read_participants(cohort)
+    rewrite(cohort, lambda table: table.assign(family_id=table[column]))
+    assert not read_participants(cohort)["family_id"].is_unique

@@ -1,3 +1,4 @@
+import json
 import shutil
 
 import pandas as pd
@@ -7,7 +8,7 @@ from ignite.engine import Events
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from bundle.data.problems import InputProblems
-from tests.conftest import TINY_NETWORK, causes, root_cause, run_stage, train
+from tests.conftest import PATTERNS, TINY_NETWORK, causes, root_cause, run_stage, train
 
 MODALITIES = ("T1w", "FA", "NDI", "JAC")
 
@@ -168,6 +169,29 @@ def test_broken_cohort_stops_before_the_first_epoch_with_everything_said(tiny_co
             raise root_cause(error) from None
     assert len(caught.value.problems) == 2
     assert not (tmp_path / "output" / "2_training").exists()
+
+
+@pytest.mark.parametrize("is_datalist", [False, True])
+def test_relatives_in_several_families_stop_training(cohort, tmp_path, is_datalist):
+    table = pd.read_csv(cohort / "participants.tsv", sep="\t")
+    mothers = [f"m{number // 2}" for number in range(len(table))]
+    table.assign(mother_id=mothers, family_id=table["participant_id"]).to_csv(
+        cohort / "participants.tsv", sep="\t", index=False
+    )
+    source = cohort
+    if is_datalist:
+        people = [
+            {"participant_id": name, **{m: PATTERNS[m].format(participant_id=name) for m in MODALITIES}}
+            for name in table["participant_id"]
+        ]
+        source = cohort / "cohort.json"
+        source.write_text(json.dumps({"training": people[:15], "validation": people[15:20], "test": people[20:]}))
+    with pytest.raises(InputProblems, match=r"sub-0001 \(family .* are relatives by mother_id 'm0'"):
+        try:
+            train(source, tmp_path / "results")
+        except RuntimeError as error:
+            raise root_cause(error) from None
+    assert not (tmp_path / "results" / "2_training").exists()
 
 
 def test_missing_dataset_is_named(tmp_path):
