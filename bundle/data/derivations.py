@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -117,7 +118,7 @@ def _add(
                     found.lacking[name, modality] = f"it could be derived, but there is no {' and no '.join(absent)}"
                     continue
                 found.maps[modality][target] = Derivation(
-                    own["warp"], own["native"], own["like"], own.get("image"), _words(way, main)
+                    own["warp"], own["native"], own["like"], own.get("image"), _words(way, main, own)
                 )
 
 
@@ -127,6 +128,16 @@ def _nearest(paths: Mapping[Image, Path], image: Image) -> list[Path]:
     return [paths[image] for image in options if image in paths][:1]
 
 
-def _words(way: DerivationSource, main: str) -> str:
-    names = {part: patterns[0].rsplit("/", 1)[-1] for part, patterns in way.patterns.items()}
-    return names["warp"] if main == "warp" else f"{names['image']} by {names['warp']}"
+def _words(way: DerivationSource, main: str, files: Mapping[str, Path]) -> str:
+    """What the layout calls the files that were found."""
+    warp = pattern_of(files["warp"], way.patterns["warp"])
+    return warp if main == "warp" else f"{pattern_of(files['image'], way.patterns['image'])} by {warp}"
+
+
+def pattern_of(file: Path, patterns: Sequence[str]) -> str:
+    """Name of the pattern that a file is found by; of the first, if several would find it."""
+    for pattern in patterns:
+        shape = re.sub(r"\{\w+\}|\*+", "*", pattern)
+        if file.match(shape) or file.match(shape.replace("*/", "", 1)):
+            return pattern.rsplit("/", 1)[-1]
+    return patterns[0].rsplit("/", 1)[-1]

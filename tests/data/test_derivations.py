@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from bundle.data.derivations import find_derivable
+from bundle.data.derivations import find_derivable, pattern_of
 from bundle.data.file_patterns import Image
 from bundle.data.image_choice import existing_files
 from bundle.data.layouts import read_layout
@@ -113,3 +113,17 @@ def test_a_map_may_be_derived_only():
     way = {"jacobian_of": "{participant_id}/w.h5", "native": "{participant_id}/t.nii", "like": "{participant_id}/l.nii"}
     layout = read_layout({"name": "mine", "space": "A", "images": {"JAC": {"derive": way}}})
     assert layout.images["JAC"].derive[0].patterns["warp"] == ("{participant_id}/w.h5",)
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("100307/T1w/Diffusion/NODDI_ICVF.nii.gz", "NODDI_ICVF.nii.gz"),
+        ("100307/T1w/Diffusion/AMICO/NODDI/fit_NDI.nii.gz", "fit_NDI.nii.gz"),
+        ("deriv/a/b/100307_x/ndi_2.nii.gz", "ndi_*.nii.gz"),
+    ],
+)
+def test_what_was_found_is_called_by_its_own_pattern(tmp_path, file, name):
+    patterns = ["{participant_id}/T1w/Diffusion/NODDI_ICVF.nii.gz", "{participant_id}/T1w/Diffusion/AMICO/NODDI/fit_NDI.nii.gz",
+                "{derivatives}/**/{participant_id}_*/ndi_*.nii.gz"]  # fmt: skip
+    assert pattern_of(tmp_path / file, patterns) == name
