@@ -110,10 +110,10 @@ class KnownKeys:
     def _problems_of_value(self, place: str, value: Any, base: Any) -> Iterator[str]:
         """What is wrong inside a mapping or list that is given whole, compared with what stood there."""
         value, base = self._content(value), self._content(base)
-        if isinstance(base, bool) and isinstance(value, str) and not value.startswith(("$", "@")) and value != "true":
+        if isinstance(base, bool) and _is_no_switch(value):
             name = self._mark + place
             words = f"{name} True or {name} False, with a capital" if self._mark else "true or false, without quotes"
-            yield f"{name}: {value!r} is text, which would count as true: write {words}."
+            yield f"{name}: {value!r} is no switch, and text would count as true: write {words}."
         if isinstance(value, list):
             for number, entry in enumerate(value):
                 yield from self._problems_of_value(f"{place}::{number}", entry, None)
@@ -145,6 +145,13 @@ class KnownKeys:
             return (ConfigParser(ConfigParser.load_config_file(file)) if file else self.parser).get(place)
         except OSError:
             return None
+
+
+def _is_no_switch(value: Any) -> bool:
+    """Whether text or a number stands where true or false belongs; references and expressions are left to MONAI."""
+    if isinstance(value, str):
+        return value != "true" and not value.startswith(("$", "@"))
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def unused_keys(config: Mapping[str, Any]) -> list[str]:

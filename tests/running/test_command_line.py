@@ -83,11 +83,11 @@ def test_words_that_would_count_as_true_are_refused(options):
 
 @pytest.mark.parametrize("content", [{"resume": "no"}, {"amp": "False"}, {"train::sampler::shuffle": "false"}])
 def test_texts_for_switches_are_refused_in_overlays_and_arguments_files(tmp_path, content):
-    with pytest.raises(InputProblems, match="is text, which would count as true: write "):
+    with pytest.raises(InputProblems, match="is no switch, and text would count as true: write "):
         check_command_line(overlay(tmp_path, content))
     file = tmp_path / "arguments.yaml"
     file.write_text(yaml.safe_dump({"config_file": "configs/train.yaml", "run_id": "training", **content}))
-    with pytest.raises(InputProblems, match="is text, which would count as true: write "):
+    with pytest.raises(InputProblems, match="is no switch, and text would count as true: write "):
         check_command_line(["run", f"--args_file={file}"])
 
 
