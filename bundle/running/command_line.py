@@ -67,8 +67,6 @@ def _misread(name: str, text: str, known: KnownKeys) -> str:
     """What MONAI would read as something else, or nothing."""
     if name.startswith("+"):
         return f"--{name}: MONAI would replace, not append: put {name} into an overlay, a second --config_file."
-    if isinstance(known.parser.get(name), bool) and text not in ("True", "False", "true"):
-        return f"--{name} {text}: write --{name} True or --{name} False, with a capital."
     if text in ("None", "null"):
         return f"--{name} {text}: MONAI reads this as no option at all: write --{name} '$None'."
     return ""

@@ -37,7 +37,8 @@ class KnownKeys:
     """A config that takes settings one by one, as MONAI does, and says which of them it does not know.
 
     A key is known if it is there already; if it is an argument of its mapping's `_target_`, a field of its dataclass,
-    or a modality; or, at the root, if something refers to it (`@key`, `%key`).
+    or a modality; or, at the root, if something refers to it (`@key`, `%key`). A switch takes no text, which would count as
+    true.
 
     Args:
         config: a stage's own file, as `ConfigParser.load_config_file` gives it.
@@ -109,6 +110,10 @@ class KnownKeys:
     def _problems_of_value(self, place: str, value: Any, base: Any) -> Iterator[str]:
         """What is wrong inside a mapping or list that is given whole, compared with what stood there."""
         value, base = self._content(value), self._content(base)
+        if isinstance(base, bool) and _is_no_switch(value):
+            name = self._mark + place
+            words = f"{name} True or {name} False, with a capital" if self._mark else "true or false, without quotes"
+            yield f"{name}: {value!r} is no switch, and text would count as true: write {words}."
         if isinstance(value, list):
             for number, entry in enumerate(value):
                 yield from self._problems_of_value(f"{place}::{number}", entry, None)
@@ -140,6 +145,13 @@ class KnownKeys:
             return (ConfigParser(ConfigParser.load_config_file(file)) if file else self.parser).get(place)
         except OSError:
             return None
+
+
+def _is_no_switch(value: Any) -> bool:
+    """Whether text or a number stands where true or false belongs; references and expressions are left to MONAI."""
+    if isinstance(value, str):
+        return value != "true" and not value.startswith(("$", "@"))
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def unused_keys(config: Mapping[str, Any]) -> list[str]:

@@ -81,6 +81,21 @@ def test_words_that_would_count_as_true_are_refused(options):
         check_command_line([*COMMAND, *options])
 
 
+@pytest.mark.parametrize("content", [{"resume": "no"}, {"amp": "False"}, {"train::sampler::shuffle": "false"}])
+def test_texts_for_switches_are_refused_in_overlays_and_arguments_files(tmp_path, content):
+    with pytest.raises(InputProblems, match="is no switch, and text would count as true: write "):
+        check_command_line(overlay(tmp_path, content))
+    file = tmp_path / "arguments.yaml"
+    file.write_text(yaml.safe_dump({"config_file": "configs/train.yaml", "run_id": "training", **content}))
+    with pytest.raises(InputProblems, match="is no switch, and text would count as true: write "):
+        check_command_line(["run", f"--args_file={file}"])
+
+
+@pytest.mark.parametrize("content", [{"resume": True}, {"amp": "$device.type == 'cuda'"}, {"resume": "@amp"}])
+def test_switches_and_what_stands_for_them_pass(tmp_path, content):
+    check_command_line(overlay(tmp_path, content))
+
+
 def test_deep_switches_are_read_as_carefully():
     with pytest.raises(InputProblems, match="--train::sampler::shuffle True or"):
         check_command_line([*COMMAND, "--train::sampler::shuffle", "false"])
