@@ -146,7 +146,8 @@ class Layout:
         images: modality -> where it is.
         tables: joined on their keys.
         participants: our column -> where it comes from; `family_id` keeps relatives together.
-        restricted: columns, with `*`, that may not be passed on, whichever table they are in.
+        restricted: columns, with `*`, that may not be passed on, whichever table they are in; each must match a column.
+        restricted_if_there: the same, of columns that only some exports of the tables have.
         phenotypes: columns, with `*`, that may go to `phenotypes.tsv`; those of numbers do.
         relatives: related pairs, where no column names families.
         ids: regular expression of participant ids, where other names could be taken for some.
@@ -158,6 +159,7 @@ class Layout:
     tables: tuple[TableSource, ...] = ()
     participants: Mapping[str, ColumnSource] = field(default_factory=dict)
     restricted: tuple[str, ...] = ()
+    restricted_if_there: tuple[str, ...] = ()
     phenotypes: tuple[str, ...] = ("*",)
     relatives: Relatives | None = None
     ids: str = ANY_ID
@@ -182,7 +184,7 @@ def read_layout(content: Any) -> Layout:
     values["participants"] = {
         name: _column(name, entry, problems) for name, entry in _pairs(values.get("participants"))
     }
-    for name in ("restricted", "phenotypes"):
+    for name in ("restricted", "restricted_if_there", "phenotypes"):
         if name in values:
             values[name] = _words(values[name])
     if values.get("relatives") is not None:

@@ -15,6 +15,7 @@ from scipy.sparse.csgraph import connected_components
 from bundle.data.file_patterns import matching_files
 from bundle.data.items import read_by_id
 from bundle.data.layouts import ColumnSource, Layout, Relatives, TableSource
+from bundle.data.near_names import near_name
 from bundle.data.problems import InputProblems
 from bundle.data.tables import MISSING
 
@@ -44,7 +45,7 @@ def read_source_tables(layout: Layout, folder: Path) -> SourceTables:
     A column that stands in several tables is taken from the first; a note says so if their values differ.
 
     Raises:
-        InputProblems: for tables that are broken or must be there and are not.
+        InputProblems: for tables that are broken or must be there and are not, and for restricted columns that are not there.
     """
     parts: list[pd.DataFrame] = []
     files: list[Path] = []
@@ -79,11 +80,34 @@ def read_source_tables(layout: Layout, folder: Path) -> SourceTables:
                 f"{file.name}: {', '.join(differing[:5])} differ from the tables before it, whose values are taken."
             )
         values = values.join(part.drop(columns=shared), how="outer")
-    restricted |= {n for n in values if any(fnmatchcase(str(n), pattern) for pattern in layout.restricted)}
+    withheld = (*layout.restricted, *layout.restricted_if_there)
+    restricted |= {n for n in values if any(fnmatchcase(str(n), pattern) for pattern in withheld)}
+    problems, unmatched = _restricted_that_match_nothing(layout, folder, values)
+    if problems:
+        raise InputProblems("Restricted columns", problems)
+    notes += unmatched
     related: tuple[tuple[str, str], ...] = ()
     if layout.relatives is not None:
         related = _read_relatives(layout.relatives, folder, notes)
     return SourceTables(values, frozenset(restricted), tuple(files), tuple(notes), related)
+
+
+def _restricted_that_match_nothing(layout: Layout, folder: Path, values: pd.DataFrame) -> tuple[list[str], list[str]]:
+    """Refusals and notes: a misspelt restricted column would be passed on, so only a table that is not there excuses it."""
+    absent = [source.file for source in layout.tables if not matching_files(folder, source.file)]
+    problems, notes = [], []
+    for pattern in layout.restricted:
+        if any(fnmatchcase(str(name), pattern) for name in values):
+            continue
+        said = f"No column is called {pattern!r}, which the layout says is restricted"
+        near = near_name(pattern, [str(name) for name in values])
+        if near:
+            problems.append(f"{said}: did you mean {near!r}? Until then that column would be passed on.")
+        elif absent:
+            notes.append(f"{said}; perhaps it is in {' or '.join(absent)}, which is not there.")
+        else:
+            problems.append(f"{said}: correct it, or move it to restricted_if_there if only some exports have it.")
+    return problems, notes
 
 
 def _read(file: Path, source: TableSource) -> pd.DataFrame:

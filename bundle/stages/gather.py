@@ -99,6 +99,8 @@ def gather(
     }
     write_json(facts | {"notes": notes, "flow": found.flow, "restricted": restricted}, folder / PREPARATION)
     write_text(datalist_to_json(sections, **facts), folder / DATALIST)
+    if found.tables.restricted:  # names as well are for this terminal only
+        logger.info("Restricted columns (--restricted %s): %s", restricted, ", ".join(sorted(found.tables.restricted)))
     counts = ", ".join(f"{len(items)} {name}" for name, items in sections.items())
     logger.info(
         "%s", "\n".join([f"{len(found.items)} people of {cohort.layout.name}: {counts}.", *notes, _next(folder)])
