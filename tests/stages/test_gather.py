@@ -139,7 +139,7 @@ def test_a_map_in_native_space_is_brought_to_the_template(prepared, tiny_cohort)
 
 def test_what_was_derived_of_what_is_said(prepared):
     notes = json.loads((prepared["bids"] / "preparation.json").read_text())["notes"]
-    assert "JAC: Jacobians are log determinants without the affine part; they were derived of the warp {participant_id}_ses-{session}*_from-T1w_to-{space}_mode-image_xfm.h5 (24 people), less the affine that fits it best in the brain." in notes  # fmt: skip
+    assert "JAC: Jacobians are log determinants without the affine part; they were derived of the warp {participant_id}*_from-T1w_to-{space}_mode-image_xfm.h5 (24 people), less the affine that fits it best in the brain." in notes  # fmt: skip
     notes = json.loads((prepared["ukb"] / "preparation.json").read_text())["notes"]
     assert "NDI: brought to the template from native space, NODDI_ICVF.nii.gz by dti_FA_to_MNI_warp.nii.gz (24 people)." in notes  # fmt: skip
     check = pd.read_csv(prepared["ukb"].parent / "0_checked" / "check.tsv", sep="\t", keep_default_na=False)
@@ -169,7 +169,7 @@ def test_qsirecons_native_maps_go_by_qsipreps_warp(tiny_cohort, tmp_path):
         found = of_person(folder, "sub-01", modality).get_fdata()
         assert np.corrcoef(found[truth > 0], truth[truth > 0])[0, 1] > 0.85
     notes = " ".join(json.loads((folder / "preparation.json").read_text())["notes"])
-    assert "_space-ACPC_model-noddi_param-icvf_dwimap.nii.gz by {participant_id}_ses-{session}*_from-ACPC_to-{space}_mode-image_xfm.h5 (12 people)" in notes  # fmt: skip
+    assert "_space-ACPC_model-noddi_param-icvf_dwimap.nii.gz by {participant_id}*_from-ACPC_to-{space}_mode-image_xfm.h5 (12 people)" in notes  # fmt: skip
 
 
 def test_warps_that_are_missing_or_broken_are_named_with_their_person(tiny_cohort, tmp_path):
