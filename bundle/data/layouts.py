@@ -7,12 +7,15 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from bundle.data.file_patterns import ANY_ID
+from bundle.data.near_names import near_name
 from bundle.data.problems import InputProblems
 
 KINDS = ("raw", "log")
 AFFINE = ("excluded", "included")
 DIRECTIONS = ("subject_to_template", "template_to_subject")
 PATTERNS = ("files", "without", "mask", "matrix", "columns", "jacobian_of", "warp", "image", "native", "like")
+OUR_COLUMNS = ("family_id", "zygosity", "age_years", "sex", "site", "head_size_ml", "motion_mm")
+"""Of `participants.tsv`, that later stages know by name; a layout may have others."""
 COMPANIONS = {"native": "the image that the warp was made for", "like": "that image in the template"}
 
 
@@ -149,7 +152,7 @@ class Layout:
         restricted: columns, with `*`, that may not be passed on, whichever table they are in; each must match a column.
         restricted_if_there: the same, of columns that only some exports of the tables have.
         phenotypes: columns, with `*`, that may go to `phenotypes.tsv`; those of numbers do.
-        relatives: related pairs, where no column names families.
+        relatives: related pairs; they join families that a column names, too.
         ids: regular expression of participant ids, where other names could be taken for some.
     """
 
@@ -233,6 +236,9 @@ def _derivation(where: str, entry: Any, problems: list[str]) -> DerivationSource
 
 
 def _column(name: str, entry: Any, problems: list[str]) -> ColumnSource:
+    meant = "" if name in OUR_COLUMNS else near_name(name, OUR_COLUMNS)
+    if meant:
+        problems.append(f"participants: {name!r} is no column that later stages know: did you mean {meant!r}?")
     values = dict(entry) if isinstance(entry, Mapping) else {"columns": entry}
     values["values"] = {str(key): str(value) for key, value in _pairs(values.get("values"))}
     return _build(ColumnSource, values, f"participants: {name}", problems) or ColumnSource(())

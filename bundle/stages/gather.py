@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -91,6 +92,7 @@ def gather(
     notes = what_was_done({m: list(own.values()) for m, own in recipes.items()}, clipped) + _notes(
         cohort, found, restricted
     )
+    notes.append(_families(sections))
     facts = {
         "layout": cohort.layout.name,
         "source": str(cohort.folder),
@@ -231,6 +233,14 @@ def _notes(cohort: CohortSource, found: FoundCohort, restricted: str) -> list[st
         where = "are kept apart in restricted/" if restricted == "local" else "were written nowhere"
         notes.append(f"{len(found.tables.restricted)} restricted columns {where}; families are running numbers.")
     return notes
+
+
+def _families(sections: Mapping[str, Sequence[Item]]) -> str:
+    """How many families there are: none at all, where there should be some, is told by nothing else."""
+    sizes = Counter(item["family_id"] for items in sections.values() for item in items).values()
+    several = [size for size in sizes if size > 1]
+    largest = f" (the largest of {max(several)})" if several else ""
+    return f"{len(several)} families of two or more{largest}, {len(sizes) - len(several)} people alone."
 
 
 def _next(folder: Path) -> str:
