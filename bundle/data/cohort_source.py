@@ -209,13 +209,19 @@ class CohortSource:
         if n_incomplete:
             flow.append(("with every map", flow[-1][1] - n_incomplete, "a map is missing"))
         flow.append(("analysed", len(items), ""))
+        masks = self._companions(items, {m: source.mask for m, source in sources.items()})
+        findings += [
+            Finding(item["participant_id"], m, MEND, f"no brain mask: expected {source.mask[0]}", "add it, exclude the person, or take mask out of the layout if its images have no skull")
+            for m, source in sources.items() for item in items
+            if source.mask and (m in item or (item["participant_id"], m) in derivations) and (item["participant_id"], m) not in masks
+        ]  # fmt: skip
         return FoundCohort(
             items,
             findings,
             flow,
             tables,
             {m: source.jacobian for m, source in sources.items() if source.jacobian is not None},
-            self._companions(items, {m: source.mask for m, source in sources.items()}),
+            masks,
             self._companions(items, {m: source.jacobian.matrix for m, source in sources.items() if source.jacobian}),
             derivations,
         )

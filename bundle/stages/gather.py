@@ -116,12 +116,11 @@ def plan(
     """How each image is made; modality -> person who has it -> recipe.
 
     Raises:
-        InputProblems: for people without the matrix that takes the affine part out, or without a mask where others have one.
+        InputProblems: for people without the matrix that takes the affine part out.
     """
     recipes: dict[str, dict[str, Recipe]] = {}
     problems = []
     for modality in modalities:
-        is_masked = any(own == modality for _, own in found.masks)
         recipes[modality] = {}
         for item in found.items:
             name = item["participant_id"]
@@ -135,10 +134,6 @@ def plan(
             mask = found.masks.get((name, modality))
             if jacobian and jacobian.affine == "included" and matrix is None:
                 problems.append(f"{name}, {modality}: no matrix to take the affine part out by: expected {', '.join(jacobian.matrix)}.")  # fmt: skip
-            if is_masked and mask is None:
-                problems.append(
-                    f"{name}, {modality}: no brain mask, though others have one: add it or exclude the person."
-                )
             target = folder / name / f"{name}_{modality}.nii.gz"
             recipes[modality][name] = Recipe(derivation or Path(item[modality]), target, mask, jacobian, matrix, grid)
     if problems:

@@ -212,6 +212,18 @@ def test_skull_is_taken_off_by_the_mask_of_the_source(prepared, tiny_cohort):
     assert np.allclose(nib.load(first["T1w"]).get_fdata(), brain, atol=0.5)
 
 
+@pytest.mark.parametrize("kept", [0, 11])
+def test_whoever_lacks_the_mask_that_the_layout_names_is_refused(tiny_cohort, tmp_path, kept):
+    tree = miniature_cohorts.bids(tiny_cohort, tmp_path / "bids", 12)
+    masks = sorted((tree / "derivatives" / "fmriprep").rglob("*_space-*desc-brain_mask.nii.gz"))
+    for file in masks[kept:]:
+        file.unlink()
+    layout = yaml.safe_load((ROOT / "configs" / "layouts" / "bids.yaml").read_text())
+    layout["images"] = {"T1w": layout["images"]["T1w"]}
+    text = refused("bids", tree, tmp_path / "out", layout=layout, modalities=["T1w"], voxels="headers")
+    assert text.count("T1w: no brain mask: expected {derivatives}/fmriprep/") == 12 - kept and "sub-12" in text
+
+
 @pytest.mark.parametrize("source", ["bids", *(pytest.param(name, marks=pytest.mark.slow) for name in ("hcp", "ukb", "table"))])  # fmt: skip
 def test_training_runs_on_every_source(prepared, source, tmp_path):
     train(prepared[source] / "datalist.json", tmp_path, max_epochs=1, num_workers=1)
