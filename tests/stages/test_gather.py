@@ -317,6 +317,18 @@ def test_bids_sessions_are_taken_by_label(tiny_cohort, tmp_path):
     assert "/ses-2/dwi/sub-01_ses-2" in (folder / "datalist.json").read_text()
 
 
+def test_people_of_other_sessions_are_told_theirs_and_a_session_of_nobody_is_refused(tiny_cohort, tmp_path):
+    miniature_cohorts.ukb(tiny_cohort, tmp_path / "ukb", 16, n_twice=12)
+    folder = prepare("ukb", tmp_path / "ukb", tmp_path / "out", session="3", voxels="headers")
+    flow = json.loads((folder / "preparation.json").read_text())["flow"]
+    assert flow[1] == ["with session 3", 12, "they have other sessions"] and flow[-1][1] == 12
+    check = pd.read_csv(tmp_path / "out" / "0_checked" / "check.tsv", sep="\t", keep_default_na=False)
+    left_out = check[check["status"] == "left out"]
+    assert set(left_out["reason"]) == {"there is no session 3, only 2"} and len(left_out) == 4
+    text = refused("ukb", tmp_path / "ukb", tmp_path / "out", session="4", voxels="headers")
+    assert "nobody has the session 4: their sessions are 2, 3: choose another --session" in text
+
+
 def test_two_template_spaces_are_refused_and_one_can_be_chosen(tiny_cohort, tmp_path):
     miniature_cohorts.bids(tiny_cohort, tmp_path / "bids", 12)
     other = tmp_path / "bids" / "derivatives" / "fmriprep" / "sub-01" / "anat"
