@@ -13,9 +13,9 @@ import pandas as pd
 from bundle.data.datalist import Item, items_from_datalist
 from bundle.data.derivations import Derivable, Derivation, find_derivable
 from bundle.data.exclusions import read_exclusions
-from bundle.data.file_patterns import Image
+from bundle.data.file_patterns import Image, in_order_of_number
 from bundle.data.findings import LEFT_OUT, LOOK, MEND, Finding
-from bundle.data.image_choice import Choice, Files, check_spaces, choose, existing_files
+from bundle.data.image_choice import RULES, Choice, Files, check_spaces, choose, existing_files
 from bundle.data.layouts import ImageSource, JacobianKind, Layout, TableSource, read_layout
 from bundle.data.participants import check_ids
 from bundle.data.problems import InputProblems
@@ -123,9 +123,19 @@ class CohortSource:
         names = [*listed, *sorted(set(on_disk) - set(listed))]
         findings += [Finding("", "", MEND, sentence) for sentence in check_ids(names, str(self.tables_dir))]
         choices, several = choose(files, names, self.session, self.space)
+        sessions = _sessions(files)
+        findings += self._unknown_session(sessions)
         spaces = {image.space for images in files.values() for image in images}
         space = self.space or (spaces.pop() if len(spaces) == 1 else self.layout.space[0])
-        return self._select(sources, tables, names, choices, space, derivable, [*findings, *several])
+        return self._select(sources, tables, names, choices, sessions, space, derivable, [*findings, *several])
+
+    def _unknown_session(self, sessions: Mapping[str, Sequence[str]]) -> list[Finding]:
+        """A finding if nobody has the session that was asked for."""
+        known = in_order_of_number(sorted(set().union(*sessions.values())))
+        if self.session is None or self.session in (*RULES, *known):
+            return []
+        told = f"their sessions are {', '.join(known)}" if known else "their files name no sessions"
+        return [Finding("", "", MEND, f"nobody has the session {self.session}: {told}", "choose another --session")]
 
     @property
     def _fixed(self) -> dict[str, str]:
@@ -155,21 +165,30 @@ class CohortSource:
         tables: SourceTables,
         names: Sequence[str],
         choices: Mapping[str, Choice],
+        sessions: Mapping[str, Sequence[str]],
         space: str,
         derivable: Derivable,
         findings: list[Finding],
     ) -> FoundCohort:
-        """Who is analysed, in the order of exclusion: no images, by name, incomplete."""
+        """Who is analysed, in the order of exclusion: no images, other sessions, by name, incomplete."""
         prefix = next((table.prefix for table in self.layout.tables if table.prefix), "")
         reasons = read_exclusions(self.exclude, prefix)
         findings = [finding for finding in findings if finding.participant_id not in reasons]
         listed = set(tables.values.index)
         excluded: Counter[str] = Counter()
-        n_without = n_incomplete = 0
+        n_without = n_elsewhere = n_incomplete = 0
         items: list[Item] = []
         derivations: dict[tuple[str, str], Derivation] = {}
         for name in names:
             choice = choices.get(name)
+            own = sessions.get(name, [])
+            is_elsewhere = bool(own) and self.session not in (None, *RULES, *own)
+            elsewhere = f"there is no session {self.session}, only {', '.join(own)}" if is_elsewhere else ""
+            if choice is None and elsewhere:
+                n_elsewhere += 1
+                hint = "take another --session, or exclude the person by name if this is as it should be"
+                findings.append(Finding(name, "", LEFT_OUT, elsewhere, hint))
+                continue
             if choice is None:
                 n_without += 1
                 hint = "exclude the person by name if this is as it should be"
@@ -184,7 +203,7 @@ class CohortSource:
             absent = [m for m in sources if m not in choice.files]
             status = {"refuse": MEND, "leave_out": LEFT_OUT, "keep": LOOK}[self.incomplete]
             for modality in absent:
-                reason = "; ".join(filter(None, (f"no {modality}", derivable.lacking.get((name, modality)))))
+                reason = "; ".join(filter(None, (f"no {modality}", elsewhere, derivable.lacking.get((name, modality)))))
                 hint = _how_to_get(modality, sources[modality], self.incomplete)
                 findings.append(Finding(name, modality, status, reason, hint))
             if absent and self.incomplete == "leave_out":
@@ -203,19 +222,27 @@ class CohortSource:
             ("in the tables or with images" if listed else "with images", len(names), ""),
             *([("with images", len(names) - n_without, "none of the maps is on disk")] if n_without else []),
         ]
+        if n_elsewhere:
+            flow.append((f"with session {self.session}", flow[-1][1] - n_elsewhere, "they have other sessions"))
         if excluded:
             why = ", ".join(f"{reason} ({count})" for reason, count in excluded.most_common())
             flow.append(("not excluded by name", flow[-1][1] - excluded.total(), why))
         if n_incomplete:
             flow.append(("with every map", flow[-1][1] - n_incomplete, "a map is missing"))
         flow.append(("analysed", len(items), ""))
+        masks = self._companions(items, {m: source.mask for m, source in sources.items()})
+        findings += [
+            Finding(item["participant_id"], m, MEND, f"no brain mask: expected {source.mask[0]}", "add it, exclude the person, or take mask out of the layout if its images have no skull")
+            for m, source in sources.items() for item in items
+            if source.mask and (m in item or (item["participant_id"], m) in derivations) and (item["participant_id"], m) not in masks
+        ]  # fmt: skip
         return FoundCohort(
             items,
             findings,
             flow,
             tables,
             {m: source.jacobian for m, source in sources.items() if source.jacobian is not None},
-            self._companions(items, {m: source.mask for m, source in sources.items()}),
+            masks,
             self._companions(items, {m: source.jacobian.matrix for m, source in sources.items() if source.jacobian}),
             derivations,
         )
@@ -246,6 +273,14 @@ def _of_folder(images: Mapping[str, str]) -> Layout:
     """The layout of a cohort folder as `training` takes it."""
     sources = {modality: ImageSource(files=(pattern,)) for modality, pattern in images.items()}
     return Layout("the cohort folder", ("one space",), sources, (TableSource(PARTICIPANTS, required=True),))
+
+
+def _sessions(files: Files) -> dict[str, list[str]]:
+    """Participant -> sessions that any of the maps is of."""
+    of: dict[str, set[str]] = {}
+    for image in (image for images in files.values() for image in images if image.session):
+        of.setdefault(image.participant_id, set()).add(image.session)
+    return {name: in_order_of_number(sorted(labels)) for name, labels in of.items()}
 
 
 def _how_to_get(modality: str, source: ImageSource, incomplete: str) -> str:

@@ -7,12 +7,15 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from bundle.data.file_patterns import ANY_ID
+from bundle.data.near_names import near_name
 from bundle.data.problems import InputProblems
 
 KINDS = ("raw", "log")
 AFFINE = ("excluded", "included")
 DIRECTIONS = ("subject_to_template", "template_to_subject")
 PATTERNS = ("files", "without", "mask", "matrix", "columns", "jacobian_of", "warp", "image", "native", "like")
+OUR_COLUMNS = ("family_id", "zygosity", "age_years", "sex", "site", "head_size_ml", "motion_mm")
+"""Of `participants.tsv`, that later stages know by name; a layout may have others."""
 COMPANIONS = {"native": "the image that the warp was made for", "like": "that image in the template"}
 
 
@@ -146,9 +149,10 @@ class Layout:
         images: modality -> where it is.
         tables: joined on their keys.
         participants: our column -> where it comes from; `family_id` keeps relatives together.
-        restricted: columns, with `*`, that may not be passed on, whichever table they are in.
+        restricted: columns, with `*`, that may not be passed on, whichever table they are in; each must match a column.
+        restricted_if_there: the same, of columns that only some exports of the tables have.
         phenotypes: columns, with `*`, that may go to `phenotypes.tsv`; those of numbers do.
-        relatives: related pairs, where no column names families.
+        relatives: related pairs; they join families that a column names, too.
         ids: regular expression of participant ids, where other names could be taken for some.
     """
 
@@ -158,6 +162,7 @@ class Layout:
     tables: tuple[TableSource, ...] = ()
     participants: Mapping[str, ColumnSource] = field(default_factory=dict)
     restricted: tuple[str, ...] = ()
+    restricted_if_there: tuple[str, ...] = ()
     phenotypes: tuple[str, ...] = ("*",)
     relatives: Relatives | None = None
     ids: str = ANY_ID
@@ -182,7 +187,7 @@ def read_layout(content: Any) -> Layout:
     values["participants"] = {
         name: _column(name, entry, problems) for name, entry in _pairs(values.get("participants"))
     }
-    for name in ("restricted", "phenotypes"):
+    for name in ("restricted", "restricted_if_there", "phenotypes"):
         if name in values:
             values[name] = _words(values[name])
     if values.get("relatives") is not None:
@@ -231,6 +236,9 @@ def _derivation(where: str, entry: Any, problems: list[str]) -> DerivationSource
 
 
 def _column(name: str, entry: Any, problems: list[str]) -> ColumnSource:
+    meant = "" if name in OUR_COLUMNS else near_name(name, OUR_COLUMNS)
+    if meant:
+        problems.append(f"participants: {name!r} is no column that later stages know: did you mean {meant!r}?")
     values = dict(entry) if isinstance(entry, Mapping) else {"columns": entry}
     values["values"] = {str(key): str(value) for key, value in _pairs(values.get("values"))}
     return _build(ColumnSource, values, f"participants: {name}", problems) or ColumnSource(())

@@ -15,6 +15,7 @@ from scipy.sparse.csgraph import connected_components
 from bundle.data.file_patterns import matching_files
 from bundle.data.items import read_by_id
 from bundle.data.layouts import ColumnSource, Layout, Relatives, TableSource
+from bundle.data.near_names import near_name
 from bundle.data.problems import InputProblems
 from bundle.data.tables import MISSING
 
@@ -44,7 +45,7 @@ def read_source_tables(layout: Layout, folder: Path) -> SourceTables:
     A column that stands in several tables is taken from the first; a note says so if their values differ.
 
     Raises:
-        InputProblems: for tables that are broken or must be there and are not.
+        InputProblems: for tables that are broken or must be there and are not, and for restricted columns that are not there.
     """
     parts: list[pd.DataFrame] = []
     files: list[Path] = []
@@ -79,11 +80,56 @@ def read_source_tables(layout: Layout, folder: Path) -> SourceTables:
                 f"{file.name}: {', '.join(differing[:5])} differ from the tables before it, whose values are taken."
             )
         values = values.join(part.drop(columns=shared), how="outer")
-    restricted |= {n for n in values if any(fnmatchcase(str(n), pattern) for pattern in layout.restricted)}
+    withheld = (*layout.restricted, *layout.restricted_if_there)
+    restricted |= {n for n in values if any(fnmatchcase(str(n), pattern) for pattern in withheld)}
+    for problems, unmatched in (
+        _restricted_that_match_nothing(layout, folder, values),
+        _absent_sources(layout, values),
+    ):
+        if problems:
+            raise InputProblems("Tables", problems)
+        notes += unmatched
     related: tuple[tuple[str, str], ...] = ()
     if layout.relatives is not None:
         related = _read_relatives(layout.relatives, folder, notes)
     return SourceTables(values, frozenset(restricted), tuple(files), tuple(notes), related)
+
+
+def _restricted_that_match_nothing(layout: Layout, folder: Path, values: pd.DataFrame) -> tuple[list[str], list[str]]:
+    """Refusals and notes: a misspelt restricted column would be passed on, so only a table that is not there excuses it."""
+    absent = [source.file for source in layout.tables if not matching_files(folder, source.file)]
+    problems, notes = [], []
+    for pattern in layout.restricted:
+        if any(fnmatchcase(str(name), pattern) for name in values):
+            continue
+        said = f"No column is called {pattern!r}, which the layout says is restricted"
+        near = near_name(pattern, [str(name) for name in values])
+        if near:
+            problems.append(f"{said}: did you mean {near!r}? Until then that column would be passed on.")
+        elif absent:
+            notes.append(f"{said}; perhaps it is in {' or '.join(absent)}, which is not there.")
+        else:
+            problems.append(f"{said}: correct it, or move it to restricted_if_there if only some exports have it.")
+    return problems, notes
+
+
+def _absent_sources(layout: Layout, values: pd.DataFrame) -> tuple[list[str], list[str]]:
+    """Refusals and notes on our columns that nothing in the tables stands for."""
+    known = [str(name) for name in values]
+    problems, notes = [], []
+    for name, source in layout.participants.items():
+        patterns = [column.replace("{session}", "*") for column in source.columns]
+        if any(fnmatchcase(column, pattern) for column in known for pattern in patterns):
+            continue
+        near = next(filter(None, (near_name(pattern, known) for pattern in patterns)), "")
+        said = f"{name}: none of its columns ({', '.join(source.columns)}) is in the tables"
+        if near and name == "family_id":
+            problems.append(f"{said}: did you mean {near!r}? Without it relatives would be on both sides of the split.")
+        else:
+            meant = f"; did you mean {near!r}?" if near else ""
+            unknown = "; relatives may be on both sides of the split" if name == "family_id" and not layout.relatives else ""  # fmt: skip
+            notes.append(said + unknown + meant)
+    return problems, notes
 
 
 def _read(file: Path, source: TableSource) -> pd.DataFrame:
@@ -138,27 +184,32 @@ def families(tables: SourceTables, layout: Layout, names: Sequence[str], seed: i
 
     Args:
         tables: of the source.
-        layout: its `family_id` names the column; without it families are made of related pairs.
+        layout: its `family_id` names the column; related pairs join these families, or make some.
         names: participant ids.
         seed: of the order.
     """
     index = pd.Index(names)
-    source = layout.participants.get("family_id")
-    if source is not None:
-        values = tables.values.reindex(index)
-        labels = column_values(source, values, pd.Series("", index=index), set(values.columns))
-        if not tables.restricted & set(source.columns):
-            return labels
-    elif tables.related:
-        position = {name: number for number, name in enumerate(names)}
-        pairs = [(position[a], position[b]) for a, b in tables.related if a in position and b in position]
-        rows, columns = np.array(pairs, dtype=int).reshape(-1, 2).T
-        graph = coo_matrix((np.ones(len(pairs)), (rows, columns)), shape=(len(names), len(names)))
-        labels = pd.Series(connected_components(graph, directed=False)[1], index=index).astype(object)
-    else:
-        return pd.Series(np.nan, index=index, dtype=object)
+    source = layout.participants.get("family_id", ColumnSource(()))
+    values = tables.values.reindex(index)
+    labels = column_values(source, values, pd.Series("", index=index), set(values.columns))
+    if not tables.related and not tables.restricted & set(source.columns):
+        return labels
+    if tables.related:
+        labels = _joined(labels, tables.related)
     known = np.random.default_rng(seed).permutation(labels.dropna().unique())
     return labels.map({label: f"family-{number + 1:05d}" for number, label in enumerate(known)}, na_action="ignore")
+
+
+def _joined(labels: pd.Series, related: Sequence[tuple[str, str]]) -> pd.Series:
+    """Families that relatives and members of one family are in, as numbers; everybody has one."""
+    position = {name: number for number, name in enumerate(labels.index)}
+    pairs = [(position[a], position[b]) for a, b in related if a in position and b in position]
+    codes = pd.factorize(labels)[0]
+    first = {code: int(np.flatnonzero(codes == code)[0]) for code in np.unique(codes[codes >= 0])}
+    pairs += [(first[code], row) for row, code in enumerate(codes) if code >= 0]
+    rows, columns = np.array(pairs, dtype=int).reshape(-1, 2).T
+    graph = coo_matrix((np.ones(len(pairs)), (rows, columns)), shape=(len(labels), len(labels)))
+    return pd.Series(connected_components(graph, directed=False)[1], index=labels.index).astype(object)
 
 
 def participants_of(

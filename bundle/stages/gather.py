@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -91,6 +92,7 @@ def gather(
     notes = what_was_done({m: list(own.values()) for m, own in recipes.items()}, clipped) + _notes(
         cohort, found, restricted
     )
+    notes.append(_families(sections))
     facts = {
         "layout": cohort.layout.name,
         "source": str(cohort.folder),
@@ -99,6 +101,8 @@ def gather(
     }
     write_json(facts | {"notes": notes, "flow": found.flow, "restricted": restricted}, folder / PREPARATION)
     write_text(datalist_to_json(sections, **facts), folder / DATALIST)
+    if found.tables.restricted:  # names as well are for this terminal only
+        logger.info("Restricted columns (--restricted %s): %s", restricted, ", ".join(sorted(found.tables.restricted)))
     counts = ", ".join(f"{len(items)} {name}" for name, items in sections.items())
     logger.info(
         "%s", "\n".join([f"{len(found.items)} people of {cohort.layout.name}: {counts}.", *notes, _next(folder)])
@@ -112,12 +116,11 @@ def plan(
     """How each image is made; modality -> person who has it -> recipe.
 
     Raises:
-        InputProblems: for people without the matrix that takes the affine part out, or without a mask where others have one.
+        InputProblems: for people without the matrix that takes the affine part out.
     """
     recipes: dict[str, dict[str, Recipe]] = {}
     problems = []
     for modality in modalities:
-        is_masked = any(own == modality for _, own in found.masks)
         recipes[modality] = {}
         for item in found.items:
             name = item["participant_id"]
@@ -131,10 +134,6 @@ def plan(
             mask = found.masks.get((name, modality))
             if jacobian and jacobian.affine == "included" and matrix is None:
                 problems.append(f"{name}, {modality}: no matrix to take the affine part out by: expected {', '.join(jacobian.matrix)}.")  # fmt: skip
-            if is_masked and mask is None:
-                problems.append(
-                    f"{name}, {modality}: no brain mask, though others have one: add it or exclude the person."
-                )
             target = folder / name / f"{name}_{modality}.nii.gz"
             recipes[modality][name] = Recipe(derivation or Path(item[modality]), target, mask, jacobian, matrix, grid)
     if problems:
@@ -229,6 +228,14 @@ def _notes(cohort: CohortSource, found: FoundCohort, restricted: str) -> list[st
         where = "are kept apart in restricted/" if restricted == "local" else "were written nowhere"
         notes.append(f"{len(found.tables.restricted)} restricted columns {where}; families are running numbers.")
     return notes
+
+
+def _families(sections: Mapping[str, Sequence[Item]]) -> str:
+    """How many families there are: none at all, where there should be some, is told by nothing else."""
+    sizes = Counter(item["family_id"] for items in sections.values() for item in items).values()
+    several = [size for size in sizes if size > 1]
+    largest = f" (the largest of {max(several)})" if several else ""
+    return f"{len(several)} families of two or more{largest}, {len(sizes) - len(several)} people alone."
 
 
 def _next(folder: Path) -> str:

@@ -139,7 +139,7 @@ def test_a_map_in_native_space_is_brought_to_the_template(prepared, tiny_cohort)
 
 def test_what_was_derived_of_what_is_said(prepared):
     notes = json.loads((prepared["bids"] / "preparation.json").read_text())["notes"]
-    assert "JAC: Jacobians are log determinants without the affine part; they were derived of the warp {participant_id}_ses-{session}*_from-T1w_to-{space}_mode-image_xfm.h5 (24 people), less the affine that fits it best in the brain." in notes  # fmt: skip
+    assert "JAC: Jacobians are log determinants without the affine part; they were derived of the warp {participant_id}*_from-T1w_to-{space}_mode-image_xfm.h5 (24 people), less the affine that fits it best in the brain." in notes  # fmt: skip
     notes = json.loads((prepared["ukb"] / "preparation.json").read_text())["notes"]
     assert "NDI: brought to the template from native space, NODDI_ICVF.nii.gz by dti_FA_to_MNI_warp.nii.gz (24 people)." in notes  # fmt: skip
     check = pd.read_csv(prepared["ukb"].parent / "0_checked" / "check.tsv", sep="\t", keep_default_na=False)
@@ -169,7 +169,7 @@ def test_qsirecons_native_maps_go_by_qsipreps_warp(tiny_cohort, tmp_path):
         found = of_person(folder, "sub-01", modality).get_fdata()
         assert np.corrcoef(found[truth > 0], truth[truth > 0])[0, 1] > 0.85
     notes = " ".join(json.loads((folder / "preparation.json").read_text())["notes"])
-    assert "_space-ACPC_model-noddi_param-icvf_dwimap.nii.gz by {participant_id}_ses-{session}*_from-ACPC_to-{space}_mode-image_xfm.h5 (12 people)" in notes  # fmt: skip
+    assert "_space-ACPC_model-noddi_param-icvf_dwimap.nii.gz by {participant_id}*_from-ACPC_to-{space}_mode-image_xfm.h5 (12 people)" in notes  # fmt: skip
 
 
 def test_warps_that_are_missing_or_broken_are_named_with_their_person(tiny_cohort, tmp_path):
@@ -210,6 +210,18 @@ def test_skull_is_taken_off_by_the_mask_of_the_source(prepared, tiny_cohort):
     (first,) = [i for items in sections_of(prepared["bids"]).values() for i in items if i["participant_id"] == "sub-01"]
     brain = nib.load(tiny_cohort / PATTERNS["T1w"].format(participant_id="sub-0001")).get_fdata()
     assert np.allclose(nib.load(first["T1w"]).get_fdata(), brain, atol=0.5)
+
+
+@pytest.mark.parametrize("kept", [0, 11])
+def test_whoever_lacks_the_mask_that_the_layout_names_is_refused(tiny_cohort, tmp_path, kept):
+    tree = miniature_cohorts.bids(tiny_cohort, tmp_path / "bids", 12)
+    masks = sorted((tree / "derivatives" / "fmriprep").rglob("*_space-*desc-brain_mask.nii.gz"))
+    for file in masks[kept:]:
+        file.unlink()
+    layout = yaml.safe_load((ROOT / "configs" / "layouts" / "bids.yaml").read_text())
+    layout["images"] = {"T1w": layout["images"]["T1w"]}
+    text = refused("bids", tree, tmp_path / "out", layout=layout, modalities=["T1w"], voxels="headers")
+    assert text.count("T1w: no brain mask: expected {derivatives}/fmriprep/") == 12 - kept and "sub-12" in text
 
 
 @pytest.mark.parametrize("source", ["bids", *(pytest.param(name, marks=pytest.mark.slow) for name in ("hcp", "ukb", "table"))])  # fmt: skip
@@ -303,6 +315,18 @@ def test_bids_sessions_are_taken_by_label(tiny_cohort, tmp_path):
     assert "has 2 sessions (1, 2)" in refused("bids", tmp_path / "bids", tmp_path / "out")
     folder = prepare("bids", tmp_path / "bids", tmp_path / "out", session="2", voxels="headers")
     assert "/ses-2/dwi/sub-01_ses-2" in (folder / "datalist.json").read_text()
+
+
+def test_people_of_other_sessions_are_told_theirs_and_a_session_of_nobody_is_refused(tiny_cohort, tmp_path):
+    miniature_cohorts.ukb(tiny_cohort, tmp_path / "ukb", 16, n_twice=12)
+    folder = prepare("ukb", tmp_path / "ukb", tmp_path / "out", session="3", voxels="headers")
+    flow = json.loads((folder / "preparation.json").read_text())["flow"]
+    assert flow[1] == ["with session 3", 12, "they have other sessions"] and flow[-1][1] == 12
+    check = pd.read_csv(tmp_path / "out" / "0_checked" / "check.tsv", sep="\t", keep_default_na=False)
+    left_out = check[check["status"] == "left out"]
+    assert set(left_out["reason"]) == {"there is no session 3, only 2"} and len(left_out) == 4
+    text = refused("ukb", tmp_path / "ukb", tmp_path / "out", session="4", voxels="headers")
+    assert "nobody has the session 4: their sessions are 2, 3: choose another --session" in text
 
 
 def test_two_template_spaces_are_refused_and_one_can_be_chosen(tiny_cohort, tmp_path):

@@ -1,0 +1,93 @@
+import pandas as pd
+import pytest
+
+from bundle.data.layouts import read_layout
+from bundle.data.problems import InputProblems
+from bundle.data.source_tables import families, phenotypes_of, read_source_tables
+
+IMAGES = {"T1w": "{participant_id}/t1.nii.gz"}
+NAMES = ["a", "b", "c", "d"]
+
+
+def layout_of(**entries):
+    tables = [{"file": "people.tsv"}, {"file": "clinic.csv"}]
+    return read_layout({"name": "mine", "space": "A", "images": IMAGES, "tables": tables} | entries)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    people = pd.DataFrame({"participant_id": NAMES, "family": ["f1", "f1", "", ""], "diagnosis": [1, 2, 3, 4]})
+    people.to_csv(tmp_path / "people.tsv", sep="\t", index=False)
+    pd.DataFrame({"participant_id": NAMES, "score": [4, 3, 2, 1]}).to_csv(tmp_path / "clinic.csv", index=False)
+    return tmp_path
+
+
+def test_restricted_columns_are_withheld_and_others_passed_on(folder):
+    layout = layout_of(restricted=["diag*"], restricted_if_there=["sco?e", "Height"])
+    tables = read_source_tables(layout, folder)
+    assert tables.restricted == {"diagnosis", "score"} and tables.notes == ()
+    assert list(phenotypes_of(tables, layout, NAMES, None, False)) == []
+
+
+@pytest.mark.parametrize(
+    ("pattern", "words"),
+    [
+        ("diagnosys", "did you mean 'diagnosis'"),
+        ("Diagnosis", "did you mean 'diagnosis'"),
+        ("iq", "restricted_if_there"),
+    ],
+)
+def test_a_restricted_column_that_no_table_has_is_refused(folder, pattern, words):
+    with pytest.raises(InputProblems) as caught:
+        read_source_tables(layout_of(restricted=["score", pattern]), folder)
+    assert repr(pattern) in str(caught.value) and words in str(caught.value) and "1 to mend" in str(caught.value)
+
+
+def test_a_table_that_is_not_there_excuses_its_restricted_columns_but_no_misspelt_one(folder):
+    (folder / "clinic.csv").unlink()
+    (note,) = read_source_tables(layout_of(restricted=["score"]), folder).notes
+    assert "'score'" in note and "perhaps it is in clinic.csv, which is not there" in note
+    with pytest.raises(InputProblems, match="did you mean 'diagnosis'"):
+        read_source_tables(layout_of(restricted=["diagnosys"]), folder)
+
+
+PAIRS = {"file": "rel.dat", "columns": ["ID1", "ID2"], "kinship": "Kinship"}
+
+
+def of_families(folder, **entries):
+    layout = layout_of(**entries)
+    tables = read_source_tables(layout, folder)
+    return families(tables, layout, NAMES, 0), tables.notes
+
+
+def test_relatives_join_families_that_a_column_names(folder):
+    (folder / "rel.dat").write_text("ID1 ID2 Kinship\nb c 0.25\na d 0.01\nb nobody 0.25\n")
+    own, _ = of_families(folder, participants={"family_id": "family"}, relatives=PAIRS)
+    assert own["a"] == own["b"] == own["c"] != own["d"] and own.str.startswith("family-").all()
+
+
+def test_a_column_that_is_not_there_drops_no_relatives(folder):
+    (folder / "rel.dat").write_text("ID1 ID2 Kinship\nb c 0.25\n")
+    own, notes = of_families(folder, participants={"family_id": "household"}, relatives=PAIRS)
+    assert own["b"] == own["c"] and own.nunique() == 3
+    assert notes == ("family_id: none of its columns (household) is in the tables",)
+
+
+def test_families_of_a_column_alone_keep_their_names(folder):
+    own, notes = of_families(folder, participants={"family_id": "family"})
+    assert own.fillna("").tolist() == ["f1", "f1", "", ""] and notes == ()
+
+
+def test_our_columns_that_nothing_stands_for_are_told_and_a_misspelt_family_is_refused(folder):
+    _, notes = of_families(folder, participants={"family_id": "household", "sex": "diagnoses", "site": "54-{session}"})
+    assert "household" in notes[0] and "both sides of the split" in notes[0]
+    assert "(diagnoses)" in notes[1] and "did you mean 'diagnosis'" in notes[1] and "54-{session}" in notes[2]
+    with pytest.raises(InputProblems, match=r"family_id: none of its columns \(famly\).*did you mean 'family'"):
+        of_families(folder, participants={"family_id": ["famly"]})
+
+
+@pytest.mark.parametrize(("name", "meant"), [("famly_id", "family_id"), ("Family_ID", "family_id"), ("age_yrs", "age_years")])  # fmt: skip
+def test_a_name_near_one_of_ours_is_refused(name, meant):
+    with pytest.raises(InputProblems, match=f"participants: '{name}'.*did you mean '{meant}'"):
+        layout_of(participants={name: "family"})
+    assert "mother_id" in layout_of(participants={"mother_id": "mother"}).participants
