@@ -27,6 +27,8 @@ ASYMMETRIC = 0.1
 """The cohort's median asymmetry below which a mirrored image cannot be told."""
 CLEARLY = 4.0
 """Robust standard deviations of asymmetry that the cohort's median must be above 0 to tell one."""
+FEW_MIRRORED = 0.25
+"""Share of mirrored images above which the cohort has no side of its own to tell one by."""
 
 
 @dataclass(frozen=True)
@@ -177,7 +179,8 @@ def mirrored(table: pd.DataFrame) -> list[Oddity]:
     usual = float(np.median(asymmetry))
     # how far everybody's asymmetry, the same sign for all, is from none: in a symmetric cohort the sign is chance
     certainty = -robust_z(np.append(asymmetry, 0.0), 0.02)[-1]
-    if len(table) < FEW or usual < ASYMMETRIC or certainty < CLEARLY:
+    is_other = asymmetry < -usual / 2
+    if len(table) < FEW or usual < ASYMMETRIC or certainty < CLEARLY or np.mean(is_other) > FEW_MIRRORED:
         return []
     return [
         Oddity(
@@ -188,7 +191,7 @@ def mirrored(table: pd.DataFrame) -> list[Oddity]:
             "look at the sign of its affine's first axis, and convert the scan again",
         )
         for row, values in enumerate(table.to_dict("records"))
-        if values["asymmetry"] < -usual / 2 and values["mirrored"] > values["correlation"]
+        if is_other[row] and values["mirrored"] > values["correlation"]
     ]
 
 

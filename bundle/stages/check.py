@@ -126,10 +126,56 @@ def look_at(
     return Look(found, findings, people, images, compared)
 
 
+def check_made(
+    output_dir: str,
+    look: Look,
+    made: Sequence[Job],
+    beside: Sequence[Job],
+    outlier_limit: float,
+    most_people: int,
+    num_workers: int,
+    progress: bool,
+) -> None:
+    """Look at maps that were derived as at the others, and write `0_checked/` again with what is found.
+
+    Args:
+        output_dir: results folder.
+        look: before they were made.
+        made: derived maps; Jacobians are logarithms.
+        beside: files of people whose map of the same modality is the source's own, as training will read them.
+        outlier_limit, most_people, num_workers, progress: see `check`.
+
+    Raises:
+        InputProblems: for each that is empty, holds no numbers, is out of range or looks like another map.
+    """
+    if not made:
+        return
+    jobs, new = [*made, *beside], {job[:2] for job in made}
+    facts = _in_parallel(_inspect_all, jobs, "derived", num_workers, progress)
+    kinds = dict.fromkeys(look.found.jacobians, "log")
+    people, images, compared, odd = _compare(jobs, facts, kinds, outlier_limit)
+    findings = [from_sentence(job, fact.problem) for job, fact in zip(jobs, facts, strict=True) if fact.problem]
+    findings = [finding for finding in (*findings, *odd) if (finding.participant_id, finding.modality) in new]
+    named = {(finding.participant_id, finding.modality) for finding in findings}
+    kept = [f for f in look.findings if f.status != SOUND or (f.participant_id, f.modality) not in named]
+    shared = set(compared)  # these modalities are measured anew, everybody's
+    rest = [row for row, modality in enumerate(look.people["modality"]) if modality not in shared]
+    whole = pd.concat([part for part in (look.people.iloc[rest], people) if len(part)], ignore_index=True)
+    all_images = [*(look.images[row] for row in rest), *images]
+    after = Look(look.found, [*kept, *findings], whole, all_images, look.compared | compared)
+    folder = stage_folder(output_dir, CHECKED)
+    write_look(folder, after, most_people)
+    odd_ones = [finding.sentence for finding in findings if finding.status == LOOK]
+    logger.info("%s", "\n".join([f"{len(made)} derived maps were looked at, {len(odd_ones)} are odd.", *odd_ones[:10]]))
+    wrong = [finding.sentence for finding in findings if finding.status == MEND]
+    if wrong:
+        raise InputProblems(f"Derived maps (all of it: {folder / PAGE})", wrong)
+
+
 def _in_parallel(
     inspect: Callable[[Job], ImageFacts], jobs: Sequence[Job], voxels: str, num_workers: int, progress: bool
 ) -> list[ImageFacts]:
-    words = "Reading headers" if voxels == "headers" else "Checking images"
+    words = {"headers": "Reading headers", "derived": "Checking what was made"}.get(voxels, "Checking images")
     with ThreadPoolExecutor(max(1, num_workers)) as pool:  # decompression runs outside Python's lock
         bar = tqdm(pool.map(inspect, jobs), total=len(jobs), desc=words, unit="file", disable=not progress)
         return list(bar)

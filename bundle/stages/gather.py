@@ -16,8 +16,10 @@ from tqdm.auto import tqdm
 from bundle.data.atomic import atomic_path, write_text
 from bundle.data.cohort_source import CohortSource, FoundCohort
 from bundle.data.datalist import Item, datalist_to_json
+from bundle.data.derivations import Derivation
 from bundle.data.derived_images import Grid, Recipe, make_image, what_was_done
 from bundle.data.family_split import split_by_family
+from bundle.data.headers import Job
 from bundle.data.json_files import write_json
 from bundle.data.layouts import JacobianKind
 from bundle.data.problems import InputProblems
@@ -25,7 +27,7 @@ from bundle.data.resampling import common_grid
 from bundle.data.source_tables import participants_of, phenotypes_of
 from bundle.mapping.derivation import derive
 from bundle.paths import DATALIST, GATHERED, PARTICIPANTS, PHENOTYPES, PREPARATION, RESTRICTED, stage_folder
-from bundle.stages.check import check
+from bundle.stages.check import check, check_made
 
 logger = logging.getLogger(__name__)
 KEEP_RESTRICTED = ("leave_out", "local")
@@ -85,6 +87,8 @@ def gather(
     folder = stage_folder(output_dir, GATHERED)
     recipes = plan(found, modalities, folder / DERIVED, grid)
     clipped = _make(recipes, num_workers, progress)
+    made, beside = _derived(recipes)
+    check_made(output_dir, look, made, beside, outlier_limit, most_people, num_workers, progress)
     tables = _write_tables(folder, cohort, found, restricted, phenotype_columns, seed)
     sections = split_by_family(
         _with_files(found.items, recipes, tables, folder), validation_fraction, test_fraction, seed
@@ -167,6 +171,18 @@ def _make(recipes: Mapping[str, Mapping[str, Recipe]], num_workers: int, progres
     if problems:
         raise InputProblems("Preparation", sorted(problems))
     return clipped
+
+
+def _derived(recipes: Mapping[str, Mapping[str, Recipe]]) -> tuple[list[Job], list[Job]]:
+    """Maps that were derived, and the others' of the same modalities, as training will read them."""
+    made: list[Job] = []
+    beside: list[Job] = []
+    for modality, own in recipes.items():
+        if any(isinstance(recipe.source, Derivation) for recipe in own.values()):
+            for name, recipe in own.items():
+                file = recipe.source if recipe.changes_nothing else recipe.target
+                (made if isinstance(recipe.source, Derivation) else beside).append((name, modality, str(file)))
+    return made, beside
 
 
 def _with_files(

@@ -400,3 +400,17 @@ def test_layouts_are_refused_with_every_entry_that_is_wrong(sources, tmp_path):
         run_stage("preparing", tmp_path, dataset_dir=str(sources), layout=layout)
     text = str(root_cause(caught.value))
     assert "no {participant_id}" in text and "kind must be raw or log" in text and "unknown entry 'table'" in text
+
+
+def test_derived_maps_are_looked_at_and_an_empty_one_is_refused(tiny_cohort, tmp_path):
+    miniature_cohorts.hcp(tiny_cohort, tmp_path / "hcp", 14, is_native=True)
+    (file,) = (tmp_path / "hcp" / "images" / "100307_3T_Diffusion_preproc").rglob("fit_NDI.nii.gz")
+    image = nib.load(file)
+    nib.save(nib.Nifti1Image(np.zeros(image.shape, np.float32), image.affine), file)
+    text = refused("hcp", tmp_path / "hcp", tmp_path / "out")
+    assert text.startswith("Derived maps") and "100307, NDI" in text and text.count("\n") == 1
+    check = read(tmp_path / "out" / "0_checked" / "check.tsv")
+    assert check.loc["100307"].set_index("modality").loc["NDI", "status"] == "mend"
+    measures = read(tmp_path / "out" / "0_checked" / "measures.tsv")
+    assert set(measures["modality"]) == set(MODALITIES)
+    assert not (tmp_path / "out" / "0_cohort" / "datalist.json").exists()
