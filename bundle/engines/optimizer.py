@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from bundle.engines.batched_muon import BatchedMuon
+
 
 class MuonWithAdamW(torch.optim.Optimizer):
     """Muon on two-dimensional weights, AdamW on filters, norms and biases.
@@ -28,9 +30,7 @@ class MuonWithAdamW(torch.optim.Optimizer):
         others = [parameter for parameter in everything if parameter.ndim != 2]
         self.parts: list[torch.optim.Optimizer] = []
         if matrices:
-            self.parts.append(
-                torch.optim.Muon(matrices, lr=lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw")
-            )
+            self.parts.append(BatchedMuon(matrices, lr=lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"))
         if others:
             self.parts.append(torch.optim.AdamW(others, lr=lr, weight_decay=0.0))
         super().__init__(everything, {"lr": lr})

@@ -23,7 +23,7 @@ def step(model, optimizer, seed):
 def test_matrices_go_to_muon_and_the_rest_to_adamw():
     optimizer = MuonWithAdamW(network().parameters())
     kinds = [type(part).__name__ for part in optimizer.parts]
-    assert kinds == ["Muon", "AdamW"]
+    assert kinds == ["BatchedMuon", "AdamW"]
     assert {p.ndim for group in optimizer.parts[0].param_groups for p in group["params"]} == {2}
 
 
