@@ -16,7 +16,7 @@ from bundle.data.atomic import atomic_path
 from bundle.data.problems import InputProblems
 
 TABLE = "embeddings"
-PER_PERSON = ("participant_ids", "codes", "reconstruction_errors", "present", "uncertainties")
+PER_PERSON = ("participant_ids", "codes", "reconstruction_errors", "present", "uncertainties", "images")
 NEEDED = (
     "participant_id",
     "embeddings",
@@ -43,6 +43,7 @@ class EmbeddingTable:
         uncertainties: `(N, E)`, how far each value would move if the absent maps were added (standard deviation), where the
             fusion says so, else `(N, 0)`.
         versions: of the software that made them.
+        images: `(N, M)` text, `voxel_hash` of each image; empty where it is absent or not known.
     """
 
     participant_ids: np.ndarray
@@ -53,6 +54,11 @@ class EmbeddingTable:
     present: np.ndarray
     uncertainties: np.ndarray
     versions: Mapping[str, str] = field(default_factory=dict)
+    images: np.ndarray = field(default_factory=lambda: np.array("", dtype=str))
+
+    def __post_init__(self) -> None:
+        if self.images.ndim == 0:
+            object.__setattr__(self, "images", np.full(self.present.shape, "", dtype="<U16"))
 
     def __len__(self) -> int:
         return len(self.participant_ids)
@@ -98,6 +104,7 @@ class EmbeddingTable:
                 modalities=np.array(self.modalities),
                 present=self.present,
                 uncertainty=self.uncertainties.astype(np.float32),
+                images=self.images.astype(str),
                 versions=json.dumps(dict(self.versions)),
             )
 
@@ -145,6 +152,7 @@ def read_embedding_table(file: str | Path) -> EmbeddingTable:
         content["present"],
         content["uncertainty"],
         json.loads(str(content["versions"])) if "versions" in content else {},
+        content.get("images", np.array("")),
     )
     problems = _problems(table)
     if problems:

@@ -47,6 +47,8 @@ def has_native_bfloat16(device: torch.device) -> bool:
 
 
 @lru_cache
+@torch.inference_mode(False)
+@torch.enable_grad()
 def _convolves_rightly() -> bool:
     """Whether a depthwise convolution in bfloat16 is that in float32, but for rounding; warns if not.
 
@@ -60,7 +62,7 @@ def _convolves_rightly() -> bool:
         results = []
         for enabled in (False, True):
             entry = volume.clone().requires_grad_()
-            with torch.enable_grad(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
                 out = layer(entry).float()
             gradients = torch.autograd.grad(out.square().sum(), (entry, layer.weight))
             results.append((out.detach(), *gradients))

@@ -19,12 +19,15 @@ from bundle.data.datalist import Item, present_modalities
 from bundle.data.embedding_table import TABLE, EmbeddingTable, read_embedding_table
 from bundle.data.original_space import in_space_of
 from bundle.data.problems import InputProblems
+from bundle.data.voxel_hash import voxel_hashes
 from bundle.paths import EMBEDDINGS, stage_folder
 from bundle.running.software_versions import software_versions
 from bundle.trained.encoder_hash import encoder_hash
 from bundle.trained.familiarity import reconstruction_errors, unlike_training
 from custom_nets import FusionAutoencoder
 from custom_nets.fusion import maps_present
+
+HASHES = "image_hashes.tsv"
 
 
 def embedded_so_far(folder: Path, network: FusionAutoencoder) -> EmbeddingTable:
@@ -49,6 +52,20 @@ def embedded_so_far(folder: Path, network: FusionAutoencoder) -> EmbeddingTable:
     return table
 
 
+def image_hashes(folder: Path, items: Sequence[Item], modalities: Sequence[str], num_workers: int) -> np.ndarray:
+    """`(N, M)` text: `voxel_hash` of everybody's images, empty where a person has none; kept beside the table.
+
+    Raises:
+        InputProblems: for images that cannot be read.
+    """
+    paths = [str(item[modality]) for item in items for modality in modalities if modality in item]
+    hashes, problems = voxel_hashes(paths, folder / HASHES, num_workers)
+    if problems:
+        raise InputProblems("Images", problems)
+    rows = [[hashes[str(item[m])] if m in item else "" for m in modalities] for item in items]
+    return np.array(rows, dtype="<U16").reshape(len(items), len(modalities))
+
+
 def reconstruction_folder(folder: Path, name: str) -> Path:
     """Where the reconstructions of a person are."""
     return folder / "reconstructions" / name
@@ -65,12 +82,18 @@ class EmbeddingWriter:
         output_dir: results folder; writes `4_embeddings/` in it.
         items: who is embedded, with their files.
         write_reconstructions: also write each reconstruction as NIfTI in its input's own orientation, grid and affine.
+        num_workers: threads that tell images apart.
     """
 
     seconds_between = 30.0
 
     def __init__(
-        self, network: FusionAutoencoder, output_dir: str, items: Sequence[Item], write_reconstructions: bool = False
+        self,
+        network: FusionAutoencoder,
+        output_dir: str,
+        items: Sequence[Item],
+        write_reconstructions: bool = False,
+        num_workers: int = 2,
     ) -> None:
         self.network = network
         self.hash = encoder_hash(network)
@@ -80,6 +103,9 @@ class EmbeddingWriter:
         self.write_reconstructions = write_reconstructions
         self.table = embedded_so_far(self.folder, network)
         self._known = set(self.table.participant_ids)
+        self._images = dict(
+            zip(self.items, image_hashes(self.folder, items, network.modalities, num_workers), strict=True)
+        )
         self.unlike: list[str] = []
         self._last_write = 0.0
 
@@ -108,6 +134,7 @@ class EmbeddingWriter:
                 reconstruction_errors=errors.cpu().numpy(),
                 present=maps_present(images).cpu().numpy(),
                 uncertainties=uncertainties.cpu().numpy(),
+                images=np.stack([self._images[name] for name in names]),
             )
             self._pending.append(batch.in_order_of([names[row] for row in new]))
         if self.write_reconstructions:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from monai.engines import SupervisedEvaluator
@@ -11,10 +11,10 @@ from monai.engines import SupervisedEvaluator
 from bundle.data.check import check_against_network
 from bundle.data.cohort_folder import items_from_folder
 from bundle.data.datalist import Item, items_from_datalist
-from bundle.data.embedding_table import TABLE
+from bundle.data.embedding_table import TABLE, EmbeddingTable
 from bundle.data.participants import check_ids
 from bundle.data.problems import InputProblems
-from bundle.handlers.embedding_writer import EmbeddingWriter, embedded_so_far, reconstruction_folder
+from bundle.handlers.embedding_writer import EmbeddingWriter, embedded_so_far, image_hashes, reconstruction_folder
 from bundle.paths import EMBEDDINGS, stage_folder
 from bundle.trained.subsets import subsets_never_trained
 from custom_nets import FusionAutoencoder
@@ -45,12 +45,13 @@ def new_people(
         num_workers: threads that check.
 
     Raises:
-        InputProblems: with everything that cannot be embedded and how to mend it, or if the one person of `files` is in
-            the table already.
+        InputProblems: with everything that cannot be embedded and how to mend it; if the one person of `files` is in the
+            table already, or somebody in it has other images now.
     """
     items = _wanted_people(network, images, dataset_dir, files, participant_id)
     folder = stage_folder(output_dir, EMBEDDINGS)
-    known = set(embedded_so_far(folder, network).participant_ids)
+    table = embedded_so_far(folder, network)
+    known = set(table.participant_ids)
     new = [
         item
         for item in items
@@ -61,6 +62,9 @@ def new_people(
         raise InputProblems(
             "Embeddings", [f"{participant_id} is in {folder}/{TABLE}.tsv already: give another --participant_id."]
         )
+    others = _with_other_images(folder, table, [item for item in items if item["participant_id"] in known], num_workers)
+    if others:
+        raise InputProblems("Embeddings", others)
     if len(new) < len(items):
         logger.info(
             "%d of %d people are in the table already and are left as they are.", len(items) - len(new), len(items)
@@ -69,6 +73,25 @@ def new_people(
     if problems:
         raise InputProblems("Images", problems)
     return new
+
+
+def _with_other_images(folder: Path, table: EmbeddingTable, items: Sequence[Item], num_workers: int) -> list[str]:
+    """A sentence for everybody whose code was made from other images than those that are given."""
+    if not items:
+        return []
+    given = image_hashes(folder, items, table.modalities, num_workers)
+    before = table.in_order_of([item["participant_id"] for item in items])
+    problems = []
+    for item, own, made_of, was_there in zip(items, given, before.images, before.present, strict=True):
+        cells = zip(table.modalities, own, made_of, was_there, strict=True)
+        maps = [m for m, new, old, there in cells if bool(new) != bool(there) or (new and old and new != old)]
+        if maps:
+            problems.append(
+                f"{item['participant_id']}: the code in {folder}/{TABLE}.npz was made of other images than these "
+                f"({', '.join(maps)}): give other people other ids, or another --output_dir. To embed this person again, move "
+                f"{folder} away."
+            )
+    return problems
 
 
 def _wanted_people(

@@ -38,6 +38,13 @@ def test_right_convolutions_are_taken_in_bfloat16_and_no_seed_is_spent(monkeypat
     assert dtype_inside(torch.randn(1, 1, 4, 4, 4)) == torch.bfloat16
 
 
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_evaluation_asks_first_as_well(mode, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+    with mode():
+        assert has_native_bfloat16(CPU)
+
+
 def test_a_processor_that_computes_wrongly_is_told_once_and_float32_is_used(monkeypatch, caplog):
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
     right = DepthwiseConv3d.forward

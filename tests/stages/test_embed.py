@@ -199,3 +199,23 @@ def test_maps_that_look_like_no_training_persons_are_told(output_dir, tiny_cohor
     assert "look like no training person" not in "".join(capfd.readouterr())
     embed(output_dir, files=files | {"T1w": files["FA"]}, participant_id="swapped")
     assert "1 images look like no training person" in (said := "".join(capfd.readouterr())) and "swapped T1w (" in said
+
+
+def test_another_person_under_a_known_id_is_refused_and_a_copy_is_not(output_dir, tiny_cohort, tmp_path):
+    before = embed(output_dir, dataset_dir=str(tiny_cohort))
+    assert before["images"].shape == (24, 4) and len(set(before["images"].ravel())) == 96
+    copy = tmp_path / "copy"
+    shutil.copytree(tiny_cohort, copy, copy_function=shutil.copyfile)  # other times of change
+    assert (embed(output_dir, dataset_dir=str(copy))["embeddings"] == before["embeddings"]).all()
+    shutil.copy(files_of(copy, "sub-0008")["FA"], files_of(copy, "sub-0007")["FA"])
+    text = refused(output_dir, dataset_dir=str(copy))
+    assert "sub-0007: the code in" in text and "other images than these (FA)" in text and "sub-0008" not in text
+    with np.load(output_dir / "4_embeddings" / "embeddings.npz") as content:
+        assert (content["embeddings"] == before["embeddings"]).all()
+
+
+def test_tables_without_words_on_images_are_taken_up(output_dir, tiny_cohort):
+    content = embed(output_dir, dataset_dir=str(tiny_cohort))
+    del content["images"]
+    np.savez(output_dir / "4_embeddings" / "embeddings.npz", **content)
+    assert (embed(output_dir, dataset_dir=str(tiny_cohort))["embeddings"] == content["embeddings"]).all()
