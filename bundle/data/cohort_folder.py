@@ -69,6 +69,11 @@ def _check_patterns(patterns: Mapping[str, str], modalities: Sequence[str]) -> N
         for m in modalities
         if m in patterns and "{participant_id}" not in patterns[m]
     ]
+    problems += [
+        f"The pattern of {m}, {patterns[m]!r}, must start in the cohort folder: give it from there, or a datalist, which takes any path."
+        for m in modalities
+        if m in patterns and (Path(patterns[m]).expanduser().is_absolute() or ".." in Path(patterns[m]).parts)
+    ]
     if problems:
         raise InputProblems("Modalities", problems)
 

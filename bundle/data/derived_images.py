@@ -23,6 +23,9 @@ Grid = tuple[tuple[int, ...], np.ndarray]
 Derive = Callable[[Derivation], tuple[np.ndarray, np.ndarray]]
 """Makes voxels and affine of what a map is derived of."""
 
+MOST_FOLDED = 0.01
+"""Of a Jacobian's voxels, that may be outside [0.01, 100]; single folds happen, whole regions are no registration."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -87,6 +90,8 @@ def make_image(recipe: Recipe, derive: Derive) -> int:
     if recipe.jacobian is not None:
         determinant = affine_determinant(recipe.matrix, recipe.jacobian.direction) if recipe.matrix else 1.0
         volume, n_clipped = to_log_jacobian(volume, recipe.jacobian.kind, determinant)
+        if n_clipped > MOST_FOLDED * max(np.count_nonzero(volume), 1):
+            raise InputProblems("Jacobians", [f"{n_clipped:,} voxels of {_name(recipe.source)} have determinants outside [0.01, 100], more than {MOST_FOLDED:.0%}: the registration failed, or these are no {recipe.jacobian.kind} determinants. Mend it, or exclude the person."])  # fmt: skip
     if recipe.grid is not None:
         volume, affine = resample(volume, affine, *recipe.grid), recipe.grid[1]
     made = nib.Nifti1Image(np.asarray(volume, dtype=np.float32), affine)

@@ -14,6 +14,8 @@ B0_LIMIT = 100.0
 SHELL_GAP, NOMINAL_STEP = 100.0, 50.0
 """s/mm^2: a gap of more than the first between sorted b-values starts a new shell; its nominal b-value is the median,
 rounded to the second. Scanners jitter b-values by far less, and shells lie further apart."""
+SHELL_WIDTH = 200.0
+"""A group of b-values that spreads over more is none: b-values are dense, as those of q-space grids are."""
 TENSOR_LIMIT = 1500.0
 """The tensor model holds up to about here."""
 LEAST_TENSOR_DIRECTIONS, LEAST_SHELL_DIRECTIONS = 6, 6
@@ -62,9 +64,16 @@ class Gradients:
         return [float(shell) for shell in np.unique(self.shell_of[~self.is_b0])]
 
     @property
+    def is_spread(self) -> np.ndarray:
+        """`(N,)` volumes whose b-values, 200 s/mm^2 and more from end to end, are no shell."""
+        widths = {shell: float(np.ptp(self.b_values[self.shell_of == shell])) for shell in self.shells}
+        return np.array([widths.get(float(shell), 0.0) > SHELL_WIDTH for shell in self.shell_of])
+
+    @property
     def for_tensor(self) -> np.ndarray:
         """`(N,)` volumes that the tensor is fitted to: whole shells of 1500 s/mm^2 or less, or the lowest if none is."""
-        return self.shell_of <= max(TENSOR_LIMIT, min(self.shells, default=0))
+        in_low_shell = self.shell_of <= max(TENSOR_LIMIT, min(self.shells, default=0))
+        return np.where(self.is_spread, self.b_values <= TENSOR_LIMIT, in_low_shell)
 
     @property
     def words(self) -> str:
@@ -135,6 +144,12 @@ def why_no_tensor(gradients: Gradients) -> str:
 
 def why_no_noddi(gradients: Gradients) -> str:
     """Why NDI cannot be computed; empty if it can."""
+    if gradients.is_spread.any():
+        spread = gradients.b_values[gradients.is_spread]
+        return (
+            f"b-values from {spread.min():g} to {spread.max():g} s/mm^2 follow one another without a gap: NODDI is fitted to "
+            "shells; give the volumes of some shells only"
+        )
     shells = [
         shell
         for shell in gradients.shells

@@ -50,6 +50,7 @@ def find_scans(
     participant_id: str | None,
     participant_ids: str | int | Sequence[str | int] | None,
     session: str | None,
+    registration: str = "given",
 ) -> list[Scans]:
     """Everybody's scans, checked as far as headers and gradient tables say.
 
@@ -61,6 +62,7 @@ def find_scans(
         participant_id: of that person.
         participant_ids: id or ids to map; None: everybody.
         session: `first`, `last`, a label, or None: refuse where somebody has several.
+        registration: how images are registered; a warp among `files` is for `given` alone.
 
     Raises:
         InputProblems: with all that is wrong.
@@ -68,6 +70,10 @@ def find_scans(
     if (dataset_dir is None) == (files is None) or (files is None) != (participant_id is None):
         raise InputProblems("Scans", ["Give either --dataset_dir, or --files \"{'T1w': 't1.nii.gz', 'DWI': 'dwi.nii.gz', 'bvals': ..., 'bvecs': ...}\" with --participant_id."])  # fmt: skip
     _check_scans(scans)
+    if files is not None and session is not None:
+        raise InputProblems("Scans", [f"--session {session} chooses among scans of --dataset_dir; beside --files it would do nothing: leave it out."])  # fmt: skip
+    if files is not None and "warp" in files and registration != "given":
+        raise InputProblems("Scans", [f"--files names a warp, which --registration {registration} does not read: give --registration given, or leave the warp out."])  # fmt: skip
     if files is not None:
         found = {str(participant_id): {name: Path(file).expanduser() for name, file in _named(files).items()}}
     else:

@@ -18,7 +18,7 @@ from bundle.data.cohort_writer import write_cohort
 from bundle.data.problems import InputProblems
 from bundle.data.synthetic import CohortSettings
 from bundle.data.tables import write_table
-from bundle.paths import COHORT, stage_folder
+from bundle.paths import COHORT, PARTICIPANTS, stage_folder
 from bundle.pictures import save_figure
 from bundle.running.process import start_process
 from bundle.running.stage_process import BUNDLE_ROOT, run_stage
@@ -78,7 +78,7 @@ def run_study(
         cohort, facts = folder.parent / _cohort_name(settings.cohort), dict(settings.cohort)
     else:
         cohort = Path(dataset_dir).expanduser().resolve()
-        facts = {"dataset_dir": str(cohort)}
+        facts = {"dataset_dir": str(cohort), "files": _files_hash(cohort)}
         if not cohort.is_dir():
             problems.append(f"--dataset_dir {cohort} is no folder: expected a cohort folder.")
     if problems:
@@ -99,6 +99,14 @@ def run_study(
 def _cohort_name(settings: Mapping[str, Any]) -> str:
     """A folder's name for a synthetic cohort, so that studies of the same one share it."""
     return f"{COHORT}_{hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]}"
+
+
+def _files_hash(cohort: Path) -> str:
+    """Twelve hexadecimal digits of the participants table and of names and sizes of all images: others are another cohort."""
+    images = sorted((str(file.relative_to(cohort)), file.stat().st_size) for file in cohort.rglob("*.nii*"))
+    table = cohort / PARTICIPANTS
+    content = table.read_bytes() if table.is_file() else b""
+    return hashlib.sha256(content + repr(images).encode()).hexdigest()[:12]
 
 
 def _problems_of_choice(seeds: Sequence[int], only: Sequence[str] | None, names: Sequence[str]) -> list[str]:

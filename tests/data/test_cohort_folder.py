@@ -33,3 +33,9 @@ def test_unknown_modality_is_named_with_those_known(tiny_cohort):
 def test_modalities_that_are_no_list_of_different_names_are_refused(tiny_cohort, modalities, words):
     with pytest.raises(InputProblems, match=words):
         items_from_folder(tiny_cohort, PATTERNS, modalities)
+
+
+@pytest.mark.parametrize("pattern", ["/data/{participant_id}_T1w.nii.gz", "../{participant_id}_T1w.nii.gz"])
+def test_patterns_that_leave_the_folder_are_refused(tiny_cohort, pattern):
+    with pytest.raises(InputProblems, match="must start in the cohort folder"):
+        items_from_folder(tiny_cohort, PATTERNS | {"T1w": pattern}, ["T1w"])

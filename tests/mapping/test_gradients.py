@@ -81,6 +81,14 @@ def test_the_tensor_takes_low_shells_only():
     assert scheme((4, 0), (30, 2000)).for_tensor.all()  # there is nothing lower
 
 
+def test_dense_b_values_are_no_shell():
+    dense = scheme((4, 0), *((3, float(b)) for b in range(200, 3001, 90)))
+    assert "from 200 to 2990" in why_no_noddi(dense) and why_no_tensor(dense) == ""
+    assert dense.b_values[dense.for_tensor].max() <= 1500 and dense.for_tensor.sum() == 4 + 3 * 15
+    jittered = scheme((4, 0), (30, 960), (30, 1040), (60, 2000))
+    assert not jittered.is_spread.any() and why_no_noddi(jittered) == ""
+
+
 def test_noddi_is_refused_by_itself_where_noise_cannot_be_estimated():
     assert "noise cannot be estimated" in why_no_noddi(scheme((2, 0), (15, 1000), (15, 2000)))
     assert why_no_noddi(scheme((3, 0), (15, 1000), (15, 2000))) == ""

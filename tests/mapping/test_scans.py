@@ -43,3 +43,19 @@ def test_a_mask_that_lies_elsewhere_is_refused(tmp_path):
     for affine in (shifted, flipped):
         with pytest.raises(InputProblems, match=r"mask.nii.gz: lies elsewhere than .*t1.nii.gz.*resample"):
             found(files=person(tmp_path, affine), participant_id="a")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"session": "2"}, "--session 2 chooses among scans"),
+        ({"registration": "demons"}, "--registration demons does not read"),
+    ],
+)
+def test_options_that_would_do_nothing_beside_files_are_refused(tmp_path, options, words):
+    files = {"T1w": person(tmp_path, np.diag([2.0, 2, 2, 1]))["T1w"]}
+    (tmp_path / "warp.h5").touch()
+    if "registration" in options:
+        files["warp"] = str(tmp_path / "warp.h5")
+    with pytest.raises(InputProblems, match=words):
+        found(files=files, participant_id="a", **options)

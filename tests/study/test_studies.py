@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -330,3 +331,14 @@ def test_a_tiny_study_runs_from_end_to_end(tiny_cohort, tmp_path):
     table = run_study(str(tmp_path), study, GRID, dataset_dir=str(tiny_cohort))
     assert table["run"].tolist() == ["mse", "l1"] and np.isfinite(table["skill"]).all()
     assert (table["step_ms"] > 0).all() and (table["memory_gb"] > 0.1).all()
+
+
+def test_people_added_to_a_cohort_of_ones_own_make_it_another(tmp_path, stages, tiny_cohort):
+    cohort = tmp_path / "cohort"
+    shutil.copytree(tiny_cohort, cohort)
+    carry_out(tmp_path, stages, seeds=[0], dataset_dir=str(cohort))
+    stages.calls.clear()
+    shutil.copytree(cohort / "sub-0001", cohort / "sub-9999")
+    with pytest.raises(InputProblems, match=r"cohort::files: \w+ then, \w+ now"):
+        carry_out(tmp_path, stages, seeds=[0], dataset_dir=str(cohort))
+    assert stages.calls == []
