@@ -107,6 +107,11 @@ def export(
 def _check(facts: RunFacts, images: Mapping[str, str], forms: Sequence[str], data_license: str | None) -> None:
     problems = [f"--images: no pattern for {m}." for m in facts.network.modalities if m not in images]
     problems += [
+        f"--images: the pattern of {m}, {pattern!r}, would tell others your folders: give it from the cohort folder on."
+        for m, pattern in images.items()
+        if Path(pattern).expanduser().is_absolute()
+    ]
+    problems += [
         f"--forms: unknown form {form!r}; expected any of {', '.join(FORMS)}." for form in forms if form not in FORMS
     ]
     packages = [*(name for form in forms for name in NEEDED.get(form, ())), "jsonschema"]

@@ -281,8 +281,9 @@ def test_a_misspelt_option_is_refused_there_too(unpacked, tmp_path):
 
 
 def test_all_that_is_wrong_is_said_at_once(finished):
-    text = refused(finished, forms=["onyx"], data_license="terms.txt", images={"FA": "fa.nii.gz"})
+    text = refused(finished, forms=["onyx"], data_license="terms.txt", images={"FA": "/home/jane/fa.nii.gz"})
     assert "unknown form 'onyx'" in text and "terms.txt does not exist" in text and "no pattern for JAC" in text
+    assert "would tell others your folders" in text
 
 
 def test_figures_of_another_encoder_are_refused(finished, tmp_path):
