@@ -16,7 +16,7 @@ from bundle.data.exclusions import read_exclusions
 from bundle.data.file_patterns import Image, in_order_of_number
 from bundle.data.findings import LEFT_OUT, LOOK, MEND, Finding
 from bundle.data.image_choice import RULES, Choice, Files, check_spaces, choose, existing_files
-from bundle.data.layouts import ImageSource, JacobianKind, Layout, TableSource, read_layout
+from bundle.data.layouts import OUR_COLUMNS, ColumnSource, ImageSource, JacobianKind, Layout, TableSource, read_layout
 from bundle.data.participants import check_ids
 from bundle.data.problems import InputProblems
 from bundle.data.source_tables import SourceTables, read_source_tables
@@ -89,7 +89,7 @@ class CohortSource:
             problems.append(f"{self.folder} is a file: with a layout, --dataset_dir is a folder.")
         if problems:
             raise InputProblems("Cohort", problems)
-        self.layout = _of_folder(images or {}) if layout is None else read_layout(layout)
+        self.layout = _of_folder(self.folder, images or {}) if layout is None else read_layout(layout)
         self.tables_dir = Path(tables_dir).expanduser().resolve() if tables_dir else self.folder
         self.derivatives = Path(derivatives).expanduser().resolve() if derivatives else self.folder / "derivatives"
         self.session = None if session is None else str(session)
@@ -261,18 +261,33 @@ class CohortSource:
         return found
 
     def _of_datalist(self, modalities: Sequence[str]) -> FoundCohort:
+        idle = [f"--{name} {value}: a datalist names the files already; leave it out." for name, value in (("session", self.session), ("space", self.space)) if value]  # fmt: skip
+        if idle:
+            raise InputProblems("Cohort", idle)
         reasons = read_exclusions(self.exclude)
-        everybody = [item for items in items_from_datalist(self.folder, modalities).values() for item in items]
+        sections = items_from_datalist(self.folder, modalities, any_subset=self.incomplete != "refuse")
+        everybody = [item for items in sections.values() for item in items]
         items = [item for item in everybody if item["participant_id"] not in reasons]
         findings = [Finding(name, "", LEFT_OUT, f"excluded: {reason}") for name, reason in reasons.items()]
-        flow = [("in the datalist", len(everybody), ""), ("analysed", len(items), "excluded by name")]
+        flow = [("in the datalist", len(everybody), "")]
+        if len(items) < len(everybody):
+            flow.append(("not excluded by name", len(items), ""))
+        status = LEFT_OUT if self.incomplete == "leave_out" else LOOK
+        findings += [Finding(item["participant_id"], m, status, f"no {m}", "") for item in items for m in modalities if m not in item]  # fmt: skip
+        if self.incomplete == "leave_out":
+            items = [item for item in items if all(m in item for m in modalities)]
+            flow.append(("with every map", len(items), "a map is missing"))
+        flow.append(("analysed", len(items), ""))
         return FoundCohort(items, findings, flow, SourceTables(pd.DataFrame()))
 
 
-def _of_folder(images: Mapping[str, str]) -> Layout:
-    """The layout of a cohort folder as `training` takes it."""
+def _of_folder(folder: Path, images: Mapping[str, str]) -> Layout:
+    """The layout of a cohort folder as `training` takes it; columns of its participants table that have our names are these."""
     sources = {modality: ImageSource(files=(pattern,)) for modality, pattern in images.items()}
-    return Layout("the cohort folder", ("one space",), sources, (TableSource(PARTICIPANTS, required=True),))
+    table = folder / PARTICIPANTS
+    columns = pd.read_csv(table, sep="\t", nrows=0).columns if table.is_file() else []
+    ours = {name: ColumnSource((name,)) for name in OUR_COLUMNS if name in columns}
+    return Layout("the cohort folder", ("one space",), sources, (TableSource(PARTICIPANTS, required=True),), ours)
 
 
 def _sessions(files: Files) -> dict[str, list[str]]:

@@ -138,6 +138,9 @@ def _read(file: Path, source: TableSource) -> pd.DataFrame:
     names = table.index.str.strip()
     if source.prefix:
         names = names.where(names.str.startswith(source.prefix), source.prefix + names)
+    twice = sorted(set(names[names.duplicated()]))
+    if twice:
+        raise InputProblems(f"Table {file}", [f"{name}: stands twice, with and without {source.prefix!r} or blanks: keep one." for name in twice])  # fmt: skip
     table.index = pd.Index(names, name="participant_id")
     return table
 

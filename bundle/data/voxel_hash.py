@@ -58,6 +58,7 @@ def voxel_hashes(
     ]
     if wanted:
         rows = [(path, *states[path], hashes[path]) for path in states if path in hashes]
+        rows += [(*key, value) for key, value in known.items() if key[0] not in states and Path(key[0]).is_file()]
         write_table(pd.DataFrame(rows, columns=["path", "size", "mtime_ns", "voxels"]), cache_file)
     return hashes, problems
 

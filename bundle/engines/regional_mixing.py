@@ -11,6 +11,7 @@ from torch import Tensor
 from bundle.data.problems import InputProblems
 from bundle.engines.batch import PrepareReconstructionBatch
 from custom_nets import FusionAutoencoder
+from custom_nets.fusion import maps_present
 
 
 class PrepareMixedBatch(PrepareReconstructionBatch):
@@ -41,11 +42,16 @@ class PrepareMixedBatch(PrepareReconstructionBatch):
         return self.mix(images) if torch.rand(()) < self.share else images
 
     def mix(self, images: Tensor) -> Tensor:
-        """`(B, M, D, H, W)` to the same; a person alone in a batch stays as they are, a blend has the maps that both have."""
+        """`(B, M, D, H, W)` to the same; a person alone in a batch stays as they are, a blend has the maps that both have.
+
+        Whoever shares no map with the other stays as they are, too.
+        """
         if len(images) < 2:
             return images
         coarse = torch.rand(len(images), 1, self.cells, self.cells, self.cells) * (math.pi / 2)
         angle = F.interpolate(coarse.to(images), size=images.shape[2:], mode="trilinear", align_corners=True)
         mean_image = self.network.scaling.mean_image
         residual = images - mean_image
-        return mean_image + angle.cos() * residual + angle.sin() * residual.roll(1, dims=0)
+        blend = mean_image + angle.cos() * residual + angle.sin() * residual.roll(1, dims=0)
+        has_a_map = maps_present(blend).any(dim=1).view(-1, 1, 1, 1, 1)
+        return torch.where(has_a_map, blend, images)

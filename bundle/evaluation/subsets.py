@@ -42,7 +42,7 @@ def skill_of_subsets(
         A row per subset and modality: `inputs` (`T1w+FA`), `modality`, `given` (False: drawn from other maps), `skill`
         with `low` and `high` (95 %, families resampled). With a product of experts also `uncertainty`, how far
         values of the code are expected to move when the other maps are added (mean standard deviation), and `standardised_move`:
-        how far they move over how far each was expected to (root mean square; 1 is right, NaN for all maps).
+        how far they move over how far each was expected to (root mean square; 1 is right, NaN for all maps, and where training never showed all).
     """
     subsets = known_subsets(network)
     hidden = torch.tensor([[m not in subset for m in network.modalities] for subset in subsets], device=device)
@@ -58,7 +58,8 @@ def skill_of_subsets(
         errors[:, person] = [np.square(one - truth).sum(axis=1, dtype=float) for one in drawn]
         if gives_variance:
             spread += np.array([float(part.sqrt().mean()) for part in variances])
-            moved += np.array(standardised_moves(torch.stack(codes), torch.stack(variances)))
+            is_whole = set(subsets[-1]) == set(network.modalities)  # else there is nothing that codes should move to
+            moved += np.array(standardised_moves(torch.stack(codes), torch.stack(variances)) if is_whole else np.nan)
     rows = []
     for number, subset in enumerate(subsets):
         for channel, modality in enumerate(network.modalities):
@@ -103,6 +104,9 @@ def standardised_moves(codes: Tensor, variances: Tensor) -> list[float]:
     Args:
         codes: `(S, E)`, the last from all maps.
         variances: the same, of the codes.
+
+    Returns:
+        S figures, NaN for the last.
     """
     gained = (variances - variances[-1]).clamp_min(1e-12)
     ratio = ((codes - codes[-1]).square() / gained).mean(dim=1)

@@ -46,7 +46,7 @@ def embedded_so_far(folder: Path, network: FusionAutoencoder) -> EmbeddingTable:
             "Embeddings",
             [
                 f"{file} holds codes of encoder {table.encoder_hash}, this network is encoder {expected}: codes of "
-                "different encoders live in different spaces. Choose another --output_dir, or move the file away."
+                f"different encoders live in different spaces. Choose another --output_dir, or move {folder} away."
             ],
         )
     return table
@@ -150,8 +150,11 @@ class EmbeddingWriter:
             self.table.write_text(self.folder)
 
     def _write_arrays(self) -> None:
-        for batch in self._pending:
-            self.table = self.table.with_people(batch)
+        written = embedded_so_far(self.folder, self.network)  # another process may have added people
+        others = [name for name in written.participant_ids if name not in set(self.table.participant_ids)]
+        for batch in [*([written.in_order_of(others)] if others else []), *self._pending]:
+            new = [name for name in batch.participant_ids if name not in set(self.table.participant_ids)]
+            self.table = self.table.with_people(batch.in_order_of(new)) if new else self.table
         self._pending = []
         if len(self.table):
             self.table.write_arrays(self.folder)
@@ -167,6 +170,7 @@ class EmbeddingWriter:
                 # a map that the person lacks is drawn in the space of one that is there
                 original: Any = nib.load(item.get(modality, item[present_modalities(item, self.network.modalities)[0]]))
                 nib.save(in_space_of(volume, original), temporary / f"{name}_{modality}_reconstruction.nii.gz")
+            shutil.rmtree(target, ignore_errors=True)  # of a run that ended before its codes were written
             temporary.replace(target)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)

@@ -7,6 +7,8 @@ import math
 import torch
 from ignite.engine import Engine, Events
 
+from custom_nets.fusion import maps_present
+
 
 class StopOnNan:
     """Raises when the loss of a batch is NaN or infinite, naming the people in the batch; the trainer decollates.
@@ -26,7 +28,7 @@ class StopOnNan:
         if math.isfinite(loss):
             return
         batch = engine.state.batch
-        people = [one["participant_id"] for one in batch if not torch.isfinite(torch.as_tensor(one["image"])).all()]
+        people = [one["participant_id"] for one in batch if not _is_sound(torch.as_tensor(one["image"]))]
         cause = (
             f"the image of {', '.join(people)} is not finite: check it"
             if people
@@ -36,3 +38,9 @@ class StopOnNan:
             f"Loss {loss} in epoch {engine.state.epoch}, iteration {engine.state.iteration}: {cause}. "
             "Start again in another --output_dir; resuming would come to the same batch."
         )
+
+
+def _is_sound(image: torch.Tensor) -> bool:
+    """Whether the maps that are there, which are not NaN everywhere, are finite everywhere."""
+    present = maps_present(image[None])[0]
+    return bool(present.any()) and bool(torch.isfinite(image[present]).all())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,8 @@ import numpy as np
 import pandas as pd
 
 from bundle.data.atomic import atomic_path
+from bundle.data.json_files import read_json, write_json
+from bundle.data.problems import InputProblems
 from bundle.data.tables import write_table
 from bundle.mapping.settings import MappingSettings
 from bundle.mapping.steps import read_sidecar
@@ -19,7 +21,7 @@ from bundle.mapping.target import Target
 from bundle.paths import COHORT, PARTICIPANTS
 from bundle.report.mapping_page import MappedPerson, render_mapping
 
-WORK, PAGE, TABLE, RECORD = "work", "mapping.html", "mapping.tsv", "person.json"
+WORK, PAGE, TABLE, RECORD, SETTINGS = "work", "mapping.html", "mapping.tsv", "person.json", "settings.json"
 MAPS = ("T1w", "FA", "NDI", "JAC")
 NDI_WORDS = {
     "grid": "Watson-NODDI on a grid of tissues, Rician noise, tissue frequencies learnt from the brain",
@@ -58,14 +60,58 @@ def write_page(folder: Path, target: Target, settings: MappingSettings) -> None:
         temporary.write_text(render_mapping([page for page, _ in records], told), encoding="utf-8")
 
 
+def refuse_other_settings(folder: Path, names: Sequence[str], target: Target, settings: MappingSettings) -> None:
+    """Keep one cohort to one way of making maps: its codes would else tell settings apart, not people.
+
+    Args:
+        folder: `0_mapped`; what its maps were made with is in `settings.json`.
+        names: who is mapped now, earlier maps of whom do not count.
+        target, settings: as they are now.
+
+    Raises:
+        InputProblems: if others were mapped with other settings.
+    """
+    now = {
+        "template": target.words,
+        "grid": {"shape": list(target.shape), "affine": target.affine.tolist()},
+        "registration": settings.registration,
+        "noddi": settings.noddi,
+        "tissues": asdict(settings.tissues),
+        "maps": asdict(settings.maps),
+    }
+    now = json.loads(json.dumps(now))
+    before = read_json(folder / SETTINGS) if (folder / SETTINGS).is_file() else now
+    others = [
+        page.participant_id for page, _ in _records(folder) if not page.failure and page.participant_id not in names
+    ]
+    changed = [_change(key, before.get(key), value) for key, value in now.items() if before.get(key) != value]
+    if others and changed:
+        raise InputProblems("Mapping", [f"{folder} holds {len(others)} people mapped otherwise ({', '.join(others[:5])}): {', '.join(changed)}. Give another --output_dir, or map everybody again."])  # fmt: skip
+    write_json(now, folder / SETTINGS)
+
+
+def _change(key: str, before: Any, now: Any) -> str:
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        return ", ".join(_change(inner, before.get(inner), value) for inner, value in now.items() if before.get(inner) != value)  # fmt: skip
+    is_short = len(f"{before}{now}") < 80
+    return f"{key} was {before}, is {now}" if is_short else f"another {key}"
+
+
 def write_participants(folder: Path) -> list[str]:
-    """The ids of everybody who was mapped to the end and whose maps are all there, also from earlier calls."""
+    """The ids of everybody who was mapped to the end and whose maps are all there, also from earlier calls.
+
+    Columns that somebody added to `participants.tsv`, such as `family_id`, stay.
+    """
     cohort, names = folder / COHORT, []
     for page, row in _records(folder):
         name = page.participant_id
         maps = [cohort / name / f"{name}_{m}.nii.gz" for m in MAPS if row.get(m)]
         if not page.failure and all(file.is_file() for file in maps):
             names.append(name)
-    with atomic_path(cohort / PARTICIPANTS) as temporary:
-        temporary.write_text("\n".join(["participant_id", *names]) + "\n")
+    table = pd.DataFrame({"participant_id": names}, dtype=str)
+    if (cohort / PARTICIPANTS).is_file():
+        before = pd.read_csv(cohort / PARTICIPANTS, sep="\t", dtype=str, keep_default_na=False)
+        if "participant_id" in before:
+            table = table.merge(before.drop_duplicates("participant_id"), how="left", on="participant_id")
+    write_table(table.fillna("n/a"), cohort / PARTICIPANTS)
     return names

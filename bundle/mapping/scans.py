@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +12,13 @@ import nibabel as nib
 import numpy as np
 
 from bundle.data.file_patterns import ANY_ID
-from bundle.data.image_choice import choose, existing_files
+from bundle.data.image_choice import RULES, choose, existing_files
 from bundle.data.layouts import ImageSource
 from bundle.data.participants import check_ids
 from bundle.data.problems import InputProblems
 from bundle.mapping.gradients import Gradients, read_gradients
 
+logger = logging.getLogger(__name__)
 NAMES = ("T1w", "T1w_mask", "DWI", "bvals", "bvecs", "DWI_mask", "warp", "warp_reference")
 DIFFUSION = ("DWI", "bvals", "bvecs")
 ENTRIES = ("name", "ids", "derivatives", "dwi_in_t1w_space", "files")
@@ -70,6 +72,7 @@ def find_scans(
     if (dataset_dir is None) == (files is None) or (files is None) != (participant_id is None):
         raise InputProblems("Scans", ["Give either --dataset_dir, or --files \"{'T1w': 't1.nii.gz', 'DWI': 'dwi.nii.gz', 'bvals': ..., 'bvecs': ...}\" with --participant_id."])  # fmt: skip
     _check_scans(scans)
+    session = None if session is None else str(session)  # the command line makes a number of 2
     if files is not None and session is not None:
         raise InputProblems("Scans", [f"--session {session} chooses among scans of --dataset_dir; beside --files it would do nothing: leave it out."])  # fmt: skip
     if files is not None and "warp" in files and registration != "given":
@@ -124,7 +127,10 @@ def _in_folder(
 ) -> dict[str, dict[str, Path]]:
     if not folder.is_dir():
         raise InputProblems("Scans", [f"--dataset_dir {folder} is no folder."])
-    sources = {name: ImageSource(files=tuple(patterns)) for name, patterns in scans["files"].items()}
+    sources = {
+        name: ImageSource(files=(patterns,) if isinstance(patterns, str) else tuple(patterns))
+        for name, patterns in scans["files"].items()
+    }
     derived = (
         Path(derivatives).expanduser().resolve() if derivatives else folder / scans.get("derivatives", "derivatives")
     )
@@ -133,6 +139,12 @@ def _in_folder(
     names = sorted({image.participant_id for images in found.values() for image in images})
     choices, several = choose(found, names, session, None)
     problems = [finding.sentence for finding in [*findings, *several]]
+    known = sorted({image.session for images in found.values() for image in images if image.session})
+    if names and session is not None and session not in (*RULES, *known):
+        problems.append(f"--session {session}: nobody has it: " + (f"sessions are {', '.join(known)}." if known else "file names tell no sessions."))  # fmt: skip
+    elsewhere = [name for name in names if name not in choices]
+    if elsewhere and not problems:
+        logger.warning("%d people have no scan of session %s and are left out: %s.", len(elsewhere), session, ", ".join(elsewhere[:20]))  # fmt: skip
     if not names:
         shown = " or ".join(scans["files"]["T1w"])
         problems.append(f"{folder}: no scan of {scans['name']} in it: expected {shown}; another source: --scans.")
@@ -168,7 +180,7 @@ def _check_person(files: Mapping[str, Path]) -> Gradients | None:
     for mask, image in (("T1w_mask", "T1w"), ("DWI_mask", "DWI")):
         if mask not in shapes or image not in shapes:
             continue
-        if shapes[mask][:3] != shapes[image][:3]:
+        if shapes[mask][:3] != shapes[image][:3] or np.prod(shapes[mask][3:]) != 1:
             problems.append(f"{mask}, {files[mask]}: expected the grid {shapes[image][:3]} of {files[image]}, got {shapes[mask]}.")  # fmt: skip
         elif not np.allclose(affines[mask], affines[image], atol=AFFINE_MM):
             problems.append(f"{mask}, {files[mask]}: lies elsewhere than {files[image]}: expected the affine {_rows(affines[image])}, got {_rows(affines[mask])}: resample the mask to that image, or copy the image's header if only the mask's header is wrong.")  # fmt: skip

@@ -17,7 +17,7 @@ def figures_of(facts: Mapping[str, Any]) -> list[tuple[str, str, float]]:
     """(column, words, value) of what was measured of a person.
 
     Args:
-        facts: of the person's steps, as `PersonMapper.run` gives them.
+        facts: of the person's steps, as `bundle.mapping.person.map_person` gives them.
     """
     places = [
         ("brain_litres", "brain mask, litres", "brain", "litres"),
@@ -40,13 +40,13 @@ def worries_of(facts: Mapping[str, Any]) -> list[str]:
     worries = []
     if not LITRES[0] <= figures["brain_litres"] <= LITRES[1]:
         worries.append(f"The brain mask holds {figures['brain_litres']:.2f} litres, adults' brains {LITRES[0]} to {LITRES[1]}: look at its edge.")  # fmt: skip
-    if figures["likeness"] < LEAST_LIKENESS:
+    if not figures["likeness"] >= LEAST_LIKENESS:  # NaN is no likeness, too
         worries.append(f"The registered T1w is little like the template (r = {figures['likeness']:.2f}): look at its edges.")  # fmt: skip
     if facts["warp"]["folded_voxels_before"]:
         worries.append(f"The warp folded at {facts['warp']['folded_voxels_before']} voxels and was smoothed there.")
-    if figures.get("overlap", 1) < LEAST_OVERLAP:
+    if not figures.get("overlap", 1) >= LEAST_OVERLAP:
         worries.append(f"DWI and T1w brain overlap by {figures['overlap']:.2f} only: look whether FA lies in white matter.")  # fmt: skip
-    if figures.get("signal_to_noise", LEAST_SNR) < LEAST_SNR:
+    if not figures.get("signal_to_noise", LEAST_SNR) >= LEAST_SNR:
         worries.append(f"Signal to noise is {figures['signal_to_noise']:.1f}: NDI will be of little use below {LEAST_SNR:g}.")  # fmt: skip
     if figures.get("signal_to_noise", LEAST_SNR) > MOST_SNR:
         worries.append(f"Signal to noise is {figures['signal_to_noise']:.3g}, more than a scanner gives: are volumes missing or made up?")  # fmt: skip

@@ -14,7 +14,16 @@ from bundle.mapping.optional import needed
 from bundle.mapping.overlays import draw_overlays
 from bundle.mapping.person import map_person
 from bundle.mapping.precomputed import check_warp
-from bundle.mapping.records import MAPS, PAGE, RECORD, WORK, write_page, write_participants, write_record
+from bundle.mapping.records import (
+    MAPS,
+    PAGE,
+    RECORD,
+    WORK,
+    refuse_other_settings,
+    write_page,
+    write_participants,
+    write_record,
+)
 from bundle.mapping.scans import Scans
 from bundle.mapping.settings import MappingSettings
 from bundle.mapping.target import Target
@@ -71,7 +80,7 @@ def map_people(
         The cohort folder, who is in it, and who could not be mapped.
 
     Raises:
-        InputProblems: for a library that is missing, and warps that cannot be used.
+        InputProblems: for a library that is missing, warps that cannot be used, and other settings than those of people mapped before.
         OSError: if the disk is full.
     """
     for library in settings.libraries:
@@ -79,6 +88,7 @@ def map_people(
     if settings.registration == "given":
         _check_warps(people)
     folder = stage_folder(output_dir, MAPPED)
+    refuse_other_settings(folder, [scans.participant_id for scans in people], target, settings)
     pages: list[MappedPerson] = []
     failures: list[str] = []
     listed: list[str] = []

@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import logging.config
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -103,7 +104,16 @@ def _cohort_name(settings: Mapping[str, Any]) -> str:
 
 def _files_hash(cohort: Path) -> str:
     """Twelve hexadecimal digits of the participants table and of names and sizes of all images: others are another cohort."""
-    images = sorted((str(file.relative_to(cohort)), file.stat().st_size) for file in cohort.rglob("*.nii*"))
+    files = [
+        Path(folder) / name
+        for folder, _, names in os.walk(cohort, followlinks=True)
+        for name in names
+        if ".nii" in name
+    ]
+    broken = [f"{file} is a link to nothing: fetch its file." for file in files if not file.exists()]
+    if broken:
+        raise InputProblems("Cohort", broken)
+    images = sorted((str(file.relative_to(cohort)), file.stat().st_size) for file in files)
     table = cohort / PARTICIPANTS
     content = table.read_bytes() if table.is_file() else b""
     return hashlib.sha256(content + repr(images).encode()).hexdigest()[:12]

@@ -14,6 +14,7 @@ from monai.bundle import ConfigParser
 
 from bundle.data.atomic import atomic_path
 from bundle.data.json_files import read_json
+from bundle.data.problems import InputProblems
 from bundle.paths import CHECKPOINT, TRAINING
 from bundle.running.plain_settings import plain_settings
 from bundle.running.stage_process import BUNDLE_ROOT, run_stage
@@ -111,7 +112,11 @@ class SeedRun:
         """
         record = self.record() or {"made_with": self.made_with, "finished": {}}
         if self.run.same_as and self.run.time_of and "max_epochs" not in record:
-            record["max_epochs"] = equal_time_epochs(others[self.run.time_of].log(), others[self.run.same_as].log())
+            needed = [others[self.run.time_of], others[self.run.same_as]]
+            unfinished = [one.words for one in needed if "training" not in one.record().get("finished", {})]
+            if unfinished:
+                raise InputProblems(self.words, [f"its time is that of {' and '.join(unfinished)}, whose training has not come to its end."])  # fmt: skip
+            record["max_epochs"] = equal_time_epochs(*(one.log() for one in needed))
         part = self.folder / "network.yaml"
         with atomic_path(part) as temporary:
             temporary.write_text(yaml.safe_dump(dict(self.run.network), sort_keys=False))

@@ -130,3 +130,14 @@ def test_a_synthetic_cohort_is_free_of_leakage_and_a_twin_moved_out_of_its_famil
     assert relatives_apart(people, families) == []
     twin = people.loc[people["zygosity"] == "MZ", "participant_id"].iloc[0]
     assert any(twin in sentence for sentence in relatives_apart(people, families | {twin: "elsewhere"}))
+
+
+def test_hashes_of_other_images_stay_in_the_cache(tmp_path, monkeypatch):
+    paths = [str(tmp_path / f"{name}.nii.gz") for name in "ab"]
+    for number, path in enumerate(paths):
+        nib.save(nib.Nifti1Image(np.full((2, 2, 2), number, np.float32), np.eye(4)), path)
+    cache = tmp_path / "hashes.tsv"
+    first = [voxel_hashes([path], cache, progress=False)[0][path] for path in paths]
+    monkeypatch.setattr("bundle.data.voxel_hash.voxel_hash", None)
+    hashes, problems = voxel_hashes(paths, cache, progress=False)
+    assert [hashes[path] for path in paths] == first and problems == []

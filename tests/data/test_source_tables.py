@@ -91,3 +91,10 @@ def test_a_name_near_one_of_ours_is_refused(name, meant):
     with pytest.raises(InputProblems, match=f"participants: '{name}'.*did you mean '{meant}'"):
         layout_of(participants={name: "family"})
     assert "mother_id" in layout_of(participants={"mother_id": "mother"}).participants
+
+
+def test_one_person_under_two_writings_of_an_id_is_refused(tmp_path):
+    pd.DataFrame({"participant_id": ["01", "sub-01", "02"]}).to_csv(tmp_path / "people.tsv", sep="\t", index=False)
+    layout = layout_of(tables=[{"file": "people.tsv", "prefix": "sub-"}])
+    with pytest.raises(InputProblems, match="sub-01: stands twice, with and without 'sub-'"):
+        read_source_tables(layout, tmp_path)

@@ -53,3 +53,17 @@ def test_restored_state_goes_on_exactly():
     restored.load_state_dict(copy.deepcopy(optimizer.state_dict()))
     for seed in range(3, 6):
         assert step(model, optimizer, seed) == step(other, restored, seed)
+
+
+def test_matrices_alone_are_decayed_and_a_closure_may_ask_for_gradients():
+    model = network()
+    optimizer = MuonWithAdamW(model.parameters(), weight_decay=0.3)
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.3, 0.0]
+    assert optimizer.param_groups[0]["adjust_lr_fn"] == "match_rms_adamw"
+
+    def closure():
+        loss = model(torch.ones(2, 6)).square().mean()
+        loss.backward()
+        return loss
+
+    assert float(optimizer.step(closure)) > 0

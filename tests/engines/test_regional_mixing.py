@@ -3,6 +3,7 @@ import torch
 
 from bundle.engines.regional_mixing import PrepareMixedBatch
 from custom_nets import FoldedFusionAutoencoder
+from custom_nets.fusion import maps_present
 
 
 @pytest.fixture
@@ -51,3 +52,11 @@ def test_share_out_of_range_is_refused(network):
 def test_a_person_alone_stays_as_they_are(network):
     image = torch.rand(1, 2, 32, 32, 24)
     assert torch.equal(PrepareMixedBatch(network, share=1.0).mix(image), image)
+
+
+def test_people_who_share_no_map_stay_as_they_are(network):
+    images = torch.rand(3, 2, 32, 32, 24) + 1
+    images[0, 1] = images[1, 0] = torch.nan  # one has FA alone, the next JAC alone
+    blended = PrepareMixedBatch(network, share=1.0).mix(images)
+    assert torch.equal(blended[1].nan_to_num(-1), images[1].nan_to_num(-1))
+    assert all(maps_present(blended).any(dim=1)) and not torch.equal(blended[2], images[2])

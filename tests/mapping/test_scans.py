@@ -59,3 +59,31 @@ def test_options_that_would_do_nothing_beside_files_are_refused(tmp_path, option
         files["warp"] = str(tmp_path / "warp.h5")
     with pytest.raises(InputProblems, match=words):
         found(files=files, participant_id="a", **options)
+
+
+def two_sessions(folder):
+    for name, session in (("a", 1), ("b", 1), ("b", 2)):
+        inside = folder / f"sub-{name}" / f"ses-{session}"
+        inside.mkdir(parents=True)
+        nib.save(nib.Nifti1Image(np.ones((4, 5, 6), np.float32), np.eye(4)), inside / "t1.nii.gz")
+    return {"name": "own", "files": {"T1w": "sub-{participant_id}/ses-{session}/t1.nii.gz"}}
+
+
+def test_sessions_may_be_numbers_and_who_lacks_one_is_told(tmp_path, caplog):
+    with caplog.at_level("WARNING"):
+        people = found(two_sessions(tmp_path), dataset_dir=str(tmp_path), session=2)
+    assert [person.participant_id for person in people] == ["b"]
+    assert "1 people have no scan of session 2 and are left out: a." in caplog.text
+    with pytest.raises(InputProblems, match=r"--session typo: nobody has it: sessions are 1, 2\."):
+        found(
+            {"name": "own", "files": {"T1w": "sub-{participant_id}/ses-{session}/t1.nii.gz"}},
+            dataset_dir=str(tmp_path),
+            session="typo",
+        )
+
+
+def test_a_mask_of_several_volumes_is_refused(tmp_path):
+    files = person(tmp_path, np.diag([2.0, 2, 2, 1]))
+    nib.save(nib.Nifti1Image(np.ones((4, 5, 6, 2), np.uint8), np.diag([2.0, 2, 2, 1])), files["T1w_mask"])
+    with pytest.raises(InputProblems, match=r"T1w_mask, .*expected the grid \(4, 5, 6\)"):
+        found(files=files, participant_id="a")

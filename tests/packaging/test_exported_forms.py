@@ -177,3 +177,12 @@ def test_onnx_treats_absent_maps_as_the_graph_does(onnx_file):
         assert max(largest_difference((embedding, reconstruction), expected)) <= TOLERANCE
     else:
         assert embedding[1].isnan().all() and reconstruction[1].isnan().all() and not embedding[[0, 2]].isnan().any()
+
+
+def test_each_map_is_held_to_its_own_scale():
+    codes, maps = torch.ones(1, 5), torch.ones(1, 2, 2, 2, 2)
+    maps[:, 0] *= 1000
+    wrong = maps.clone()
+    wrong[:, 1] += 0.08
+    assert largest_difference((codes, wrong), (codes, maps))[1] == pytest.approx(0.08)
+    assert largest_difference((codes, maps), (codes, maps)) == (0, 0)

@@ -219,3 +219,11 @@ def test_tables_without_words_on_images_are_taken_up(output_dir, tiny_cohort):
     del content["images"]
     np.savez(output_dir / "4_embeddings" / "embeddings.npz", **content)
     assert (embed(output_dir, dataset_dir=str(tiny_cohort))["embeddings"] == content["embeddings"]).all()
+
+
+def test_reconstructions_that_a_broken_run_left_are_drawn_again(output_dir, tiny_cohort):
+    left = output_dir / "4_embeddings" / "reconstructions" / "one"
+    left.mkdir(parents=True)
+    (left / "one_T1w_reconstruction.nii.gz").write_text("of another network")
+    embed(output_dir, files=files_of(tiny_cohort, "sub-0001"), participant_id="one", write_reconstructions=True)
+    assert len(list(left.iterdir())) == 4 and nib.load(left / "one_T1w_reconstruction.nii.gz").shape == (32, 32, 24)

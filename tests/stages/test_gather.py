@@ -414,3 +414,29 @@ def test_derived_maps_are_looked_at_and_an_empty_one_is_refused(tiny_cohort, tmp
     measures = read(tmp_path / "out" / "0_checked" / "measures.tsv")
     assert set(measures["modality"]) == set(MODALITIES)
     assert not (tmp_path / "out" / "0_cohort" / "datalist.json").exists()
+
+
+def test_a_cohort_folder_is_prepared_with_its_families_and_covariates(tiny_cohort, tmp_path):
+    run_stage("preparing", tmp_path, dataset_dir=str(tiny_cohort), layout="$None", modalities=["FA"], voxels="headers")
+    folder = tmp_path / "0_cohort"
+    before, now = read(tiny_cohort / "participants.tsv"), read(folder / "participants.tsv")
+    assert (now["family_id"] == before["family_id"].reindex(now.index)).all() and "age_years" in now
+    assert straddling_families(items_from_datalist(folder / "datalist.json", ["FA"])) == []
+
+
+def test_a_datalist_is_prepared_without_whoever_lacks_a_map(tiny_cohort, tmp_path):
+    files = {name: {m: str(tiny_cohort / PATTERNS[m].format(participant_id=name)) for m in ("FA", "JAC")} for name in (f"sub-{n:04d}" for n in range(1, 13))}  # fmt: skip
+    del files["sub-0003"]["JAC"]
+    people = [{"participant_id": name, "family_id": name} | own for name, own in files.items()]
+    datalist = tmp_path / "people.json"
+    datalist.write_text(json.dumps({"training": people}))
+    options = {"dataset_dir": str(datalist), "layout": "$None", "modalities": ["FA", "JAC"], "voxels": "headers"}
+    run_stage("checking", tmp_path / "out", **options, incomplete="leave_out")
+    check = pd.read_csv(tmp_path / "out" / "0_checked" / "check.tsv", sep="\t", dtype=str)
+    odd = check[check["status"] != "ok"]
+    assert odd[["participant_id", "modality"]].to_numpy().tolist() == [["sub-0003", "JAC"]]
+    flow = pd.read_csv(tmp_path / "out" / "0_checked" / "flow.tsv", sep="\t")
+    assert flow["people"].tolist() == [12, 11, 11]
+    with pytest.raises(RuntimeError) as caught:
+        run_stage("checking", tmp_path / "out", **options, session="1")
+    assert "--session 1: a datalist names the files already" in str(root_cause(caught.value))

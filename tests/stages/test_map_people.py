@@ -9,6 +9,7 @@ import pytest
 
 from bundle.data.problems import InputProblems
 from bundle.data.tables import write_table
+from bundle.mapping.model_grid import MapSettings
 from bundle.mapping.scans import Scans
 from bundle.mapping.settings import MappingSettings
 from bundle.mapping.target import Target
@@ -113,3 +114,22 @@ def test_others_are_assigned_before_failures_are_told(failing, tmp_path, monkeyp
     with pytest.raises(InputProblems, match="a: no brain"):
         stratify.embed_and_assign(str(tmp_path), model, map_people(tmp_path, "a", "b"), {})
     assert ran == ["embedding", "assigning"]
+
+
+def test_people_mapped_with_other_settings_do_not_join_the_cohort(failing, tmp_path):
+    map_people(tmp_path, "a", "b")
+    raw = MappingSettings(maps=MapSettings(jacobian="raw"))
+    again = [Scans(name, {}, None, False) for name in ("b", "c")]
+    with pytest.raises(InputProblems, match=r"1 people mapped otherwise \(a\): jacobian was log, is raw"):
+        stage.map_people(str(tmp_path), again, TARGET, raw)
+    assert listed(tmp_path) == ["a", "b"]
+    everybody = [Scans(name, {}, None, False) for name in "abc"]
+    assert stage.map_people(str(tmp_path), everybody, TARGET, raw).people == ("a", "b", "c")
+
+
+def test_columns_that_somebody_added_stay(failing, tmp_path):
+    map_people(tmp_path, "a", "b")
+    table = tmp_path / "0_mapped" / "cohort" / "participants.tsv"
+    table.write_text("participant_id\tfamily_id\nb\tF1\na\tF1\n")
+    map_people(tmp_path, "c")
+    assert table.read_text() == "participant_id\tfamily_id\na\tF1\nb\tF1\nc\tn/a\n"

@@ -342,3 +342,21 @@ def test_people_added_to_a_cohort_of_ones_own_make_it_another(tmp_path, stages, 
     with pytest.raises(InputProblems, match=r"cohort::files: \w+ then, \w+ now"):
         carry_out(tmp_path, stages, seeds=[0], dataset_dir=str(cohort))
     assert stages.calls == []
+
+
+def test_no_time_is_taken_from_a_training_that_did_not_come_to_its_end(tmp_path, stages):
+    stages.break_at, stages.error = ("training", "mse", 0), InputProblems("Training", ["out of memory."])
+    with pytest.raises(InputProblems) as caught:
+        carry_out(tmp_path, stages, study=TIMED, seeds=[0])
+    assert "whose training has not come to its end" in str(caught.value) and "out of memory" in str(caught.value)
+    assert ("clustering", "l1") in {call[:2] for call in stages.calls}
+    carry_out(tmp_path, stages, study=TIMED, seeds=[0])
+    assert {call[3]["max_epochs"] for call in stages.calls if call[:2] == ("training", "l1_same_time")} == {16}
+
+
+def test_links_to_nothing_in_a_cohort_of_ones_own_are_named(tmp_path, stages, tiny_cohort):
+    cohort = tmp_path / "cohort"
+    shutil.copytree(tiny_cohort, cohort)
+    (cohort / "sub-0001" / "new_T1w.nii.gz").symlink_to(tmp_path / "annex" / "gone")
+    with pytest.raises(InputProblems, match=r"new_T1w\.nii\.gz is a link to nothing"):
+        carry_out(tmp_path, stages, seeds=[0], dataset_dir=str(cohort))
