@@ -175,12 +175,10 @@ def read_layout(content: Any) -> Layout:
         InputProblems: naming every entry that is unknown, missing or of the wrong kind.
     """
     if not isinstance(content, Mapping):
-        raise InputProblems("Layout", [f"Expected --layout %configs/layouts/NAME.yaml, got {content!r:.60}."])
+        raise InputProblems("Layout", [f"Expected the content of a YAML file: write --layout %FILE, as in --layout %configs/layouts/bids.yaml; got {content!r:.60}."])  # fmt: skip
     title = f"Layout {content.get('name', '')}".strip()
     problems = [f"No entry {name!r}: a layout has name, space and images." for name in ("name", "space", "images") if not content.get(name)]  # fmt: skip
-    if problems:
-        raise InputProblems(title, problems)
-    values: dict[str, Any] = dict(content)
+    values: dict[str, Any] = {"name": "", "space": (), "images": {}} | dict(content)
     values["space"] = _words(values["space"])
     values["images"] = {m: _image(m, entry, problems) for m, entry in _pairs(values["images"])}
     values["tables"] = tuple(_build(TableSource, entry, "tables", problems) for entry in values.get("tables") or [])
@@ -250,7 +248,11 @@ def _build(kind: type, entry: Any, where: str, problems: list[str]) -> Any:
     if not isinstance(entry, Mapping):
         problems.append(f"{where}: expected {', '.join(known)}, got {entry!r:.60}.")
         return None
-    problems += [f"{where}: unknown entry {name!r}: known are {', '.join(known)}." for name in entry if name not in known]  # fmt: skip
+    before = f"{where}: " if where else ""
+    for name in entry:
+        if name not in known:
+            meant = near_name(str(name), known)
+            problems.append(f"{before}unknown entry {name!r}: " + (f"did you mean {meant!r}?" if meant else f"known are {', '.join(known)}."))  # fmt: skip
     values = {name: value for name, value in entry.items() if name in known}
     for name in PATTERNS:
         if name in values:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 import monai.bundle
@@ -30,13 +32,16 @@ def check_command_line(words: Sequence[str]) -> None:
     """
     if not words or words[0] != "run":
         return
-    options, others = _options(words[1:])
+    options, others, bare = _options(words[1:])
     values: dict[str, Any] = {name: DefaultParseValue(text) for name, text in options.items()}
     if "args_file" in values:
         values = ConfigParser.load_config_file(values["args_file"]) | values
     if "config_file" not in values:
         return
     base, *overlays = ensure_tuple(values["config_file"])
+    absent = [_no_file(name) for name in (base, *overlays) if not Path(str(name)).is_file()]
+    if absent:
+        raise InputProblems("Command line", absent)
     own = set(inspect.signature(monai.bundle.run).parameters) - {"override"}
     config = ConfigParser.load_config_file(base)
     known = KnownKeys(config, own)
@@ -44,6 +49,15 @@ def check_command_line(words: Sequence[str]) -> None:
     problems += check_overlays(known, overlays)
     settings = {name: value for name, value in values.items() if name not in own}
     problems += [word for name, text in options.items() if (word := _misread(name, text, known))]
+    problems += [
+        f"--{name} has no value."
+        for name in bare
+        if name in known.parser and not isinstance(known.value_of(name), bool)
+    ]
+    if len(others) > 1:
+        problems.append(
+            f"Words that belong to no option: {' '.join(others[1:])}. Options start with --, a value with blanks stands in quotes."
+        )
     problems += [sentence for found in known.take(settings, mark="--").values() for sentence in found]
     run_id = str(values.get("run_id", others[0] if others else "run"))
     if run_id not in known.parser:
@@ -67,14 +81,26 @@ def _misread(name: str, text: str, known: KnownKeys) -> str:
     """What MONAI would read as something else, or nothing."""
     if name.startswith("+"):
         return f"--{name}: MONAI would replace, not append: put {name} into an overlay, a second --config_file."
+    file = text[1:].partition("::")[0]
+    if text.startswith("%") and file.endswith((".yaml", ".yml", ".json")) and not Path(file).is_file():
+        return f"--{name} {text}: there is no file {file} in {Path.cwd()}."
     if text in ("None", "null"):
         return f"--{name} {text}: MONAI reads this as no option at all: write --{name} '$None'."
     return ""
 
 
-def _options(words: Sequence[str]) -> tuple[Mapping[str, str], list[str]]:
-    """Option name (underscores) -> its text, from `--name value` and `--name=value`; and the words of no option."""
-    options, others = {}, []
+def _no_file(name: Any) -> str:
+    """That a config is not there, and the nearest of its folder that is."""
+    file = Path(str(name))
+    near = get_close_matches(file.name, [other.name for other in file.parent.glob("*.yaml")], 1)
+    return f"--config_file {name}: there is no such file in {Path.cwd()}" + (
+        f": did you mean {file.parent / near[0]}?" if near else "."
+    )
+
+
+def _options(words: Sequence[str]) -> tuple[Mapping[str, str], list[str], list[str]]:
+    """Option name (underscores) -> its text, from `--name value` and `--name=value`; words of no option; options without value."""
+    options, others, bare = {}, [], []
     rest = list(words)
     while rest:
         word = rest.pop(0)
@@ -82,11 +108,14 @@ def _options(words: Sequence[str]) -> tuple[Mapping[str, str], list[str]]:
             others.append(word)
             continue
         name, equals, text = word.lstrip("-").partition("=")
-        if not equals:
-            text = "True" if not rest or _is_option(rest[0]) else rest.pop(0)
+        if not equals and (not rest or _is_option(rest[0])):
+            text = "True"
+            bare.append(name.replace("-", "_"))
+        elif not equals:
+            text = rest.pop(0)
         if name:
             options[name.replace("-", "_")] = text
-    return options, others
+    return options, others, bare
 
 
 def _is_option(word: str) -> bool:

@@ -174,10 +174,12 @@ def run_embedding(evaluator: SupervisedEvaluator, writer: EmbeddingWriter) -> No
             ", ".join(writer.unlike),
         )
     logger.info(
-        "%d embeddings of %d values from encoder %s: %s/%s.tsv and .npz",
+        "%d embeddings of %d values from encoder %s: %s/%s.tsv and .npz\nNext: python -m monai.bundle run clustering --config_file "
+        "configs/cluster.yaml --output_dir %s, or, of new people, assigning --config_file configs/assign.yaml --stratifier FILE",
         len(writer.table),
         writer.network.embedding_size,
         writer.hash,
         writer.folder,
         TABLE,
+        writer.folder.parent,
     )

@@ -146,6 +146,6 @@ def _words(summary: pd.DataFrame, nearest: np.ndarray, encoder: str, folder: Pat
             f"Written: {folder}/summary.tsv, people.tsv, pca_curve.tsv, reconstruction_median.png, "
             "reconstruction_worst.png",
             "Next, the cohort itself or people of your own: python -m monai.bundle run embedding --config_file "
-            "configs/inference.yaml --dataset_dir FOLDER (and the options given here)",
+            f"configs/inference.yaml --output_dir {folder.parent} --dataset_dir FOLDER (and the options given here)",
         ]
     )

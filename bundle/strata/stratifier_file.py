@@ -26,7 +26,12 @@ def read_stratifier(file: Path) -> Stratifier:
         InputProblems: if it is not there or not a stratifier.
     """
     if not file.is_file():
-        raise InputProblems("Stratifier", [f"No {file}: run clustering first, or give --stratifier."])
+        raise InputProblems(
+            "Stratifier",
+            [
+                f"No {file}: give --stratifier, the stratifier.npz of the people whose strata are asked for, or run clustering of theirs first."
+            ],
+        )
     try:
         with np.load(file, allow_pickle=False) as stored:
             return Stratifier.from_arrays({name: stored[name] for name in stored.files})

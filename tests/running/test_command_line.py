@@ -201,3 +201,22 @@ def test_every_stage_of_ours_is_known(stage):
 def test_other_programs_are_left_alone():
     check_command_line(["-q", "--whatever"])
     check_command_line([])
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([*COMMAND, "resume", "true"], "Words that belong to no option: resume true"),
+        ([*COMMAND, "--dataset_dir"], "--dataset_dir has no value"),
+        ([*COMMAND, "--dataset_dir", "--resume", "True"], "--dataset_dir has no value"),
+        ([*COMMAND, "--network_def", "%configs/parts/netwrk.yaml"], "there is no file configs/parts/netwrk.yaml"),
+        (["run", "training", "--config_file", "configs/trainn.yaml"], r"did you mean configs/train\.yaml"),
+    ],
+)
+def test_words_that_lead_nowhere_are_refused(words, message):
+    with pytest.raises(InputProblems, match=message):
+        check_command_line(words)
+
+
+def test_switches_need_no_value():
+    check_command_line([*COMMAND, "--resume"])
