@@ -15,7 +15,7 @@ def limits_section(results: Results) -> Section:
         "give others.",
         "Whatever is labelled descriptive was seen on the same images that made the strata. It is no test and has "
         "no p-value.",
-        "Covariates are taken out by regression, numbers by a smooth curve; what they do otherwise stays in the codes.",
+        "Covariates are taken out by the regression that Methods describes; what they do otherwise stays in the codes.",
         "Strata are of this cohort until they are found in another one. Nothing here is for clinical use.",
     ]
     if results.has_strata is False:
