@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from bundle.data.cohort_selection import INCOMPLETE, Selection
 from bundle.data.datalist import Item, items_from_datalist
 from bundle.data.derivations import Derivable, Derivation, find_derivable
 from bundle.data.exclusions import read_exclusions
@@ -21,8 +21,6 @@ from bundle.data.participants import check_ids
 from bundle.data.problems import InputProblems
 from bundle.data.source_tables import SourceTables, read_source_tables
 from bundle.paths import PARTICIPANTS
-
-INCOMPLETE = ("refuse", "leave_out", "keep")
 
 
 @dataclass(frozen=True)
@@ -170,66 +168,17 @@ class CohortSource:
         derivable: Derivable,
         findings: list[Finding],
     ) -> FoundCohort:
-        """Who is analysed, in the order of exclusion: no images, other sessions, by name, incomplete."""
+        """Who is analysed, with what goes with their images."""
         prefix = next((table.prefix for table in self.layout.tables if table.prefix), "")
         reasons = read_exclusions(self.exclude, prefix)
-        findings = [finding for finding in findings if finding.participant_id not in reasons]
-        listed = set(tables.values.index)
-        excluded: Counter[str] = Counter()
-        n_without = n_elsewhere = n_incomplete = 0
-        items: list[Item] = []
-        derivations: dict[tuple[str, str], Derivation] = {}
+        listed = set(tables.values.index) if self.layout.tables else None
+        chosen = Selection(sources, choices, sessions, self.session, space, derivable, reasons, listed, self.incomplete)
         for name in names:
-            choice = choices.get(name)
-            own = sessions.get(name, [])
-            is_elsewhere = bool(own) and self.session not in (None, *RULES, *own)
-            elsewhere = f"there is no session {self.session}, only {', '.join(own)}" if is_elsewhere else ""
-            if choice is None and elsewhere:
-                n_elsewhere += 1
-                hint = "take another --session, or exclude the person by name if this is as it should be"
-                findings.append(Finding(name, "", LEFT_OUT, elsewhere, hint))
-                continue
-            if choice is None:
-                n_without += 1
-                hint = "exclude the person by name if this is as it should be"
-                findings.append(Finding(name, "", LEFT_OUT, "is in the tables, but none of the maps is on disk", hint))
-                continue
-            if name in reasons:
-                excluded[reasons[name]] += 1
-                findings.append(Finding(name, "", LEFT_OUT, f"excluded: {reasons[name]}"))
-                continue
-            if name not in listed and self.layout.tables:
-                findings.append(Finding(name, "", MEND, "has images, but no row in the tables", "add the row, exclude the person, or move the files away", str(next(iter(choice.files.values())))))  # fmt: skip
-            absent = [m for m in sources if m not in choice.files]
-            status = {"refuse": MEND, "leave_out": LEFT_OUT, "keep": LOOK}[self.incomplete]
-            for modality in absent:
-                reason = "; ".join(filter(None, (f"no {modality}", elsewhere, derivable.lacking.get((name, modality)))))
-                hint = _how_to_get(modality, sources[modality], self.incomplete)
-                findings.append(Finding(name, modality, status, reason, hint))
-            if absent and self.incomplete == "leave_out":
-                n_incomplete += 1
-                continue
-            item = {"participant_id": name, "space": space}
-            if choice.session:
-                item["session"] = choice.session
-            image = Image(name, choice.session, space)
-            made = {m: derivable.of(m, image, file) for m, file in choice.files.items()}
-            derivations |= {(name, m): derivation for m, derivation in made.items() if derivation is not None}
-            items.append(item | {m: str(choice.files[m]) for m in sources if m in choice.files and made[m] is None})
+            chosen.take(name)
+        items, derivations = chosen.items, chosen.derivations
+        findings = [*(finding for finding in findings if finding.participant_id not in reasons), *chosen.findings]
         strangers = sorted(set(reasons) - set(names))
         findings += [Finding(name, "", LOOK, "is to be excluded, but nobody has this id") for name in strangers]
-        flow = [
-            ("in the tables or with images" if listed else "with images", len(names), ""),
-            *([("with images", len(names) - n_without, "none of the maps is on disk")] if n_without else []),
-        ]
-        if n_elsewhere:
-            flow.append((f"with session {self.session}", flow[-1][1] - n_elsewhere, "they have other sessions"))
-        if excluded:
-            why = ", ".join(f"{reason} ({count})" for reason, count in excluded.most_common())
-            flow.append(("not excluded by name", flow[-1][1] - excluded.total(), why))
-        if n_incomplete:
-            flow.append(("with every map", flow[-1][1] - n_incomplete, "a map is missing"))
-        flow.append(("analysed", len(items), ""))
         masks = self._companions(items, {m: source.mask for m, source in sources.items()})
         findings += [
             Finding(item["participant_id"], m, MEND, f"no brain mask: expected {source.mask[0]}", "add it, exclude the person, or take mask out of the layout if its images have no skull")
@@ -239,7 +188,7 @@ class CohortSource:
         return FoundCohort(
             items,
             findings,
-            flow,
+            chosen.flow(len(names)),
             tables,
             {m: source.jacobian for m, source in sources.items() if source.jacobian is not None},
             masks,
@@ -296,10 +245,3 @@ def _sessions(files: Files) -> dict[str, list[str]]:
     for image in (image for images in files.values() for image in images if image.session):
         of.setdefault(image.participant_id, set()).add(image.session)
     return {name: in_order_of_number(sorted(labels)) for name, labels in of.items()}
-
-
-def _how_to_get(modality: str, source: ImageSource, incomplete: str) -> str:
-    if incomplete != "refuse":
-        return source.hint
-    ways = f"add it, leave {modality} out of --modalities, or --incomplete leave_out"
-    return f"{source.hint}; or {ways}" if source.hint else ways
