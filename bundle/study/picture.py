@@ -16,7 +16,7 @@ PANELS = {
         "lost_code_swapped": "another family's",
     },
     "true factors read from the code": {"factors_r": "mean r", "least_factor_r": "least r"},
-    "strata against the true ones": {"ari": "adjusted Rand index"},
+    "strata and the true ones": {"ari": "adjusted Rand"},
 }
 
 
@@ -53,6 +53,8 @@ def study_picture(study: StudySettings, rows: pd.DataFrame, table: pd.DataFrame)
         panel.axvline(0, color="0.7", linewidth=1)
         panel.set(xlabel=title if len(figures) > 1 else f"{title} ({next(iter(figures.values()))})")
         panel.grid(axis="x", color="0.9")
+        if table[list(figures)].abs().to_numpy().max() == 0:  # an axis about 0 alone would show rounding
+            panel.set_xlim(-0.05, 1.05)
         if len(figures) > 1:
             panel.legend(
                 fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(figures), handletextpad=0.2
