@@ -72,7 +72,7 @@ def _validate(
         return Comparison(notes=(f"{VALIDATION}: in the {len(seen)} people of discovery, {strata.headline}.",))
     errors = cohort.table.reconstruction_errors
     part = cohort.table.in_order_of(cohort.table.participant_ids[seen].tolist())
-    assigned = stratifier_of(strata, part).assign(cohort.codes, cohort.people, errors)
+    assigned = stratifier_of(strata, part).assign(cohort.codes, cohort.people, errors, cohort.table.inputs)
     is_assigned = (assigned["stratum"] != NOT_ASSIGNED).to_numpy()
     discovery, held_out = cohort.rows[~is_held_out[cohort.rows]], cohort.rows[is_held_out[cohort.rows]]
     own = held_out[is_assigned[held_out]]

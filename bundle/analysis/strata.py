@@ -113,4 +113,5 @@ def stratifier_of(found: Strata, table: EmbeddingTable) -> Stratifier:
         most_outside=float(found.outside.max()),
         worst_reconstruction=float(table.reconstruction_errors.max()),
         sites=found.sites,
+        made_from=tuple(sorted(set(table.inputs))),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,6 +45,7 @@ class Stratifier:
         most_outside: largest length of a code outside the space, in the same way.
         worst_reconstruction: largest reconstruction error.
         sites: model that codes are harmonised by before anything else; None if they are not.
+        made_from: the sets of maps that the codes were made from, such as `T1w+FA`; empty if that is not known.
     """
 
     encoder_hash: str
@@ -63,6 +64,7 @@ class Stratifier:
     most_outside: float
     worst_reconstruction: float
     sites: SiteModel | None = None
+    made_from: tuple[str, ...] = ()
 
     @property
     def columns(self) -> list[str]:
@@ -86,33 +88,37 @@ class Stratifier:
         """Whether there is more than one."""
         return self.n_strata > 1
 
-    def assign(self, codes: np.ndarray, people: pd.DataFrame | None, reconstruction_errors: np.ndarray) -> pd.DataFrame:
+    def assign(
+        self,
+        codes: np.ndarray,
+        people: pd.DataFrame | None,
+        reconstruction_errors: np.ndarray,
+        inputs: Sequence[str] = (),
+    ) -> pd.DataFrame:
         """The stratum of each person.
 
         Args:
             codes: `(N, E)`.
             people: N rows with `columns`; None if there are none.
             reconstruction_errors: `(N,)`, as embedding writes them.
+            inputs: of each, the maps that the code was made from; nobody is held to that if empty.
 
         Returns:
             N rows: `stratum` (1 .. K as text, or "not assigned"), `nearest_stratum`, `probability` (the share of
             clusterings of half the families whose nearest exemplar is of that stratum), `most_probable_stratum` (by
-            the same votes; where there are no strata, the first is "no discrete strata" and these three are missing), `distance` (Mahalanobis, from the stratum's mean), `distance_percentile` (among the people
-            the strata were found on) and `reason`, why somebody is not assigned.
+            the same votes; where there are no strata, the first is "no discrete strata" and these three are missing),
+            `distance` (Mahalanobis, from the stratum's mean), `distance_percentile` (among the people the strata were
+            found on) and `reason`, why somebody is not assigned.
         """
-        adjusted, reasons = codes, [""] * len(codes)
+        adjusted, reasons = codes, self._other_maps(inputs) if self.made_from and inputs else [""] * len(codes)
         if people is None and self.columns:
             raise InputProblems("Covariates", [f"Expected {', '.join(self.columns)}, got none."])
         if self.sites is not None and people is not None:
             known = self.sites.people(people)
-            adjusted, reasons = self.sites.apply(adjusted, known), self.sites.reasons_against(known)
+            adjusted, reasons = self.sites.apply(adjusted, known), _joined(reasons, self.sites.reasons_against(known))
         if self.covariates is not None and people is not None:
             adjusted = self.covariates.adjust(adjusted, people)
-            against = self.covariates.reasons_against(people)
-            reasons = [
-                "; ".join(dict.fromkeys(part for text in pair for part in text.split("; ") if part))
-                for pair in zip(reasons, against, strict=True)
-            ]
+            reasons = _joined(reasons, self.covariates.reasons_against(people))
         points = self.space.transform(adjusted)
         nearest = nearest_exemplar(points, self.exemplars)
         shares = self._probabilities(points)
@@ -127,10 +133,7 @@ class Stratifier:
             > limit * self.worst_reconstruction,
         }
         for text, holds in unlike.items():
-            reasons = [
-                "; ".join(filter(None, [reason, text])) if is_so else reason
-                for reason, is_so in zip(reasons, holds, strict=True)
-            ]
+            reasons = _joined(reasons, [text if is_so else "" for is_so in holds])
         words = [str(label + 1) if self.has_strata else NO_STRATA for label in nearest]
         return pd.DataFrame(
             {
@@ -143,6 +146,13 @@ class Stratifier:
                 "reason": reasons,
             }
         )
+
+    def _other_maps(self, inputs: Sequence[str]) -> list[str]:
+        known = " or ".join(self.made_from)
+        return [
+            "" if own in self.made_from else f"a code made from {own}, where the strata were found on codes of {known}"
+            for own in inputs
+        ]
 
     def _probabilities(self, points: np.ndarray) -> np.ndarray:
         """Share of ballots for each stratum, `(N, K)`."""
@@ -164,6 +174,7 @@ class Stratifier:
             "explained": self.space.explained,
             "most_outside": self.most_outside,
             "worst_reconstruction": self.worst_reconstruction,
+            "made_from": self.made_from,
         }
         arrays = {name: getattr(self, name) for name in ARRAYS}
         arrays |= {name: getattr(self.space, name) for name in ("centre", "scale", "axes")}
@@ -200,8 +211,15 @@ class Stratifier:
             most_outside=facts["most_outside"],
             worst_reconstruction=facts["worst_reconstruction"],
             sites=sites,
+            made_from=tuple(facts.get("made_from", ())),
             **{name: arrays[name] for name in ARRAYS},
         )
+
+
+def _joined(reasons: Sequence[str], more: Sequence[str]) -> list[str]:
+    """Both, for each person, each part once."""
+    pairs = zip(reasons, more, strict=True)
+    return ["; ".join(dict.fromkeys(part for text in pair for part in text.split("; ") if part)) for pair in pairs]
 
 
 SITES = "sites_"

@@ -40,8 +40,8 @@ def items_from_folder(
             problems.append(f"{name}: none of its files is there (looked for {files[missing[0]]}): remove its row.")
         elif missing and not any_subset:
             problems += [
-                f"{name}: no {m} at {files[m]}: add the file, remove the row, leave {m} out of --modalities, or use a "
-                "network that takes any of the maps (--fusion mean)."
+                f"{name}: no {m} at {files[m]}: add the file, remove the row, or train a network without {m} "
+                "(--modalities) or one that takes any of the maps (--fusion mean; docs/fewer_maps.md)."
                 for m in missing
             ]
         there = {m: str(path) for m, path in files.items() if m not in missing}

@@ -62,7 +62,7 @@ def assign(
         )
     if model.sites is not None and people is not None:
         refuse_unseen_sites(model.sites, people[model.sites.column], file)
-    assigned = model.assign(table.codes.astype(float), people, table.reconstruction_errors)
+    assigned = model.assign(table.codes.astype(float), people, table.reconstruction_errors, table.inputs)
     assigned.insert(0, "participant_id", table.participant_ids)
     target = stage_folder(output_dir, ASSIGNED) / "assignments.tsv"
     write_table(assigned, target)
@@ -117,6 +117,13 @@ def calibrated(
         problem = (
             "The stratifier's codes are not harmonised, so there is nothing to calibrate: cluster with --harmonise combat, "
             "or leave --calibration out."
+        )
+        raise InputProblems("Calibration set", [problem])
+    others = sorted(set(table.inputs) - set(model.made_from)) if model.made_from else []
+    if others:
+        problem = (
+            f"Its codes were made from {' and '.join(others)}, those of the strata from {' or '.join(model.made_from)}: embed "
+            "these people with --given of the same maps."
         )
         raise InputProblems("Calibration set", [problem])
     own = model.sites.people(people)

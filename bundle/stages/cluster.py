@@ -125,7 +125,7 @@ def _warn_of_different_maps(table: EmbeddingTable) -> None:
         counts = ", ".join(f"{count} from {inputs}" for inputs, count in Counter(table.inputs).most_common())
         logger.warning(
             "Codes were made from different maps (%s): strata may follow what is missing rather than the brain. "
-            "Compare them with the column inputs of embeddings.tsv, or embed everybody from the same maps.",
+            "Compare them with the column inputs of embeddings.tsv, or embed everybody from the same maps (--given).",
             counts,
         )
 

@@ -29,6 +29,7 @@ def new_people(
     dataset_dir: str | None = None,
     files: Mapping[str, str] | None = None,
     participant_id: str | None = None,
+    given: Sequence[str] | None = None,
     write_reconstructions: bool = False,
     num_workers: int = 2,
 ) -> list[Item]:
@@ -41,6 +42,7 @@ def new_people(
         dataset_dir: cohort folder or datalist JSON (all its sections).
         files: modality -> path of one person's image, instead of `dataset_dir`.
         participant_id: of that person.
+        given: everybody is embedded from these maps alone, which all must have; None takes all that each person has.
         write_reconstructions: people in the table whose reconstructions are not there yet are drawn too.
         num_workers: threads that check.
 
@@ -49,6 +51,8 @@ def new_people(
             table already, or somebody in it has other images now.
     """
     items = _wanted_people(network, images, dataset_dir, files, participant_id)
+    if given is not None:
+        items = _from_these_maps(items, given, network)
     folder = stage_folder(output_dir, EMBEDDINGS)
     table = embedded_so_far(folder, network)
     known = set(table.participant_ids)
@@ -73,6 +77,25 @@ def new_people(
     if problems:
         raise InputProblems("Images", problems)
     return new
+
+
+def _from_these_maps(items: Sequence[Item], given: Sequence[str], network: FusionAutoencoder) -> list[Item]:
+    """The same people without their other maps, so that codes differ by the person and not by what is missing."""
+    if isinstance(given, str) or not given or not set(given) <= set(network.modalities):
+        expected = f"a list of some of {', '.join(network.modalities)}, such as \"['{network.modalities[0]}']\""
+        raise InputProblems("Input", [f"--given: expected {expected}, got {given!r}."])
+    others = set(network.modalities) - set(given)
+    if others and not network.takes_any_subset:
+        raise InputProblems("Input", ["--given: this network needs every map; one of --fusion mean does not."])
+    problems = [
+        f"{item['participant_id']}: no {m}, which --given asks of everybody: add the file, remove the row, or leave {m} out of --given."
+        for item in items
+        for m in given
+        if m not in item
+    ]
+    if problems:
+        raise InputProblems("Files", problems)
+    return [{key: value for key, value in item.items() if key not in others} for item in items]
 
 
 def _with_other_images(folder: Path, table: EmbeddingTable, items: Sequence[Item], num_workers: int) -> list[str]:

@@ -101,6 +101,27 @@ def test_one_person_from_one_map_gets_every_map_back(results, incomplete, tmp_pa
     assert all(np.allclose(nib.load(file).affine, nib.load(path).affine) for file in drawn)
 
 
+def test_everybody_is_embedded_from_the_same_maps_if_asked(results, incomplete, tmp_path):
+    copy = tmp_path / "output"
+    shutil.copytree(results, copy, ignore=shutil.ignore_patterns("4_embeddings"))
+    options = {"fusion": "product_of_experts", "network_def": NETWORK, "given": ["T1w", "NDI"]}
+    text = refused(lambda: run_stage("embedding", copy, dataset_dir=str(incomplete), **options))
+    assert "sub-0001: no T1w, which --given asks of everybody" in text
+    people = {"training": [{"participant_id": "a"} | {m: str(path_of(incomplete, "sub-0002", m)) for m in MODALITIES}]}
+    (tmp_path / "people.json").write_text(json.dumps(people))
+    run_stage("embedding", copy, dataset_dir=str(tmp_path / "people.json"), **options)
+    two = {m: str(path_of(incomplete, "sub-0002", m)) for m in ("T1w", "NDI")}
+    run_stage("embedding", copy, files=two, participant_id="b", **options | {"given": None})
+    table = pd.read_csv(copy / "4_embeddings" / "embeddings.tsv", sep="\t")
+    assert table["inputs"].tolist() == ["T1w+NDI", "T1w+NDI"]
+    np.testing.assert_allclose(table.loc[0, "e0000":], table.loc[1, "e0000":].astype(float), rtol=1e-4, atol=1e-5)
+    for given in ("T1w", ["T2w"], []):
+        text = refused(
+            lambda given=given: run_stage("embedding", copy, dataset_dir=str(incomplete), **options | {"given": given})
+        )
+        assert "--given: expected a list of some of T1w, FA, NDI, JAC" in text
+
+
 def test_subsets_that_training_never_showed_are_refused(results, incomplete, tmp_path):
     copy = tmp_path / "output"
     shutil.copytree(results, copy, ignore=shutil.ignore_patterns("4_embeddings"))

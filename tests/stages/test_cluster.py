@@ -48,13 +48,12 @@ def cohort(n_strata=4, seed=0, n=N_PEOPLE, first=0):
     return codes.astype(np.float32), participants, truth
 
 
-def write(folder, codes, participants, encoder_hash="aaaaaaaaaaaa", errors=None):
+def write(folder, codes, participants, encoder_hash="aaaaaaaaaaaa", errors=None, present=None):
     """A results folder with embeddings and a participants table; its options."""
     names = participants["participant_id"].to_numpy(dtype=str)
     errors = np.full(len(names), 0.3) if errors is None else errors
-    table = EmbeddingTable(
-        names, codes, errors, encoder_hash, ("T1w", "FA"), np.ones((len(names), 2), bool), np.zeros((len(names), 0))
-    )
+    present = np.ones((len(names), 2), bool) if present is None else present
+    table = EmbeddingTable(names, codes, errors, encoder_hash, ("T1w", "FA"), present, np.zeros((len(names), 0)))
     table.write_arrays(folder / "4_embeddings")
     table.write_text(folder / "4_embeddings")
     participants.to_csv(folder / "participants.tsv", sep="\t", index=False)
@@ -161,6 +160,19 @@ def test_people_unlike_all_others_are_not_assigned(clustered, tmp_path):
     assert "farther from its stratum" in assigned["reason"][0]
     assert "a code unlike any" in assigned["reason"][3]
     assert "reconstructed worse" in assigned["reason"][4]
+
+
+def test_people_of_other_maps_are_not_assigned(clustered, tmp_path):
+    folder, _, _ = clustered
+    codes, participants, _ = cohort(seed=1, n=24, first=500)
+    present = np.ones((24, 2), bool)
+    present[5, 1] = False
+    options = write(tmp_path, codes, participants, present=present)
+    run_stage("assigning", **options, stratifier=str(folder / "5_clusters" / "stratifier.npz"))
+    assigned = read(tmp_path / "5_assigned", "assignments")
+    assert assigned["stratum"][5] == "not assigned"
+    assert assigned["reason"][5] == "a code made from T1w, where the strata were found on codes of T1w+FA"
+    assert not assigned["reason"].drop(5).fillna("").str.contains("made from").any()
 
 
 def test_no_strata_is_a_result_that_assignment_takes(tmp_path):
