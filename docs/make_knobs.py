@@ -1,4 +1,4 @@
-"""Write docs/knobs.md, the reference of every config's knobs, from the configs themselves.
+"""Write docs/knobs.md, the reference of every config's knobs, from the configs and the docstrings of a layout's entries.
 
     python docs/make_knobs.py
 
@@ -8,9 +8,13 @@ is taken from the config it refers to (`%configs/study.yaml::seed`), or from the
 
 from __future__ import annotations
 
+import inspect
 import re
+from dataclasses import fields
 from pathlib import Path
 from typing import NamedTuple
+
+from bundle.data import layouts
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "knobs.md"
@@ -35,6 +39,16 @@ WIRES = ("imports", "bundle_root", "device", "preprocessing", "handlers", "initi
 ENTRY = re.compile(
     r"^(?P<key>\w+):(?P<value>[^#\n]*)(?:#(?P<meaning>[^\n]*))?\n(?P<nested>(?:(?:[ #][^\n]*)?\n)*)", re.MULTILINE
 )
+LAYOUT = {
+    "a layout": layouts.Layout,
+    "`images`, each": layouts.ImageSource,
+    "`jacobian`": layouts.JacobianKind,
+    "`derive`, each": layouts.DerivationSource,
+    "`tables`, each": layouts.TableSource,
+    "`participants`, each": layouts.ColumnSource,
+    "`relatives`": layouts.Relatives,
+}
+"""Where entries stand -> the class whose docstring explains them."""
 TAKEN_OVER = re.compile(r'"%configs/(?P<config>\w+)\.yaml::(?P<key>\w+)"')
 START = """# Every knob
 
@@ -111,6 +125,20 @@ def write_page() -> str:
     parts.append(
         "\n".join(
             [
+                "## Entries of a layout",
+                "",
+                "[layouts.md](layouts.md) shows them at work; `configs/layouts/` has four.",
+                "",
+                "| in | entry | |",
+                "| --- | --- | --- |",
+                *_layout_entries(),
+                "",
+            ]
+        )
+    )
+    parts.append(
+        "\n".join(
+            [
                 "## Parts",
                 "",
                 "Swapped whole, with a `%` before the path.",
@@ -134,6 +162,22 @@ def first_sentence(config: str) -> str:
     """Of the comment that a config opens with."""
     words = " ".join(line[1:].strip() for line in config.splitlines() if line.startswith("#"))
     return re.split(r"(?<=[.?])\s", words)[0]
+
+
+def _layout_entries() -> list[str]:
+    rows = []
+    for place, kind in LAYOUT.items():
+        args = inspect.cleandoc(kind.__doc__ or "").split("Args:\n")[1].split("\n\n")[0]
+        meanings = dict(re.findall(r"^ {4}(\w+): (.*(?:\n {8}.*)*)", args, flags=re.MULTILINE))
+        silent = [f.name for f in fields(kind) if f.name not in meanings]
+        if silent:
+            raise ValueError(f"bundle/data/layouts.py: expected {kind.__name__} to say what {', '.join(silent)} means.")
+        rows += [_layout_row(place, f.name, meanings[f.name]) for f in fields(kind)]
+    return rows
+
+
+def _layout_row(place: str, name: str, meaning: str) -> str:
+    return f"| {place} | `{name}` | " + re.sub(r"\s+", " ", meaning).replace("|", "\\|") + " |"
 
 
 def _parts() -> list[str]:

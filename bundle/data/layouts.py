@@ -25,9 +25,9 @@ class JacobianKind:
 
     Args:
         kind: `raw` determinants or their `log`.
-        affine: whether the affine part of the registration is `included` in them.
+        affine: whether the affine part of the registration is `included` in them or `excluded`.
         matrix: patterns of a text file with the 4 x 4 affine, needed to take it out.
-        direction: which way that matrix maps.
+        direction: which way that matrix maps, `subject_to_template` or `template_to_subject`.
     """
 
     kind: str = "raw"
