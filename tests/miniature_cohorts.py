@@ -213,4 +213,7 @@ def table(cohort: Path, folder: Path, n_people: int = 24) -> Path:
         age=people["age_years"]
     )
     pd.DataFrame(rows).merge(covariates, on="participant_id").to_csv(folder / "participants.csv", index=False)
+    people[["participant_id", "PSQI_Score", "PercStress_Unadj", "BPSystolic"]].to_csv(
+        folder / "phenotype.csv", index=False
+    )
     return folder

@@ -16,6 +16,8 @@ from bundle.report.cohort_flow import cohort_flow
 from bundle.report.results import Results, read_results
 from tests import miniature_cohorts
 from tests.conftest import PATTERNS, ROOT, root_cause, run_stage, train
+from tests.stages.test_cluster import QUICK
+from tests.stages.test_phenotypes import OPTIONS as PHENOTYPES
 
 MODALITIES = ["T1w", "FA", "NDI", "JAC"]
 WHERE = {
@@ -225,17 +227,27 @@ def test_whoever_lacks_the_mask_that_the_layout_names_is_refused(tiny_cohort, tm
 
 
 @pytest.mark.parametrize("source", ["bids", *(pytest.param(name, marks=pytest.mark.slow) for name in ("hcp", "ukb", "table"))])  # fmt: skip
-def test_training_runs_on_every_source(prepared, source, tmp_path):
-    train(prepared[source] / "datalist.json", tmp_path, max_epochs=1, num_workers=1)
-    assert (tmp_path / "2_training" / "model.pt").is_file()
-    names = [item["participant_id"] for items in sections_of(prepared[source]).values() for item in items]
+def test_every_source_runs_through_to_the_report(prepared, source, tmp_path):
+    cohort = prepared[source]
+    train(cohort / "datalist.json", tmp_path, max_epochs=1, num_workers=1)
+    names = [item["participant_id"] for items in sections_of(cohort).values() for item in items]
     people = people_table(names, str(tmp_path), None, ["sex", "site"])
     assert people["age_years"].between(20, 80).all() and set(people["sex"]) == {"F", "M"}
-    if source != "table":
-        assert items_file(str(tmp_path), None) == prepared[source] / "phenotypes.tsv"
-    results = read_results(str(tmp_path))
-    _words, steps, notes = cohort_flow(results)
+    assert items_file(str(tmp_path), None) == cohort / "phenotypes.tsv"
+    run_stage("evaluating", tmp_path)
+    run_stage("embedding", tmp_path, dataset_dir=str(cohort / "datalist.json"))
+    run_stage("clustering", tmp_path, **QUICK | {"covariates": ["sex"]})
+    run_stage("phenotyping", tmp_path, dictionary=str(cohort / "items.yaml"), covariates=["sex"], **PHENOTYPES)
+    run_stage("reporting", tmp_path)
+    _words, steps, notes = cohort_flow(read_results(str(tmp_path)))
     assert steps.rows[-1][:2] == ("analysed", "24") and any("log determinants" in note for note in notes.sentences)
+    for table in ("4_embeddings/embeddings.tsv", "5_clusters/strata.tsv", "6_phenotypes/scores.tsv"):
+        assert set(read(tmp_path / table).index) == set(names)
+    page = (tmp_path / "7_report" / "report.html").read_text()
+    assert all(
+        json.loads((tmp_path / stage / "summary.json").read_text())["headline"] in page
+        for stage in ("5_clusters", "6_phenotypes")
+    )
 
 
 @pytest.mark.parametrize("source", ["", "cohort", "list.json"])
