@@ -42,7 +42,7 @@ class SourceTables:
 def read_source_tables(layout: Layout, folder: Path) -> SourceTables:
     """Read and join all tables of a layout.
 
-    A column that stands in several tables is taken from the first; a note says so if their values differ.
+    A person's value is that of the first table that has one; a note says so if later ones differ.
 
     Raises:
         InputProblems: for tables that are broken or must be there and are not, and for restricted columns that are not there.
@@ -72,14 +72,14 @@ def read_source_tables(layout: Layout, folder: Path) -> SourceTables:
         raise InputProblems("Tables", problems)
     values = pd.DataFrame(index=pd.Index([], dtype=str))
     for part, file in zip(parts, files, strict=True):
-        shared = values.columns.intersection(part.columns)
-        both = values.index.intersection(part.index)
-        differing = [n for n in shared if not values.loc[both, n].fillna("").equals(part.loc[both, n].fillna(""))]
-        if differing:
-            notes.append(
-                f"{file.name}: {', '.join(differing[:5])} differ from the tables before it, whose values are taken."
-            )
-        values = values.join(part.drop(columns=shared), how="outer")
+        names = [name for name in part if name in values]
+        first, second = values[names].align(part[names], join="inner")
+        differing = (first.ne(second) & first.notna() & second.notna()).any()
+        if differing.any():
+            told = ", ".join(map(str, differing.index[differing][:5]))
+            notes.append(f"{file.name}: {told} differ from the tables before it, whose values are taken.")
+        values = values.join(part.drop(columns=names), how="outer")
+        values[names] = values[names].fillna(part[names])
     withheld = (*layout.restricted, *layout.restricted_if_there)
     restricted |= {n for n in values if any(fnmatchcase(str(n), pattern) for pattern in withheld)}
     for problems, unmatched in (

@@ -22,6 +22,23 @@ def folder(tmp_path):
     return tmp_path
 
 
+def test_tables_of_one_form_add_people_and_fill_in_what_the_first_lacks(folder):
+    more = {
+        "participant_id": ["b", "c", "e"],
+        "family": ["f9", "f2", "f2"],
+        "diagnosis": ["", "", 7],
+        "site": [1, 1, 2],
+    }
+    pd.DataFrame(more).to_csv(folder / "people-2.tsv", sep="\t", index=False)
+    layout = layout_of(tables=[{"file": "people*.tsv"}], participants={"family_id": "family"})
+    files = ["people-2.tsv", "people.tsv"]
+    tables = read_source_tables(layout, folder)
+    assert [file.name for file in tables.files] == files and list(tables.values) == ["family", "diagnosis", "site"]
+    assert families(tables, layout, ["a", "b", "c", "e"], 0).tolist() == ["f1", "f9", "f2", "f2"]
+    assert tables.values["diagnosis"].to_dict() == {"a": "1", "b": "2", "c": "3", "d": "4", "e": "7"}
+    assert tables.notes == ("people.tsv: family differ from the tables before it, whose values are taken.",)
+
+
 def test_restricted_columns_are_withheld_and_others_passed_on(folder):
     layout = layout_of(restricted=["diag*"], restricted_if_there=["sco?e", "Height"])
     tables = read_source_tables(layout, folder)
