@@ -169,8 +169,7 @@ class CohortSource:
         findings: list[Finding],
     ) -> FoundCohort:
         """Who is analysed, with what goes with their images."""
-        prefix = next((table.prefix for table in self.layout.tables if table.prefix), "")
-        reasons = read_exclusions(self.exclude, prefix)
+        reasons = read_exclusions(self.exclude, self.layout.prefix)
         listed = set(tables.values.index) if self.layout.tables else None
         chosen = Selection(sources, choices, sessions, self.session, space, derivable, reasons, listed, self.incomplete)
         for name in names:

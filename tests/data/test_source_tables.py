@@ -83,6 +83,21 @@ def test_relatives_join_families_that_a_column_names(folder):
     assert own["a"] == own["b"] == own["c"] != own["d"] and own.str.startswith("family-").all()
 
 
+@pytest.mark.parametrize("pair", ["1 2", "sub-1 2", "1 sub-2"])
+def test_relatives_are_found_with_and_without_the_prefix_of_the_tables(tmp_path, pair):
+    (tmp_path / "people.tsv").write_text("participant_id\tage\nsub-1\t3\n2\t4\n3\t5\n")
+    (tmp_path / "rel.dat").write_text(f"ID1 ID2 Kinship\n{pair} 0.25\n")
+    layout = layout_of(tables=[{"file": "people.tsv", "prefix": "sub-"}], relatives=PAIRS)
+    own = families(read_source_tables(layout, tmp_path), layout, ["sub-1", "sub-2", "sub-3"], 0)
+    assert own["sub-1"] == own["sub-2"] != own["sub-3"]
+
+
+def test_a_list_of_relatives_that_names_nobody_of_the_tables_is_refused(folder):
+    (folder / "rel.dat").write_text("ID1 ID2 Kinship\n1 2 0.25\n")
+    with pytest.raises(InputProblems, match=r"rel.dat: none of its people .* expected ids such as a, got 1"):
+        of_families(folder, relatives=PAIRS)
+
+
 def test_a_column_that_is_not_there_drops_no_relatives(folder):
     (folder / "rel.dat").write_text("ID1 ID2 Kinship\nb c 0.25\n")
     own, notes = of_families(folder, participants={"family_id": "household"}, relatives=PAIRS)
