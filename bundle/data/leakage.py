@@ -21,6 +21,8 @@ RELATIVE_COLUMNS = (
     "cotwin_id",
 )
 """Columns, in any case, whose equal values mean relatives; a value that is somebody's participant_id means that person."""
+UNKNOWN = "0"
+"""A parent or twin that is not known, as PLINK writes it; a family may be called so."""
 ZYGOSITY_COLUMNS = ("zygosity", "zygositygt", "zygositysr")
 IDENTICAL = ("mz", "monozygotic")
 TWIN = (*IDENTICAL, "dz", "dizygotic", "notmz")
@@ -82,7 +84,8 @@ def relatives_apart(table: pd.DataFrame, families: Mapping[str, str]) -> list[st
     for column in [str(column) for column in known.columns if str(column).lower() in RELATIVE_COLUMNS]:
         groups: dict[str, list[str]] = defaultdict(list)
         for name, value in known[column].dropna().items():
-            groups[str(value)].append(str(name))
+            if str(value) != UNKNOWN or column.lower() == "family_id":
+                groups[str(value)].append(str(name))
         for value, names in groups.items():
             together = list(dict.fromkeys([*([value] if value in families else []), *names]))
             if len({families[name] for name in together}) > 1:

@@ -94,6 +94,7 @@ def table(**columns):
         {"twin_of": ["s2", "s1", "s4", "s3"]},
         {"twin_of": [None, "s1", None, None]},
         {"Family_ID": ["x", "x", "y", "y"]},
+        {"Family_ID": ["0", "0", "y", "y"]},
         {"zygosity": ["MZ", "MZ", "DZ", "DZ"], "age_years": ["24.1", "24.1", "30.5", "30.5"], "sex": list("FFMM")},
         {"ZygosityGT": ["DZ", "dz", None, None], "Age": ["24.1", "24.1", "30.5", "30.5"], "sex": list("FMMM")},
     ],
@@ -114,6 +115,7 @@ def test_planted_relatives_in_two_families_are_found(columns):
         {"zygosity": ["MZ", "MZ", "n/a", None], "age_years": ["24", "24", "30", "30"]},
         {"zygosity": ["MZ", "MZ", None, None], "age_years": ["24.1"] * 4, "Mother_ID": ["a", "b", "c", "c"]},
         {"zygosity": ["MZ", "n/a", "MZ", "MZ"], "age_years": ["24.1"] * 4},
+        {"father_id": ["0", "0", "0", "p"], "Mother_ID": [0, 0, 1, 1], "twin_id": ["0"] * 4},
     ],
 )
 def test_people_who_may_be_strangers_are_left_alone(columns):
