@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bundle.data.participants import check_ids
+from bundle.data.participants import alone, check_ids
 from bundle.data.problems import InputProblems
 from bundle.data.tables import MISSING
 
@@ -79,7 +79,7 @@ def _item_of(
     name: str, entry: Mapping[str, Any], path: Path, modalities: Sequence[str], any_subset: bool
 ) -> tuple[Item, list[str]]:
     """A person of the datalist at a path, and a sentence for each thing that is wrong with the entry."""
-    item = {"participant_id": name, "family_id": _word(entry.get("family_id")) or f"family of {name}"}
+    item = {"participant_id": name, "family_id": _word(entry.get("family_id")) or alone(name)}
     problems = []
     for modality in modalities:
         if modality not in entry:

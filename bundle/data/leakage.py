@@ -124,4 +124,4 @@ def _first(columns: Mapping[str, str], names: Sequence[str]) -> str | None:
 
 
 def _named(names: Sequence[str], families: Mapping[str, str]) -> str:
-    return " and ".join(f"{name} (family {families[name]})" for name in names)
+    return " and ".join(f"{name} (family {families[name].removeprefix('family ')})" for name in names)

@@ -122,6 +122,11 @@ def test_people_who_may_be_strangers_are_left_alone(columns):
     assert relatives_apart(table(**columns), FAMILIES) == []
 
 
+def test_a_family_of_one_is_named_as_such():
+    (found,) = relatives_apart(table(twin_id=["t", "t", "u", "u"]), FAMILIES | {"s1": "family of s1"})
+    assert found.startswith("s1 (family of s1) and s2 (family f2) are relatives")
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_a_synthetic_cohort_is_free_of_leakage_and_a_twin_moved_out_of_its_family_is_found(seed):
     from bundle.data.population import draw_population
