@@ -15,9 +15,9 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from bundle.data.datalist import Item, present_modalities
+from bundle.data.grids import SAME_GRID_MM, corners_apart_mm
 from custom_nets import FusionAutoencoder
 
-AFFINE_TOLERANCE = 2e-2
 LARGEST_VALUE = 1e15
 """Squares of larger values overflow single precision."""
 
@@ -76,19 +76,19 @@ def grid_problems(
     if not sound:
         return problems
     usual_shape = Counter(fact.shape for _, fact in sound).most_common(1)[0][0]
-    affines = Counter(fact.rounded_affine for _, fact in sound if fact.shape == usual_shape)
-    usual_affine = np.array(affines.most_common(1)[0][0])
+    alike = [fact for _, fact in sound if fact.shape == usual_shape]
+    rounded = Counter(fact.rounded_affine for fact in alike).most_common(1)[0][0]
+    usual_affine = np.asarray(next(fact.affine for fact in alike if fact.rounded_affine == rounded))
     for (name, modality, path), fact in sound:
         if fact.shape != usual_shape:
             problems.append(
                 f"{name}, {modality}, {path}: expected the grid {_by(usual_shape)} of most files, got "
                 f"{_by(fact.shape)}: resample it to the common grid."
             )
-        elif not np.allclose(np.asarray(fact.affine), usual_affine, atol=AFFINE_TOLERANCE):
-            off = np.abs(np.asarray(fact.affine) - usual_affine).max()
+        elif (off := corners_apart_mm(usual_shape, np.asarray(fact.affine), usual_affine)) > SAME_GRID_MM:
             problems.append(
-                f"{name}, {modality}, {path}: its affine differs from that of the other files (by up to {off:.4g} mm): "
-                "bring it to the common template space."
+                f"{name}, {modality}, {path}: its affine differs from that of the other files (a corner of the grid lies "
+                f"{off:.3g} mm elsewhere): bring it to the common template space."
             )
     if spatial_size and any(size > limit for size, limit in zip(usual_shape, spatial_size, strict=True)):
         problems.append(
@@ -114,11 +114,12 @@ def check_against_network(items: Sequence[Item], network: FusionAutoencoder, num
             shape, affine = canonical_grid(item[modality])
             if any(size > limit for size, limit in zip(shape, network.spatial_size, strict=True)):
                 continue
-            off = np.abs(padded_affine(shape, affine, network.spatial_size) - expected).max()
-            if off > AFFINE_TOLERANCE:
+            padded = padded_affine(shape, affine, network.spatial_size)
+            off = corners_apart_mm(network.spatial_size, padded, expected)
+            if off > SAME_GRID_MM:
                 problems.append(
-                    f"{where}: not in the template space of the training images: its affine, padded to "
-                    f"{_by(network.spatial_size)}, differs by up to {off:.4g} mm from {expected[:3].round(3).tolist()}. "
+                    f"{where}: not in the template space of the training images: padded to {_by(network.spatial_size)}, a "
+                    f"corner of its grid lies {off:.3g} mm from where {expected[:3].round(3).tolist()} puts it. "
                     "Register or resample it to that grid."
                 )
     return problems

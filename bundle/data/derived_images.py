@@ -13,6 +13,7 @@ import numpy as np
 
 from bundle.data.atomic import atomic_path
 from bundle.data.derivations import Derivation
+from bundle.data.grids import SAME_GRID_MM, corners_apart_mm
 from bundle.data.jacobian import affine_determinant, to_log_jacobian
 from bundle.data.layouts import JacobianKind
 from bundle.data.problems import InputProblems
@@ -84,7 +85,7 @@ def make_image(recipe: Recipe, derive: Derive) -> int:
     n_clipped = 0
     if recipe.mask is not None:
         mask: Any = nib.load(recipe.mask)
-        if mask.shape != volume.shape or not np.allclose(mask.affine, affine, atol=1e-2):
+        if mask.shape != volume.shape or corners_apart_mm(mask.shape, mask.affine, affine) > SAME_GRID_MM:
             raise InputProblems("Masks", [f"{recipe.mask} is on another grid than {_name(recipe.source)}: expected {volume.shape}, got {mask.shape}, or another affine."])  # fmt: skip
         volume = volume * (np.asarray(mask.dataobj) > 0)
     if recipe.jacobian is not None:

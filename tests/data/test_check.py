@@ -61,6 +61,27 @@ def test_the_odd_affine_is_named_wherever_it_stands(items, tmp_path):
     assert "sub-0, T1w" in problem
 
 
+def test_voxels_a_little_larger_that_end_millimetres_elsewhere_are_another_grid(tmp_path):
+    grid, items = (90, 108, 90), []
+    for number, size in enumerate((2.0, 2.0, 2.019)):
+        path = save(tmp_path / f"{number}.nii.gz", np.arange(np.prod(grid)).reshape(grid), np.diag([size] * 3 + [1]))
+        items.append({"participant_id": f"sub-{number}", "T1w": path})
+    (problem,) = check_images(items, ["T1w"], grid)
+    assert "sub-2, T1w" in problem and "a corner of the grid lies 3.14 mm elsewhere" in problem
+
+
+def test_affines_that_differ_by_rounding_are_the_same(tmp_path):
+    affine = nib.affines.from_matvec(nib.eulerangles.euler2mat(3.14, 0.1, 0.2) * 0.9375, [90.123456, -126.7, -72.3])
+    image = nib.Nifti1Image(np.arange(384, dtype=np.float32).reshape(GRID), affine)
+    items = []
+    for name in ("sform", "qform"):
+        image.set_sform(affine, int(name == "sform"))
+        image.set_qform(affine, 1)
+        nib.save(image, tmp_path / f"{name}.nii.gz")
+        items.append({"participant_id": name, "T1w": str(tmp_path / f"{name}.nii.gz")})
+    assert check_images(items, ["T1w"], GRID) == []
+
+
 def test_truncated_file_is_named(items, tmp_path):
     whole = (tmp_path / "sub-1.nii.gz").read_bytes()
     (tmp_path / "sub-1.nii.gz").write_bytes(whole[: len(whole) // 2])
