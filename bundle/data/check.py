@@ -14,8 +14,10 @@ import nibabel as nib
 import numpy as np
 from tqdm.auto import tqdm
 
+from bundle.data.brain_mask import masked
 from bundle.data.datalist import Item, present_modalities
 from bundle.data.grids import SAME_GRID_MM, corners_apart_mm
+from bundle.data.problems import InputProblems
 from custom_nets import FusionAutoencoder
 
 LARGEST_VALUE = 1e15
@@ -149,13 +151,18 @@ def canonical_grid(image: Any) -> tuple[tuple[int, ...], np.ndarray]:
     return shape, image.affine @ nib.orientations.inv_ornt_aff(orientation, image.shape[:3])
 
 
-def inspect_image(job: tuple[str, str, str], look: Callable[[np.ndarray, np.ndarray], Any] | None = None) -> ImageFacts:
+def inspect_image(
+    job: tuple[str, str, str],
+    look: Callable[[np.ndarray, np.ndarray], Any] | None = None,
+    mask: Path | None = None,
+) -> ImageFacts:
     """Read one image and say what it is like.
 
     Args:
         job: participant, modality, path.
         look: called with the voxels (float32, oriented as stored) and their affine, if the image is sound; what it returns
             is `seen`.
+        mask: of the brain; what lies outside counts as 0, since that is what it becomes.
     """
     name, modality, path = job
     where = f"{name}, {modality}, {path}"
@@ -168,7 +175,11 @@ def inspect_image(job: tuple[str, str, str], look: Callable[[np.ndarray, np.ndar
             return ImageFacts(problem=f"{where}: expected one real number per voxel, got {stored}: convert it.")
         with np.errstate(over="ignore"):  # what single precision cannot hold is said below
             voxels = load_whole(path).get_fdata(caching="unchanged", dtype=np.float32)
+        if mask is not None:
+            voxels = masked(voxels, image.affine, mask)
         shape, affine = canonical_grid(image)
+    except InputProblems as error:
+        return ImageFacts(problem=f"{where}: {error.problems[0]}")
     except Exception as error:  # whatever a broken file makes the reader raise is this file's problem
         return ImageFacts(problem=f"{where}: cannot be read ({error}): copy or make it again.")
     unusable = ~(np.abs(voxels) < LARGEST_VALUE)  # catches NaN too

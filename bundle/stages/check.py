@@ -110,7 +110,11 @@ def look_at(
     found = cohort.find(modalities)
     check_libraries(found.derivations.values())
     jobs = [(item["participant_id"], m, item[m]) for item in found.items for m in modalities if m in item]
-    facts = _in_parallel(_inspect_all if voxels == "full" else inspect_header, jobs, voxels, num_workers, progress)
+
+    def inspect(job: Job) -> ImageFacts:
+        return _inspect_all(job, found.masks.get(job[:2])) if voxels == "full" else inspect_header(job)
+
+    facts = _in_parallel(inspect, jobs, voxels, num_workers, progress)
     derived = [(*who, str(derivation.main)) for who, derivation in found.derivations.items()]
     derived_facts = [inspect_derivation(*who, derivation) for who, derivation in found.derivations.items()]
     everything, all_facts = [*jobs, *derived], [*facts, *derived_facts]
@@ -181,8 +185,8 @@ def _in_parallel(
         return list(bar)
 
 
-def _inspect_all(job: Job) -> ImageFacts:
-    return inspect_image(job, lambda voxels, affine: measure_image(_canonical(voxels, affine)))
+def _inspect_all(job: Job, mask: Path | None = None) -> ImageFacts:
+    return inspect_image(job, lambda voxels, affine: measure_image(_canonical(voxels, affine)), mask)
 
 
 def _canonical(voxels: np.ndarray, affine: np.ndarray) -> np.ndarray:
