@@ -87,7 +87,7 @@ def check(
     """
     look = look_at(cohort, modalities, spatial_size, resample, voxels, outlier_limit, num_workers, progress)
     folder = stage_folder(output_dir, CHECKED)
-    write_look(folder, look, most_people)
+    write_look(folder, look, most_people, outlier_limit)
     logger.info("%s", closing_words(folder, look))
     if look.to_mend:
         raise InputProblems(f"Check (all of it: {folder / PAGE})", look.to_mend)
@@ -168,7 +168,7 @@ def check_made(
     all_images = [*(look.images[row] for row in rest), *images]
     after = Look(look.found, [*kept, *findings], whole, all_images, look.compared | compared)
     folder = stage_folder(output_dir, CHECKED)
-    write_look(folder, after, most_people)
+    write_look(folder, after, most_people, outlier_limit)
     odd_ones = [finding.sentence for finding in findings if finding.status == LOOK]
     logger.info("%s", "\n".join([f"{len(made)} derived maps were looked at, {len(odd_ones)} are odd.", *odd_ones[:10]]))
     wrong = [finding.sentence for finding in findings if finding.status == MEND]
@@ -218,7 +218,7 @@ def _compare(
     return whole, [image for modality in images for image in images[modality]], compared, findings
 
 
-def write_look(folder: Path, look: Look, most_people: int) -> None:
+def write_look(folder: Path, look: Look, most_people: int, outlier_limit: float) -> None:
     """The tables and the page; the page last."""
     columns = [
         "participant_id",
@@ -232,7 +232,7 @@ def write_look(folder: Path, look: Look, most_people: int) -> None:
     }
     for name, table in tables.items():
         write_table(table, folder / name)
-    page = render_check(look.findings, look.found.flow, look.people, look.images, most_people)
+    page = render_check(look.findings, look.found.flow, look.people, look.images, most_people, outlier_limit)
     write_text(page, folder / PAGE)
 
 

@@ -134,6 +134,16 @@ def test_page_says_how_many_it_leaves_out(tiny_cohort, tmp_path):
     assert "Nothing must be mended" in page
 
 
+def test_red_numbers_are_those_above_the_limit_that_was_asked_for(tiny_cohort, tmp_path):
+    counts = {}
+    for limit in (1.5, 6):
+        run_stage("checking", tmp_path, dataset_dir=str(tiny_cohort), outlier_limit=limit)
+        page = (tmp_path / "0_checked" / "check.html").read_text()
+        assert f"more than {limit} robust standard deviations" in page
+        counts[limit] = page.count('class="far"')
+    assert counts[1.5] > counts[6]
+
+
 def test_headers_alone_find_a_half_downloaded_file(broken, tmp_path):
     with pytest.raises(RuntimeError) as caught:
         run_stage("checking", tmp_path, dataset_dir=str(broken), voxels="headers")
