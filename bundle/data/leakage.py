@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from bundle.data.datalist import Item, present_modalities
+from bundle.data.findings import MEND, Finding
 
 RELATIVE_COLUMNS = (
     "family_id",
@@ -31,14 +32,14 @@ AGE_COLUMNS = ("age_years", "age", "age_in_yrs")
 APART = ", but stand in several families: give them one family_id."
 
 
-def shared_files(items: Sequence[Item], modalities: Sequence[str]) -> list[str]:
-    """A sentence for each file that stands for more than one image: people would leak into each other."""
+def shared_files(items: Sequence[Item], modalities: Sequence[str]) -> list[Finding]:
+    """A finding for each file that stands for more than one image: people would leak into each other."""
     owners: dict[Path, list[str]] = defaultdict(list)
     for item in items:
         for modality in present_modalities(item, modalities):
             owners[Path(item[modality]).resolve()].append(f"{item['participant_id']} {modality}")
     return [
-        f"{path} is given for {' and '.join(names)}: each image needs its own."
+        Finding("", "", MEND, f"{path} is given for {' and '.join(names)}", "each image needs its own")
         for path, names in owners.items()
         if len(names) > 1
     ]

@@ -81,7 +81,7 @@ def read_whole_cohort(
         items = [item for section in SECTIONS for item in sections[section]]
     else:
         items = items_from_folder(source, images, modalities, fusion != "concat")
-    problems = shared_files(items, modalities)
+    problems = [finding.sentence for finding in shared_files(items, modalities)]
     if participants is not None or source.is_dir():
         table = read_participants(source if participants is None else Path(participants).expanduser())
     else:

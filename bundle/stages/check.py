@@ -18,8 +18,8 @@ from bundle.analysis.image_oddities import find_oddities, measure_cohort
 from bundle.data.atomic import write_text
 from bundle.data.check import ImageFacts, inspect_image
 from bundle.data.cohort_source import CohortSource, FoundCohort
-from bundle.data.findings import LOOK, MEND, SOUND, Finding, findings_table, from_sentence
-from bundle.data.headers import Job, compare_grids, inspect_header
+from bundle.data.findings import LOOK, MEND, SOUND, Finding, Job, findings_table
+from bundle.data.headers import compare_grids, inspect_header
 from bundle.data.leakage import shared_files
 from bundle.data.problems import InputProblems
 from bundle.data.tables import write_table
@@ -118,9 +118,9 @@ def look_at(
     derived = [(*who, str(derivation.main)) for who, derivation in found.derivations.items()]
     derived_facts = [inspect_derivation(*who, derivation) for who, derivation in found.derivations.items()]
     everything, all_facts = [*jobs, *derived], [*facts, *derived_facts]
-    findings = [*found.findings, *(from_sentence(job, fact.problem) for job, fact in zip(everything, all_facts, strict=True) if fact.problem)]  # fmt: skip
+    findings = [*found.findings, *(fact.problem for fact in all_facts if fact.problem)]
     findings += compare_grids(everything, all_facts, None if resample else spatial_size)
-    findings += [from_sentence(("", "", ""), sentence) for sentence in shared_files(found.items, modalities)]
+    findings += shared_files(found.items, modalities)
     kinds = {modality: kind.kind for modality, kind in found.jacobians.items()}
     people, images, compared, odd = _compare(jobs, facts, kinds, outlier_limit)
     findings += odd
@@ -158,7 +158,7 @@ def check_made(
     facts = _in_parallel(_inspect_all, jobs, "derived", num_workers, progress)
     kinds = dict.fromkeys(look.found.jacobians, "log")
     people, images, compared, odd = _compare(jobs, facts, kinds, outlier_limit)
-    findings = [from_sentence(job, fact.problem) for job, fact in zip(jobs, facts, strict=True) if fact.problem]
+    findings = [fact.problem for fact in facts if fact.problem]
     findings = [finding for finding in (*findings, *odd) if (finding.participant_id, finding.modality) in new]
     named = {(finding.participant_id, finding.modality) for finding in findings}
     kept = [f for f in look.findings if f.status != SOUND or (f.participant_id, f.modality) not in named]

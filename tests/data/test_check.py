@@ -1,8 +1,11 @@
+from types import SimpleNamespace
+
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 
-from bundle.data.check import check_images, explain_padding
+from bundle.data.check import check_against_network, check_images, explain_padding
 
 AFFINE = np.diag([2.0, 2.0, 2.0, 1.0])
 GRID = (8, 8, 6)
@@ -100,6 +103,15 @@ def test_file_that_is_no_image_is_named(items, tmp_path):
     (tmp_path / "sub-3.nii.gz").write_text("not an image")
     (problem,) = check_images(items, ["T1w"], GRID)
     assert "sub-3, T1w" in problem and "cannot be read" in problem
+
+
+def test_a_broken_file_in_a_folder_with_a_colon_is_said_once(tmp_path):
+    folder = tmp_path / "study: pilot"
+    folder.mkdir()
+    (folder / "t1.nii.gz").write_text("not an image")
+    network = SimpleNamespace(modalities=("T1w",), spatial_size=GRID, grid_affine=torch.eye(4))
+    (problem,) = check_against_network([{"participant_id": "a", "T1w": str(folder / "t1.nii.gz")}], network)
+    assert problem.startswith(f"a, T1w, {folder / 't1.nii.gz'}: cannot be read (")
 
 
 def test_all_problems_come_at_once(items, tmp_path):

@@ -43,10 +43,12 @@ def test_nan_outside_the_mask_becomes_0(with_nan_outside):
 
 def test_the_check_looks_inside_the_mask(with_nan_outside):
     job = ("a", "T1w", str(with_nan_outside.source))
-    assert "784 voxels are NaN" in inspect_image(job).problem
+    assert "784 voxels are NaN" in inspect_image(job).problem.reason
     assert not inspect_image(job, mask=with_nan_outside.mask).problem
     nib.save(nib.Nifti1Image(np.ones((10, 10, 9), np.uint8), np.eye(4)), with_nan_outside.mask)
-    assert "mask.nii.gz is on another grid than the image" in inspect_image(job, mask=with_nan_outside.mask).problem
+    assert (
+        "mask.nii.gz is on another grid than the image" in inspect_image(job, mask=with_nan_outside.mask).problem.reason
+    )
 
 
 def test_images_of_another_version_of_the_recipe_are_made_again(with_nan_outside, monkeypatch):

@@ -25,7 +25,7 @@ def test_one_file_for_two_images_is_named(tiny_cohort):
     items = items_from_folder(tiny_cohort, PATTERNS, ["T1w", "JAC"])
     items[1]["T1w"] = items[0]["T1w"]
     (problem,) = shared_files(items, ["T1w", "JAC"])
-    assert "sub-0001 T1w and sub-0002 T1w" in problem
+    assert "sub-0001 T1w and sub-0002 T1w" in problem.sentence
 
 
 def test_a_copy_has_the_same_hash_whatever_its_name_compression_format_and_orientation(image, tmp_path):
