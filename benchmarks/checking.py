@@ -64,7 +64,7 @@ def main() -> None:
             started, worked = time.perf_counter(), time.process_time()
             look = look_at(cohort, MODALITIES, grid, False, voxels, 6.0, options.workers, False)
             looked, done = time.perf_counter(), time.process_time()
-            write_look(folder / "0_checked", look, 200)
+            write_look(folder / "0_checked", look, 200, 6.0)
             page = (folder / "0_checked" / "check.html").stat().st_size / 1e6
             print(f"{voxels}: {looked - started:.1f} s ({done - worked:.1f} s of CPU), writing table and page {time.perf_counter() - looked:.1f} s, page {page:.1f} MB, {len(look.to_mend)} to mend")  # fmt: skip
         sample = [str(folder / name / f"{m}.nii.gz") for name in names[:: max(1, len(names) // 25)] for m in MODALITIES]

@@ -14,21 +14,24 @@ import nibabel as nib
 import numpy as np
 from tqdm.auto import tqdm
 
+from bundle.data.brain_mask import masked
 from bundle.data.datalist import Item, present_modalities
+from bundle.data.findings import MEND, Finding, Job, split_sentence, to_mend
+from bundle.data.grids import SAME_GRID_MM, corners_apart_mm
+from bundle.data.problems import InputProblems
 from custom_nets import FusionAutoencoder
 
-AFFINE_TOLERANCE = 2e-2
 LARGEST_VALUE = 1e15
 """Squares of larger values overflow single precision."""
 
 
 @dataclass(frozen=True)
 class ImageFacts:
-    """What one file is like, in RAS orientation: grid and affine, or the sentence that says what is wrong."""
+    """What one file is like, in RAS orientation: grid and affine, or what is wrong."""
 
     shape: tuple[int, ...] = ()
     affine: np.ndarray | None = None
-    problem: str = ""
+    problem: Finding | None = None
     seen: Any = None
 
     @property
@@ -51,6 +54,12 @@ def check_images(
         spatial_size: the network's grid; smaller images are padded to it, larger ones refused.
         num_workers: threads (decompression runs outside Python's lock).
     """
+    return [finding.sentence for finding in _check(items, modalities, spatial_size, num_workers)]
+
+
+def _check(
+    items: Sequence[Item], modalities: Sequence[str], spatial_size: Sequence[int], num_workers: int
+) -> list[Finding]:
     jobs = [
         (item["participant_id"], modality, item[modality])
         for item in items
@@ -62,39 +71,36 @@ def check_images(
 
 
 def grid_problems(
-    jobs: Sequence[tuple[str, str, str]], facts: Sequence[ImageFacts], spatial_size: Sequence[int] | None
-) -> list[str]:
-    """A sentence for each sound image whose grid or affine differs from most, and one if all are too large.
+    jobs: Sequence[Job], facts: Sequence[ImageFacts], spatial_size: Sequence[int] | None
+) -> list[Finding]:
+    """A finding for each sound image whose grid or affine differs from most, and one if all are too large.
 
     Args:
-        jobs: (participant, modality, path).
+        jobs: which images.
         facts: of each.
         spatial_size: the network's grid; None sets no limit.
     """
-    problems: list[str] = []
+    problems: list[Finding] = []
     sound = [(job, fact) for job, fact in zip(jobs, facts, strict=True) if not fact.problem]
     if not sound:
         return problems
     usual_shape = Counter(fact.shape for _, fact in sound).most_common(1)[0][0]
-    affines = Counter(fact.rounded_affine for _, fact in sound if fact.shape == usual_shape)
-    usual_affine = np.array(affines.most_common(1)[0][0])
-    for (name, modality, path), fact in sound:
+    alike = [fact for _, fact in sound if fact.shape == usual_shape]
+    rounded = Counter(fact.rounded_affine for fact in alike).most_common(1)[0][0]
+    usual_affine = np.asarray(next(fact.affine for fact in alike if fact.rounded_affine == rounded))
+    for job, fact in sound:
         if fact.shape != usual_shape:
-            problems.append(
-                f"{name}, {modality}, {path}: expected the grid {_by(usual_shape)} of most files, got "
-                f"{_by(fact.shape)}: resample it to the common grid."
+            reason = f"expected the grid {_by(usual_shape)} of most files, got {_by(fact.shape)}"
+            problems.append(to_mend(job, reason, "resample it to the common grid"))
+        elif (off := corners_apart_mm(usual_shape, np.asarray(fact.affine), usual_affine)) > SAME_GRID_MM:
+            reason = (
+                f"its affine differs from that of the other files (a corner of the grid lies {off:.3g} mm elsewhere)"
             )
-        elif not np.allclose(np.asarray(fact.affine), usual_affine, atol=AFFINE_TOLERANCE):
-            off = np.abs(np.asarray(fact.affine) - usual_affine).max()
-            problems.append(
-                f"{name}, {modality}, {path}: its affine differs from that of the other files (by up to {off:.4g} mm): "
-                "bring it to the common template space."
-            )
+            problems.append(to_mend(job, reason, "bring it to the common template space"))
     if spatial_size and any(size > limit for size, limit in zip(usual_shape, spatial_size, strict=True)):
-        problems.append(
-            f"Images are {_by(usual_shape)}, the network takes {_by(spatial_size)}: resample or crop the images, "
-            "or set --spatial_size to a grid that holds them."
-        )
+        reason = f"Images are {_by(usual_shape)}, the network takes {_by(spatial_size)}"
+        mend = "resample or crop the images, or set --spatial_size to a grid that holds them"
+        problems.append(Finding("", "", MEND, reason, mend))
     return problems
 
 
@@ -103,25 +109,26 @@ def check_against_network(items: Sequence[Item], network: FusionAutoencoder, num
 
     Images in another orientation of the same space pass: they are turned to RAS on loading.
     """
-    problems = check_images(items, network.modalities, network.spatial_size, num_workers)
-    named = {problem.split(": ")[0] for problem in problems}
+    problems = _check(items, network.modalities, network.spatial_size, num_workers)
+    named = {(finding.participant_id, finding.modality) for finding in problems}
     expected = network.grid_affine.cpu().numpy()
     for item in items:
         for modality in present_modalities(item, network.modalities):
-            where = f"{item['participant_id']}, {modality}, {item[modality]}"
-            if where in named:
+            if (item["participant_id"], modality) in named:
                 continue
             shape, affine = canonical_grid(item[modality])
             if any(size > limit for size, limit in zip(shape, network.spatial_size, strict=True)):
                 continue
-            off = np.abs(padded_affine(shape, affine, network.spatial_size) - expected).max()
-            if off > AFFINE_TOLERANCE:
-                problems.append(
-                    f"{where}: not in the template space of the training images: its affine, padded to "
-                    f"{_by(network.spatial_size)}, differs by up to {off:.4g} mm from {expected[:3].round(3).tolist()}. "
-                    "Register or resample it to that grid."
+            padded = padded_affine(shape, affine, network.spatial_size)
+            off = corners_apart_mm(network.spatial_size, padded, expected)
+            if off > SAME_GRID_MM:
+                reason = (
+                    f"not in the template space of the training images: padded to {_by(network.spatial_size)}, a corner of "
+                    f"its grid lies {off:.3g} mm from where {expected[:3].round(3).tolist()} puts it"
                 )
-    return problems
+                job = (item["participant_id"], modality, item[modality])
+                problems.append(to_mend(job, reason, "register or resample it to that grid"))
+    return [finding.sentence for finding in problems]
 
 
 def padded_affine(shape: Sequence[int], affine: np.ndarray, spatial_size: Sequence[int]) -> np.ndarray:
@@ -148,43 +155,55 @@ def canonical_grid(image: Any) -> tuple[tuple[int, ...], np.ndarray]:
     return shape, image.affine @ nib.orientations.inv_ornt_aff(orientation, image.shape[:3])
 
 
-def inspect_image(job: tuple[str, str, str], look: Callable[[np.ndarray, np.ndarray], Any] | None = None) -> ImageFacts:
+def inspect_image(
+    job: Job,
+    look: Callable[[np.ndarray, np.ndarray], Any] | None = None,
+    mask: Path | None = None,
+) -> ImageFacts:
     """Read one image and say what it is like.
 
     Args:
-        job: participant, modality, path.
+        job: which image.
         look: called with the voxels (float32, oriented as stored) and their affine, if the image is sound; what it returns
             is `seen`.
+        mask: of the brain; what lies outside counts as 0, since that is what it becomes.
     """
-    name, modality, path = job
-    where = f"{name}, {modality}, {path}"
+    path = job[2]
     try:
         image: Any = nib.load(path)
         if image.ndim != 3:
-            return not_three_axes(where, image)
+            return not_three_axes(job, image)
         stored = image.get_data_dtype()
         if stored.kind not in "biuf":
-            return ImageFacts(problem=f"{where}: expected one real number per voxel, got {stored}: convert it.")
+            return ImageFacts(problem=to_mend(job, f"expected one real number per voxel, got {stored}", "convert it"))
         with np.errstate(over="ignore"):  # what single precision cannot hold is said below
             voxels = load_whole(path).get_fdata(caching="unchanged", dtype=np.float32)
+        if mask is not None:
+            voxels = masked(voxels, image.affine, mask)
         shape, affine = canonical_grid(image)
+    except InputProblems as error:
+        return ImageFacts(problem=to_mend(job, *split_sentence(error.problems[0])))
     except Exception as error:  # whatever a broken file makes the reader raise is this file's problem
-        return ImageFacts(problem=f"{where}: cannot be read ({error}): copy or make it again.")
+        return unreadable(job, error)
     unusable = ~(np.abs(voxels) < LARGEST_VALUE)  # catches NaN too
     if unusable.any():
         count = int(unusable.sum())
-        return ImageFacts(
-            problem=f"{where}: {count} voxels are NaN or infinite (or above 1e15): set them to background."
-        )
+        reason = f"{count} voxels are NaN or infinite (or above 1e15)"
+        return ImageFacts(problem=to_mend(job, reason, "set them to background"))
     if voxels.max() == voxels.min():
         value = "zero" if not voxels.any() else voxels.flat[0]
-        return ImageFacts(problem=f"{where}: every voxel is {value}: make it again or remove the person.")
+        return ImageFacts(problem=to_mend(job, f"every voxel is {value}", "make it again or remove the person"))
     return ImageFacts(shape, affine, seen=look(voxels, image.affine) if look else None)
 
 
-def not_three_axes(where: str, image: Any) -> ImageFacts:
+def not_three_axes(job: Job, image: Any) -> ImageFacts:
     """What is said of an image with fewer or more axes than a volume has."""
-    return ImageFacts(problem=f"{where}: expected 3 axes, got {image.ndim} {image.shape}: extract the volume you mean.")
+    return ImageFacts(problem=to_mend(job, f"expected 3 axes, got {image.ndim} {image.shape}", "extract the volume you mean"))  # fmt: skip
+
+
+def unreadable(job: Job, error: Exception) -> ImageFacts:
+    """What is said of an image that its reader fails on."""
+    return ImageFacts(problem=to_mend(job, f"cannot be read ({error})", "copy or make it again"))
 
 
 def _by(shape: Sequence[int]) -> str:

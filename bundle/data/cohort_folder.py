@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from bundle.data.datalist import Item
@@ -46,7 +46,8 @@ def items_from_folder(
             ]
         there = {m: str(path) for m, path in files.items() if m not in missing}
         items.append({"participant_id": name, "family_id": row["family_id"], **there})
-    on_disk = {modality: _ids_on_disk(folder, patterns[modality]) - known for modality in modalities}
+    claimed = {folder / p.replace("{participant_id}", name) for p in patterns.values() for name in known}
+    on_disk = {modality: _ids_on_disk(folder, patterns[modality], claimed) - known for modality in modalities}
     for name in sorted(set().union(*on_disk.values())):
         maps = ", ".join(modality for modality, names in on_disk.items() if name in names)
         problems.append(f"{name}: has files ({maps}) but no row in {PARTICIPANTS}: add the row or move them away.")
@@ -70,6 +71,12 @@ def _check_patterns(patterns: Mapping[str, str], modalities: Sequence[str]) -> N
         if m in patterns and "{participant_id}" not in patterns[m]
     ]
     problems += [
+        f"The pattern of {m}, {patterns[m]!r}, may hold {{participant_id}}, nothing else in braces: sessions and spaces are "
+        "for layouts (preparing --layout; docs/layouts.md)."
+        for m in modalities
+        if m in patterns and set(patterns[m].replace("{participant_id}", "")) & set("{}")
+    ]
+    problems += [
         f"The pattern of {m}, {patterns[m]!r}, must start in the cohort folder: give it from there, or a datalist, which takes any path."
         for m in modalities
         if m in patterns and (Path(patterns[m]).expanduser().is_absolute() or ".." in Path(patterns[m]).parts)
@@ -78,8 +85,11 @@ def _check_patterns(patterns: Mapping[str, str], modalities: Sequence[str]) -> N
         raise InputProblems("Modalities", problems)
 
 
-def _ids_on_disk(folder: Path, pattern: str) -> set[str]:
-    """Ids that files matching the pattern carry, read from the first path part that holds the id."""
+def _ids_on_disk(folder: Path, pattern: str, claimed: Collection[Path]) -> set[str]:
+    """Ids that files matching the pattern carry, read from the first path part that holds the id.
+
+    Files of known people are `claimed`: to `{participant_id}.nii.gz`, `sub-1_FA.nii.gz` would be another person's.
+    """
     parts = Path(pattern).parts
     depth = next(number for number, part in enumerate(parts) if "{participant_id}" in part)
     before, after = parts[depth].split("{participant_id}", 1)
@@ -87,7 +97,7 @@ def _ids_on_disk(folder: Path, pattern: str) -> set[str]:
     ids = set()
     for path in folder.glob(pattern.replace("{participant_id}", "*")):
         name = path.relative_to(folder).parts[depth]
-        if name.startswith("."):  # what an interrupted writer left
+        if path in claimed or name.startswith("."):  # what an interrupted writer left
             continue
         ids.add(name[len(before) : len(name) - len(after)] if after else name[len(before) :])
     return ids

@@ -19,7 +19,7 @@ INCOMPLETE = {"refuse": MEND, "leave_out": LEFT_OUT, "keep": LOOK}
 
 @dataclass
 class Selection:
-    """People are taken one by one; whoever is not is counted and told, in the order no images, other sessions, by name, incomplete.
+    """People are taken one by one; whoever is not is counted and told, in the order by name, no images, other sessions, incomplete.
 
     Args:
         sources: modality -> where it is.
@@ -56,16 +56,16 @@ class Selection:
     def take(self, name: str) -> None:
         """Add a person to `items`, or say why not."""
         choice, elsewhere = self.choices.get(name), self._elsewhere(name)
-        if choice is None and elsewhere:
+        if name in self.reasons:
+            self._excluded[self.reasons[name]] += 1
+            self.findings.append(Finding(name, "", LEFT_OUT, f"excluded: {self.reasons[name]}"))
+        elif choice is None and elsewhere:
             hint = "take another --session, or exclude the person by name if this is as it should be"
             self._leave_out("elsewhere", Finding(name, "", LEFT_OUT, elsewhere, hint))
         elif choice is None:
             hint = "exclude the person by name if this is as it should be"
             reason = "is in the tables, but none of the maps is on disk"
             self._leave_out("without", Finding(name, "", LEFT_OUT, reason, hint))
-        elif name in self.reasons:
-            self._excluded[self.reasons[name]] += 1
-            self.findings.append(Finding(name, "", LEFT_OUT, f"excluded: {self.reasons[name]}"))
         else:
             self._take_files(name, choice, elsewhere)
 
@@ -77,10 +77,10 @@ class Selection:
             if count:
                 flow.append((step, flow[-1][1] - count, why))
 
-        leave("with images", self._left_out["without"], "none of the maps is on disk")
-        leave(f"with session {self.wanted}", self._left_out["elsewhere"], "they have other sessions")
         why = ", ".join(f"{reason} ({count})" for reason, count in self._excluded.most_common())
         leave("not excluded by name", self._excluded.total(), why)
+        leave("with images", self._left_out["without"], "none of the maps is on disk")
+        leave(f"with session {self.wanted}", self._left_out["elsewhere"], "they have other sessions")
         leave("with every map", self._left_out["incomplete"], "a map is missing")
         return [*flow, ("analysed", len(self.items), "")]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from bundle.data.layouts import OUR_COLUMNS, ColumnSource, ImageSource, Jacobian
 from bundle.data.participants import check_ids
 from bundle.data.problems import InputProblems
 from bundle.data.source_tables import SourceTables, read_source_tables
+from bundle.data.tables import read_strictly
 from bundle.paths import PARTICIPANTS
 
 
@@ -169,16 +170,14 @@ class CohortSource:
         findings: list[Finding],
     ) -> FoundCohort:
         """Who is analysed, with what goes with their images."""
-        prefix = next((table.prefix for table in self.layout.tables if table.prefix), "")
-        reasons = read_exclusions(self.exclude, prefix)
+        reasons = read_exclusions(self.exclude, self.layout.prefix)
         listed = set(tables.values.index) if self.layout.tables else None
         chosen = Selection(sources, choices, sessions, self.session, space, derivable, reasons, listed, self.incomplete)
         for name in names:
             chosen.take(name)
         items, derivations = chosen.items, chosen.derivations
         findings = [*(finding for finding in findings if finding.participant_id not in reasons), *chosen.findings]
-        strangers = sorted(set(reasons) - set(names))
-        findings += [Finding(name, "", LOOK, "is to be excluded, but nobody has this id") for name in strangers]
+        findings += _strangers(reasons, names)
         masks = self._companions(items, {m: source.mask for m, source in sources.items()})
         findings += [
             Finding(item["participant_id"], m, MEND, f"no brain mask: expected {source.mask[0]}", "add it, exclude the person, or take mask out of the layout if its images have no skull")
@@ -217,7 +216,9 @@ class CohortSource:
         sections = items_from_datalist(self.folder, modalities, any_subset=self.incomplete != "refuse")
         everybody = [item for items in sections.values() for item in items]
         items = [item for item in everybody if item["participant_id"] not in reasons]
-        findings = [Finding(name, "", LEFT_OUT, f"excluded: {reason}") for name, reason in reasons.items()]
+        names = [item["participant_id"] for item in everybody]
+        findings = [Finding(name, "", LEFT_OUT, f"excluded: {reasons[name]}") for name in names if name in reasons]
+        findings += _strangers(reasons, names)
         flow = [("in the datalist", len(everybody), "")]
         if len(items) < len(everybody):
             flow.append(("not excluded by name", len(items), ""))
@@ -230,11 +231,20 @@ class CohortSource:
         return FoundCohort(items, findings, flow, SourceTables(pd.DataFrame()))
 
 
+def _strangers(reasons: Mapping[str, str], names: Collection[str]) -> list[Finding]:
+    """A finding for each who is to be excluded but is not there: an id may be misspelt, and its person analysed."""
+    strangers = sorted(set(reasons) - set(names))
+    return [Finding(name, "", LOOK, "is to be excluded, but nobody has this id") for name in strangers]
+
+
 def _of_folder(folder: Path, images: Mapping[str, str]) -> Layout:
     """The layout of a cohort folder as `training` takes it; columns of its participants table that have our names are these."""
     sources = {modality: ImageSource(files=(pattern,)) for modality, pattern in images.items()}
     table = folder / PARTICIPANTS
-    columns = pd.read_csv(table, sep="\t", nrows=0).columns if table.is_file() else []
+    try:
+        columns = read_strictly(table).columns if table.is_file() else []
+    except ValueError as error:
+        raise InputProblems("Participants", [f"{table} is no tab-separated table in UTF-8 ({error}): save it as one."]) from error  # fmt: skip
     ours = {name: ColumnSource((name,)) for name in OUR_COLUMNS if name in columns}
     return Layout("the cohort folder", ("one space",), sources, (TableSource(PARTICIPANTS, required=True),), ours)
 

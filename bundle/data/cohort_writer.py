@@ -7,6 +7,7 @@ import logging
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from tqdm.auto import tqdm
 
 from bundle.data.atomic import temporary_name
 from bundle.data.json_files import write_json
+from bundle.data.one_at_a_time import one_at_a_time
 from bundle.data.problems import InputProblems
 from bundle.data.synthetic import CohortSettings, SyntheticCohort
 from bundle.data.tables import write_table
@@ -35,15 +37,21 @@ def write_cohort(folder: str | Path, settings: CohortSettings, num_workers: int 
 
     Writes `<id>/<id>_<modality>.nii.gz`, `participants.tsv`, `phenotypes.tsv`, `cohort.json` (the settings) and
     `truth/` (strata, factors, loadings, noise-free images), which only tests and reports may read. A person's folder
-    appears when all of it is written; `participants.tsv` comes last. A complete cohort is left as it is.
+    appears when all of it is written; `participants.tsv` comes last. A complete cohort is left as it is. Of several calls
+    at once, such as a job for each fold, one draws and the others wait.
 
     Raises:
         InputProblems: if the folder holds a cohort with other settings.
     """
     folder = Path(folder)
-    _claim(folder, settings)
-    if (folder / PARTICIPANTS).is_file():
-        return
+    is_complete = (folder / PARTICIPANTS).is_file()
+    with nullcontext() if is_complete else one_at_a_time(folder):
+        _claim(folder, settings)
+        if not (folder / PARTICIPANTS).is_file():
+            _draw(folder, settings, num_workers)
+
+
+def _draw(folder: Path, settings: CohortSettings, num_workers: int) -> None:
     for leftover in [*folder.glob(".*.sub-*"), *(folder / TRUTH).glob(".*.sub-*")]:
         shutil.rmtree(leftover)
     cohort = SyntheticCohort(settings)

@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bundle.data.participants import check_ids
+from bundle.data.participants import alone, check_ids
 from bundle.data.problems import InputProblems
+from bundle.data.tables import MISSING
 
 SECTIONS = ("training", "validation", "test")
 Item = dict[str, str]
@@ -21,7 +22,7 @@ def items_from_datalist(path: str | Path, modalities: Sequence[str], any_subset:
     """Sections of a MONAI datalist JSON; relative paths are taken from the JSON's folder.
 
     Expected form: `{"training": [{"participant_id": "...", "family_id": "...", "T1w": "..."}, ...], "test": [...]}`;
-    `family_id` may be left out. Keys that hold no list of people (`name`, `numTraining`, ...) are no sections. With
+    `family_id` may be left out or null. Keys that hold no list of people (`name`, `numTraining`, ...) are no sections. With
     `any_subset` people may lack some, not all, of the modalities.
 
     Raises:
@@ -39,7 +40,7 @@ def items_from_datalist(path: str | Path, modalities: Sequence[str], any_subset:
     for section in SECTIONS:
         sections[section] = []
         for number, entry in enumerate(content.get(section) or []):
-            name = str(entry.get("participant_id") or "") if isinstance(entry, dict) else ""
+            name = _word(entry.get("participant_id")) if isinstance(entry, dict) else ""
             if not name:
                 problems.append(f"{path}: entry {number} of {section} has no participant_id.")
                 continue
@@ -57,9 +58,9 @@ def items_from_datalist(path: str | Path, modalities: Sequence[str], any_subset:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text())
-    except json.JSONDecodeError as error:
-        raise InputProblems(f"Datalist {path}", [f"Not a JSON file ({error})."]) from error
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except ValueError as error:
+        raise InputProblems(f"Datalist {path}", [f"Not a JSON file in UTF-8 ({error}): save it as one."]) from error
     if not isinstance(content, dict):
         raise InputProblems(f"Datalist {path}", ["Expected an object with sections, got a bare list."])
     return content
@@ -69,11 +70,16 @@ def _is_list_of_people(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(entry, dict) for entry in value)
 
 
+def _word(value: object) -> str:
+    """An id as text, numbers too (0 is one); empty if it is null, NaN or another word for a missing value."""
+    return "" if value is None or str(value) in MISSING else str(value)
+
+
 def _item_of(
     name: str, entry: Mapping[str, Any], path: Path, modalities: Sequence[str], any_subset: bool
 ) -> tuple[Item, list[str]]:
     """A person of the datalist at a path, and a sentence for each thing that is wrong with the entry."""
-    item = {"participant_id": name, "family_id": str(entry.get("family_id") or f"family of {name}")}
+    item = {"participant_id": name, "family_id": _word(entry.get("family_id")) or alone(name)}
     problems = []
     for modality in modalities:
         if modality not in entry:

@@ -12,6 +12,7 @@ import nibabel as nib
 import numpy as np
 
 from bundle.data.atomic import atomic_path
+from bundle.data.brain_mask import masked
 from bundle.data.derivations import Derivation
 from bundle.data.jacobian import affine_determinant, to_log_jacobian
 from bundle.data.layouts import JacobianKind
@@ -23,6 +24,8 @@ Grid = tuple[tuple[int, ...], np.ndarray]
 Derive = Callable[[Derivation], tuple[np.ndarray, np.ndarray]]
 """Makes voxels and affine of what a map is derived of."""
 
+RECIPE_VERSION = 1
+"""Larger by one whenever the same recipe makes other voxels than before, so that images which are kept are made again."""
 MOST_FOLDED = 0.01
 """Of a Jacobian's voxels, that may be outside [0.01, 100]; single folds happen, whole regions are no registration."""
 
@@ -55,12 +58,12 @@ class Recipe:
 
     @property
     def signature(self) -> str:
-        """Of the source files as they are now and of what is done with them."""
+        """Of the source files as they are now, of what is done with them, and of how."""
         own = self.source.files if isinstance(self.source, Derivation) else [self.source]
         files = [*own, *(path for path in (self.mask, self.matrix) if path is not None)]
         states = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
         grid = None if self.grid is None else (tuple(self.grid[0]), np.asarray(self.grid[1]).round(6).tolist())
-        return hashlib.sha256(repr((states, self.jacobian, grid)).encode()).hexdigest()[:16]
+        return hashlib.sha256(repr((RECIPE_VERSION, states, self.jacobian, grid)).encode()).hexdigest()[:16]
 
 
 def make_image(recipe: Recipe, derive: Derive) -> int:
@@ -83,10 +86,7 @@ def make_image(recipe: Recipe, derive: Derive) -> int:
     volume, affine = derive(recipe.source) if isinstance(recipe.source, Derivation) else _read(recipe.source)
     n_clipped = 0
     if recipe.mask is not None:
-        mask: Any = nib.load(recipe.mask)
-        if mask.shape != volume.shape or not np.allclose(mask.affine, affine, atol=1e-2):
-            raise InputProblems("Masks", [f"{recipe.mask} is on another grid than {_name(recipe.source)}: expected {volume.shape}, got {mask.shape}, or another affine."])  # fmt: skip
-        volume = volume * (np.asarray(mask.dataobj) > 0)
+        volume = masked(volume, affine, recipe.mask)
     if recipe.jacobian is not None:
         determinant = affine_determinant(recipe.matrix, recipe.jacobian.direction) if recipe.matrix else 1.0
         volume, n_clipped = to_log_jacobian(volume, recipe.jacobian.kind, determinant)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+Job = tuple[str, str, str]
+"""An image to look at: participant, modality, path."""
 MEND, LOOK, LEFT_OUT, SOUND = "mend", "look", "left out", "ok"
 STATUSES = (MEND, LOOK, LEFT_OUT, SOUND)
 """Must be mended before training; odd, so look at it; not analysed; nothing found."""
@@ -39,14 +41,16 @@ class Finding:
         return ": ".join(filter(None, (where, self.reason, self.how_to_mend))) + "."
 
 
-def from_sentence(job: tuple[str, str, str], sentence: str) -> Finding:
-    """A line from a problem that `bundle.data.check` found with one image: `who, map, file: reason: how to mend.`
-
-    A sentence of the whole cohort has no `who, map, file`; give empty ones.
-    """
+def to_mend(job: Job, reason: str, how_to_mend: str) -> Finding:
+    """A line on one image that must be mended."""
     name, modality, file = job
-    reason, _, mend = sentence.removeprefix(f"{name}, {modality}, {file}: ").rstrip(".").rpartition(": ")
-    return Finding(name, modality, MEND, reason, mend, file)
+    return Finding(name, modality, MEND, reason, how_to_mend, file)
+
+
+def split_sentence(sentence: str) -> tuple[str, str]:
+    """What is wrong and how to mend it, of `what is wrong: how to mend it.`"""
+    reason, _, mend = sentence.rstrip(".").rpartition(": ")
+    return (reason, mend) if reason else (mend, "")
 
 
 def findings_table(findings: Sequence[Finding]) -> pd.DataFrame:

@@ -10,11 +10,8 @@ from typing import Any
 
 import nibabel as nib
 
-from bundle.data.check import ImageFacts, canonical_grid, grid_problems, not_three_axes, read_to_the_end
-from bundle.data.findings import MEND, Finding, from_sentence
-
-Job = tuple[str, str, str]
-"""Participant, modality, path."""
+from bundle.data.check import ImageFacts, canonical_grid, grid_problems, not_three_axes, read_to_the_end, unreadable
+from bundle.data.findings import MEND, Finding, Job
 
 
 def inspect_header(job: Job) -> ImageFacts:
@@ -22,12 +19,11 @@ def inspect_header(job: Job) -> ImageFacts:
 
     A compressed file whose last bytes do not give the length that the header asks for is read to its end to be sure.
     """
-    name, modality, path = job
-    where = f"{name}, {modality}, {path}"
+    path = job[2]
     try:
         image: Any = nib.load(path)
         if image.ndim != 3:
-            return not_three_axes(where, image)
+            return not_three_axes(job, image)
         length = int(image.dataobj.offset) + prod(image.shape) * image.get_data_dtype().itemsize
         if path.endswith(".gz"):
             if _told_length(path) != length % 2**32:
@@ -36,7 +32,7 @@ def inspect_header(job: Job) -> ImageFacts:
             raise EOFError(f"it has {Path(path).stat().st_size} bytes, its header asks for {length}")
         return ImageFacts(*canonical_grid(image))
     except Exception as error:  # whatever a broken file makes the reader raise is this file's problem
-        return ImageFacts(problem=f"{where}: cannot be read ({error}): copy or make it again.")
+        return unreadable(job, error)
 
 
 def _told_length(path: str) -> int:
@@ -69,12 +65,8 @@ def compare_grids(
             findings.append(Finding("", "", MEND, f"maps are on different grids ({told}), training needs one", "preparing --resample True brings them to one"))  # fmt: skip
         else:
             groups = [[row for rows in groups for row in rows]]
-    known = {f"{job[0]}, {job[1]}, {job[2]}": job for job in jobs}
     for rows in groups:
-        for sentence in grid_problems([jobs[row] for row in rows], [facts[row] for row in rows], spatial_size):
-            image = known.get(sentence.split(": ")[0])
-            reason, _, mend = sentence.rstrip(".").rpartition(": ")
-            findings.append(Finding("", "", MEND, reason, mend) if image is None else from_sentence(image, sentence))
+        findings += grid_problems([jobs[row] for row in rows], [facts[row] for row in rows], spatial_size)
     return findings
 
 

@@ -128,7 +128,7 @@ class Relatives:
 
     Args:
         file: pattern of a table separated by blanks, tabs or commas.
-        columns: of the two ids.
+        columns: of the two ids, with or without the tables' prefix.
         kinship: column of the kinship coefficient.
         at_least: pairs below are not counted as relatives (0.0442 is the third degree).
     """
@@ -166,6 +166,11 @@ class Layout:
     phenotypes: tuple[str, ...] = ("*",)
     relatives: Relatives | None = None
     ids: str = ANY_ID
+
+    @property
+    def prefix(self) -> str:
+        """Of ids in the tables, which lists of people may do without; that of the first table that has one."""
+        return next((table.prefix for table in self.tables if table.prefix), "")
 
 
 def read_layout(content: Any) -> Layout:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from bundle.data.datalist import Item, present_modalities
+from bundle.data.findings import MEND, Finding
 
 RELATIVE_COLUMNS = (
     "family_id",
@@ -21,6 +22,8 @@ RELATIVE_COLUMNS = (
     "cotwin_id",
 )
 """Columns, in any case, whose equal values mean relatives; a value that is somebody's participant_id means that person."""
+UNKNOWN = "0"
+"""A parent or twin that is not known, as PLINK writes it; a family may be called so."""
 ZYGOSITY_COLUMNS = ("zygosity", "zygositygt", "zygositysr")
 IDENTICAL = ("mz", "monozygotic")
 TWIN = (*IDENTICAL, "dz", "dizygotic", "notmz")
@@ -29,14 +32,14 @@ AGE_COLUMNS = ("age_years", "age", "age_in_yrs")
 APART = ", but stand in several families: give them one family_id."
 
 
-def shared_files(items: Sequence[Item], modalities: Sequence[str]) -> list[str]:
-    """A sentence for each file that stands for more than one image: people would leak into each other."""
+def shared_files(items: Sequence[Item], modalities: Sequence[str]) -> list[Finding]:
+    """A finding for each file that stands for more than one image: people would leak into each other."""
     owners: dict[Path, list[str]] = defaultdict(list)
     for item in items:
         for modality in present_modalities(item, modalities):
             owners[Path(item[modality]).resolve()].append(f"{item['participant_id']} {modality}")
     return [
-        f"{path} is given for {' and '.join(names)}: each image needs its own."
+        Finding("", "", MEND, f"{path} is given for {' and '.join(names)}", "each image needs its own")
         for path, names in owners.items()
         if len(names) > 1
     ]
@@ -82,7 +85,8 @@ def relatives_apart(table: pd.DataFrame, families: Mapping[str, str]) -> list[st
     for column in [str(column) for column in known.columns if str(column).lower() in RELATIVE_COLUMNS]:
         groups: dict[str, list[str]] = defaultdict(list)
         for name, value in known[column].dropna().items():
-            groups[str(value)].append(str(name))
+            if str(value) != UNKNOWN or column.lower() == "family_id":
+                groups[str(value)].append(str(name))
         for value, names in groups.items():
             together = list(dict.fromkeys([*([value] if value in families else []), *names]))
             if len({families[name] for name in together}) > 1:
@@ -121,4 +125,4 @@ def _first(columns: Mapping[str, str], names: Sequence[str]) -> str | None:
 
 
 def _named(names: Sequence[str], families: Mapping[str, str]) -> str:
-    return " and ".join(f"{name} (family {families[name]})" for name in names)
+    return " and ".join(f"{name} (family {families[name].removeprefix('family ')})" for name in names)

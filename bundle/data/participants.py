@@ -25,6 +25,11 @@ def check_ids(names: Iterable[str], where: str) -> list[str]:
     ]
 
 
+def alone(name: str) -> str:
+    """Family of a person who is the only one in it."""
+    return f"family of {name}"
+
+
 def read_participants(source: str | Path) -> pd.DataFrame:
     """A participants table, or the `participants.tsv` of a cohort folder; all values as text.
 
@@ -68,6 +73,6 @@ def read_participants(source: str | Path) -> pd.DataFrame:
         problems.append(f"{path} lists nobody: expected a row per person.")
     if problems:
         raise InputProblems("Participants", problems)
-    own = table["participant_id"].map("family of {}".format)
+    own = table["participant_id"].map(alone)
     table["family_id"] = table["family_id"].fillna(own) if "family_id" in table else own
     return table

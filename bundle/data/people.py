@@ -19,6 +19,7 @@ from bundle.paths import DATALIST, PARTICIPANTS, PREPARED, beside_datalist, stag
 logger = logging.getLogger(__name__)
 LARGE_FAMILY = 12
 USUAL = "usual"
+USUAL_CATEGORIES = ("sex", "site")
 USUAL_COVARIATES = ("age_years", "sex", "head_size_ml", "motion_mm", "site")
 
 
@@ -37,8 +38,8 @@ def people_table(
         Table with index `participant_id`; columns of numbers are numbers, all others text.
 
     Raises:
-        InputProblems: if there is no table, somebody is not in it, relatives are in several families, or a column of
-            numbers holds words.
+        InputProblems: if there is no table, somebody is not in it, relatives are in several families, a column of
+            numbers holds words, or a category is no column; `sex` and `site` need not be there.
     """
     if isinstance(categories, str):
         raise InputProblems("Covariates", [f"Expected --categories as a list such as \"['sex']\", got {categories!r}."])
@@ -52,6 +53,12 @@ def people_table(
         )
     table = table.loc[list(names)]
     problems = relatives_apart(everybody, table["family_id"].to_dict())
+    problems += [
+        f"Category {name!r} is no column of the participants table, which has {', '.join(map(str, table.columns))}: correct "
+        "the name in --categories or --site, or the table's header."
+        for name in categories
+        if name not in table and name not in USUAL_CATEGORIES
+    ]
     for column in table.columns.difference(["family_id", *categories]):
         numbers = pd.to_numeric(table[column], errors="coerce")
         odd = numbers.isna() & table[column].notna()

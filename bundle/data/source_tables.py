@@ -42,7 +42,7 @@ class SourceTables:
 def read_source_tables(layout: Layout, folder: Path) -> SourceTables:
     """Read and join all tables of a layout.
 
-    A column that stands in several tables is taken from the first; a note says so if their values differ.
+    A person's value is that of the first table that has one; a note says so if later ones differ.
 
     Raises:
         InputProblems: for tables that are broken or must be there and are not, and for restricted columns that are not there.
@@ -72,14 +72,14 @@ def read_source_tables(layout: Layout, folder: Path) -> SourceTables:
         raise InputProblems("Tables", problems)
     values = pd.DataFrame(index=pd.Index([], dtype=str))
     for part, file in zip(parts, files, strict=True):
-        shared = values.columns.intersection(part.columns)
-        both = values.index.intersection(part.index)
-        differing = [n for n in shared if not values.loc[both, n].fillna("").equals(part.loc[both, n].fillna(""))]
-        if differing:
-            notes.append(
-                f"{file.name}: {', '.join(differing[:5])} differ from the tables before it, whose values are taken."
-            )
-        values = values.join(part.drop(columns=shared), how="outer")
+        names = [name for name in part if name in values]
+        first, second = values[names].align(part[names], join="inner")
+        differing = (first.ne(second) & first.notna() & second.notna()).any()
+        if differing.any():
+            told = ", ".join(map(str, differing.index[differing][:5]))
+            notes.append(f"{file.name}: {told} differ from the tables before it, whose values are taken.")
+        values = values.join(part.drop(columns=names), how="outer")
+        values[names] = values[names].fillna(part[names])
     withheld = (*layout.restricted, *layout.restricted_if_there)
     restricted |= {n for n in values if any(fnmatchcase(str(n), pattern) for pattern in withheld)}
     for problems, unmatched in (
@@ -91,7 +91,7 @@ def read_source_tables(layout: Layout, folder: Path) -> SourceTables:
         notes += unmatched
     related: tuple[tuple[str, str], ...] = ()
     if layout.relatives is not None:
-        related = _read_relatives(layout.relatives, folder, notes)
+        related = _read_relatives(layout.relatives, folder, layout.prefix, values.index, notes)
     return SourceTables(values, frozenset(restricted), tuple(files), tuple(notes), related)
 
 
@@ -135,9 +135,7 @@ def _absent_sources(layout: Layout, values: pd.DataFrame) -> tuple[list[str], li
 def _read(file: Path, source: TableSource) -> pd.DataFrame:
     table = read_by_id(file, source.key, "as key of this table in the layout")
     table = table.apply(lambda column: column.str.strip().replace(MISSING, np.nan))
-    names = table.index.str.strip()
-    if source.prefix:
-        names = names.where(names.str.startswith(source.prefix), source.prefix + names)
+    names = _with_prefix(pd.Series(table.index.str.strip()), source.prefix)
     twice = sorted(set(names[names.duplicated()]))
     if twice:
         raise InputProblems(f"Table {file}", [f"{name}: stands twice, with and without {source.prefix!r} or blanks: keep one." for name in twice])  # fmt: skip
@@ -145,7 +143,14 @@ def _read(file: Path, source: TableSource) -> pd.DataFrame:
     return table
 
 
-def _read_relatives(source: Relatives, folder: Path, notes: list[str]) -> tuple[tuple[str, str], ...]:
+def _with_prefix(names: pd.Series, prefix: str) -> pd.Series:
+    return names.where(names.str.startswith(prefix), prefix + names)
+
+
+def _read_relatives(
+    source: Relatives, folder: Path, prefix: str, known: pd.Index, notes: list[str]
+) -> tuple[tuple[str, str], ...]:
+    """Pairs of the lists; a list that names nobody of the tables is refused, since their relatives would go unseen."""
     matched = matching_files(folder, source.file)
     if not matched:
         notes.append(
@@ -158,8 +163,11 @@ def _read_relatives(source: Relatives, folder: Path, notes: list[str]) -> tuple[
         absent = [name for name in (*source.columns, source.kinship) if name not in table]
         if absent:
             raise InputProblems("Tables", [f"{file}: expected columns {', '.join(absent)}, got {list(table.columns)}."])
-        near = table[pd.to_numeric(table[source.kinship], errors="coerce") >= source.at_least]
-        pairs += [(str(a), str(b)) for a, b in near[list(source.columns)].to_numpy()]
+        ids = table[list(source.columns)].apply(_with_prefix, prefix=prefix)
+        if len(known) and len(ids) and not ids.isin(known).any(axis=None):
+            raise InputProblems("Tables", [f"{file}: none of its people is in the tables, expected ids such as {known[0]}, got {ids.iat[0, 0]}, ...: correct columns of relatives in the layout or the ids, or take relatives out of the layout if it lists none of your people."])  # fmt: skip
+        near = ids[pd.to_numeric(table[source.kinship], errors="coerce") >= source.at_least]
+        pairs += [(str(a), str(b)) for a, b in near.to_numpy()]
     return tuple(pairs)
 
 

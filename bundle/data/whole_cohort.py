@@ -13,7 +13,7 @@ from bundle.data.cohort_folder import items_from_folder
 from bundle.data.cohort_writer import write_cohort
 from bundle.data.datalist import SECTIONS, Item, items_from_datalist
 from bundle.data.leakage import shared_files
-from bundle.data.participants import read_participants
+from bundle.data.participants import alone, read_participants
 from bundle.data.problems import InputProblems
 from bundle.data.synthetic import CohortSettings
 from bundle.paths import COHORT, PREPARED, stage_folder
@@ -59,7 +59,8 @@ def read_whole_cohort(
             `<output_dir>/1_prepared/cohort`, draws the synthetic cohort there unless it is there.
         images: modality -> file pattern with `{participant_id}`.
         modalities: those to use.
-        participants: a participants table to take rather than the cohort folder's, or beside a datalist.
+        participants: a participants table to take rather than the cohort folder's, or beside a datalist; people of whom it
+            names no family keep theirs.
         synthetic: arguments of `CohortSettings`.
         num_workers: processes that draw.
         fusion: of the network; with `concat` people who lack a map are refused.
@@ -80,7 +81,7 @@ def read_whole_cohort(
         items = [item for section in SECTIONS for item in sections[section]]
     else:
         items = items_from_folder(source, images, modalities, fusion != "concat")
-    problems = shared_files(items, modalities)
+    problems = [finding.sentence for finding in shared_files(items, modalities)]
     if participants is not None or source.is_dir():
         table = read_participants(source if participants is None else Path(participants).expanduser())
     else:
@@ -93,4 +94,12 @@ def read_whole_cohort(
     ]
     if problems:
         raise InputProblems("Cohort", problems)
+    if participants is not None:
+        items = [item | {"family_id": _family_of(item, rows["family_id"])} for item in items]
     return WholeCohort(source, items, rows.loc[[item["participant_id"] for item in items]].reset_index(drop=True))
+
+
+def _family_of(item: Item, families: pd.Series) -> str:
+    """That of the table, or the person's own if the table names none."""
+    name = item["participant_id"]
+    return item["family_id"] if families[name] == alone(name) else str(families[name])

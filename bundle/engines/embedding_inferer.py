@@ -7,7 +7,7 @@ from typing import Any
 from monai.data import MetaTensor
 from torch import Tensor
 
-from bundle.data.check import AFFINE_TOLERANCE
+from bundle.data.grids import SAME_GRID_MM, corners_apart_mm
 from bundle.data.problems import InputProblems
 from bundle.engines.inferer import AutocastInferer
 from custom_nets.fusion import ProductOfExperts
@@ -51,12 +51,12 @@ def refuse_other_space(affine: Tensor, network: Any) -> None:
         InputProblems: with both.
     """
     expected = network.grid_affine.cpu()
-    off = float((affine.cpu() - expected).abs().max())
-    if off > AFFINE_TOLERANCE:
+    off = corners_apart_mm(network.spatial_size, affine.cpu().numpy(), expected.numpy())
+    if off > SAME_GRID_MM:
         raise InputProblems(
             "Images",
             [
-                f"Not in the template space of the training images: affine {affine[:3].tolist()} on the network's grid differs by "
-                f"up to {off:.4g} mm from {expected[:3].tolist()}: register or resample to that grid."
+                f"Not in the template space of the training images: affine {affine[:3].tolist()} puts a corner of the network's grid "
+                f"{off:.3g} mm from where {expected[:3].tolist()} puts it: register or resample to that grid."
             ],
         )

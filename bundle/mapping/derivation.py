@@ -13,6 +13,7 @@ import numpy as np
 
 from bundle.data.check import ImageFacts, canonical_grid
 from bundle.data.derivations import Derivation
+from bundle.data.findings import split_sentence, to_mend
 from bundle.data.headers import inspect_header
 from bundle.data.problems import InputProblems
 from bundle.mapping.optional import needed
@@ -71,7 +72,7 @@ def inspect_derivation(name: str, modality: str, source: Derivation) -> ImageFac
         check_warp(source.warp, source.like)
         return ImageFacts(*grid_of(source))
     except InputProblems as error:
-        return ImageFacts(problem=f"{name}, {modality}, {source.main}: {error.problems[0]}")
+        return ImageFacts(problem=to_mend((name, modality, str(source.main)), *split_sentence(error.problems[0])))
 
 
 def check_libraries(sources: Iterable[Derivation]) -> None:

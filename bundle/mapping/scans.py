@@ -12,6 +12,7 @@ import nibabel as nib
 import numpy as np
 
 from bundle.data.file_patterns import ANY_ID
+from bundle.data.grids import SAME_GRID_MM, corners_apart_mm
 from bundle.data.image_choice import RULES, choose, existing_files
 from bundle.data.layouts import ImageSource
 from bundle.data.participants import check_ids
@@ -22,9 +23,6 @@ logger = logging.getLogger(__name__)
 NAMES = ("T1w", "T1w_mask", "DWI", "bvals", "bvecs", "DWI_mask", "warp", "warp_reference")
 DIFFUSION = ("DWI", "bvals", "bvecs")
 ENTRIES = ("name", "ids", "derivatives", "dwi_in_t1w_space", "files")
-
-AFFINE_MM = 1e-2
-"""Affines of a mask and its image that differ by more put the mask elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -182,7 +180,7 @@ def _check_person(files: Mapping[str, Path]) -> Gradients | None:
             continue
         if shapes[mask][:3] != shapes[image][:3] or np.prod(shapes[mask][3:]) != 1:
             problems.append(f"{mask}, {files[mask]}: expected the grid {shapes[image][:3]} of {files[image]}, got {shapes[mask]}.")  # fmt: skip
-        elif not np.allclose(affines[mask], affines[image], atol=AFFINE_MM):
+        elif corners_apart_mm(shapes[mask], affines[mask], affines[image]) > SAME_GRID_MM:
             problems.append(f"{mask}, {files[mask]}: lies elsewhere than {files[image]}: expected the affine {_rows(affines[image])}, got {_rows(affines[mask])}: resample the mask to that image, or copy the image's header if only the mask's header is wrong.")  # fmt: skip
     if absent or problems:
         if problems:

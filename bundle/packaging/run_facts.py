@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -135,7 +134,7 @@ def _network(file: Path) -> tuple[FusionAutoencoder, dict[str, Any]]:
 def _evaluation(folder: Path, own_hash: str, problems: list[str]) -> Evaluation | None:
     if not (folder / EVALUATED).is_file():
         return None
-    facts = json.loads((folder / EVALUATED).read_text())
+    facts = read_json(folder / EVALUATED)
     if facts["encoder_hash"] != own_hash:
         problems.append(
             f"{folder} is of encoder {facts['encoder_hash']}, model.pt is {own_hash}: run evaluating again."

@@ -58,6 +58,7 @@ def render_check(
     measures: pd.DataFrame,
     images: Sequence[ImageMeasures],
     most_people: int,
+    outlier_limit: float,
 ) -> str:
     """The page as text; it needs no other file.
 
@@ -67,6 +68,7 @@ def render_check(
         measures: a row per image: participant_id, modality, oddness, measures and their `z_...`.
         images: of the same rows.
         most_people: shown, the oddest first.
+        outlier_limit: robust standard deviations from which a measure is red.
     """
     measures = measures.reset_index(drop=True)
     rows_of = measures.groupby("modality", sort=False).groups
@@ -92,9 +94,10 @@ def render_check(
         flow=flow,
         lists=[(title, status, rows[:MOST_LINES], len(rows)) for title, status, rows in lists if rows],
         usual=usual,
-        people=_oddest_people(findings, measures, images, windows, most_people),
+        people=_oddest_people(findings, measures, images, windows, most_people, outlier_limit),
         n_people=measures["participant_id"].nunique(),
         most_people=most_people,
+        outlier_limit=f"{outlier_limit:g}",
     )
 
 
@@ -104,6 +107,7 @@ def _oddest_people(
     images: Sequence[ImageMeasures],
     windows: Mapping[Any, tuple[float, float]],
     most_people: int,
+    outlier_limit: float,
 ) -> list[Person]:
     by_image: dict[tuple[str, str], list[Finding]] = {}
     for finding in findings:
@@ -116,7 +120,8 @@ def _oddest_people(
         cards = []
         for row in rows_of.groups[name]:
             modality = measures.loc[row, "modality"]
-            cards.append(_card(measures.loc[row], images[row], windows[modality], by_image.get((name, modality), [])))
+            own = by_image.get((name, modality), [])
+            cards.append(_card(measures.loc[row], images[row], windows[modality], own, outlier_limit))
         people.append(Person(name, min((card.status for card in cards), key=STATUSES.index), cards))
     return people
 
@@ -132,7 +137,13 @@ def _headline(findings: Sequence[Finding]) -> str:
     )
 
 
-def _card(row: pd.Series, image: ImageMeasures, window: tuple[float, float], findings: Sequence[Finding]) -> Card:
+def _card(
+    row: pd.Series,
+    image: ImageMeasures,
+    window: tuple[float, float],
+    findings: Sequence[Finding],
+    outlier_limit: float,
+) -> Card:
     numbers = []
     for name, label in MEASURES.items():
         if name in SHARES and row[name] == 0:
@@ -142,7 +153,7 @@ def _card(row: pd.Series, image: ImageMeasures, window: tuple[float, float], fin
             if name in SHARES
             else (digits(3)(row[name]) if abs(row[name]) < 10 else f"{row[name]:.4g}")
         )
-        numbers.append((label, value, abs(row[f"z_{name}"]) > 6))
+        numbers.append((label, value, abs(row[f"z_{name}"]) > outlier_limit))
     status = min((finding.status for finding in findings), key=STATUSES.index, default=SOUND)
     words = [f"{f.reason}." if not f.how_to_mend else f"{f.reason}: {f.how_to_mend}." for f in findings]
     alt = f"{row['participant_id']}, {row['modality']}: sagittal, coronal and axial slice through the middle"

@@ -18,8 +18,8 @@ from bundle.analysis.image_oddities import find_oddities, measure_cohort
 from bundle.data.atomic import write_text
 from bundle.data.check import ImageFacts, inspect_image
 from bundle.data.cohort_source import CohortSource, FoundCohort
-from bundle.data.findings import LOOK, MEND, SOUND, Finding, findings_table, from_sentence
-from bundle.data.headers import Job, compare_grids, inspect_header
+from bundle.data.findings import LOOK, MEND, SOUND, Finding, Job, findings_table
+from bundle.data.headers import compare_grids, inspect_header
 from bundle.data.leakage import shared_files
 from bundle.data.problems import InputProblems
 from bundle.data.tables import write_table
@@ -87,7 +87,7 @@ def check(
     """
     look = look_at(cohort, modalities, spatial_size, resample, voxels, outlier_limit, num_workers, progress)
     folder = stage_folder(output_dir, CHECKED)
-    write_look(folder, look, most_people)
+    write_look(folder, look, most_people, outlier_limit)
     logger.info("%s", closing_words(folder, look))
     if look.to_mend:
         raise InputProblems(f"Check (all of it: {folder / PAGE})", look.to_mend)
@@ -110,13 +110,17 @@ def look_at(
     found = cohort.find(modalities)
     check_libraries(found.derivations.values())
     jobs = [(item["participant_id"], m, item[m]) for item in found.items for m in modalities if m in item]
-    facts = _in_parallel(_inspect_all if voxels == "full" else inspect_header, jobs, voxels, num_workers, progress)
+
+    def inspect(job: Job) -> ImageFacts:
+        return _inspect_all(job, found.masks.get(job[:2])) if voxels == "full" else inspect_header(job)
+
+    facts = _in_parallel(inspect, jobs, voxels, num_workers, progress)
     derived = [(*who, str(derivation.main)) for who, derivation in found.derivations.items()]
     derived_facts = [inspect_derivation(*who, derivation) for who, derivation in found.derivations.items()]
     everything, all_facts = [*jobs, *derived], [*facts, *derived_facts]
-    findings = [*found.findings, *(from_sentence(job, fact.problem) for job, fact in zip(everything, all_facts, strict=True) if fact.problem)]  # fmt: skip
+    findings = [*found.findings, *(fact.problem for fact in all_facts if fact.problem)]
     findings += compare_grids(everything, all_facts, None if resample else spatial_size)
-    findings += [from_sentence(("", "", ""), sentence) for sentence in shared_files(found.items, modalities)]
+    findings += shared_files(found.items, modalities)
     kinds = {modality: kind.kind for modality, kind in found.jacobians.items()}
     people, images, compared, odd = _compare(jobs, facts, kinds, outlier_limit)
     findings += odd
@@ -154,7 +158,7 @@ def check_made(
     facts = _in_parallel(_inspect_all, jobs, "derived", num_workers, progress)
     kinds = dict.fromkeys(look.found.jacobians, "log")
     people, images, compared, odd = _compare(jobs, facts, kinds, outlier_limit)
-    findings = [from_sentence(job, fact.problem) for job, fact in zip(jobs, facts, strict=True) if fact.problem]
+    findings = [fact.problem for fact in facts if fact.problem]
     findings = [finding for finding in (*findings, *odd) if (finding.participant_id, finding.modality) in new]
     named = {(finding.participant_id, finding.modality) for finding in findings}
     kept = [f for f in look.findings if f.status != SOUND or (f.participant_id, f.modality) not in named]
@@ -164,7 +168,7 @@ def check_made(
     all_images = [*(look.images[row] for row in rest), *images]
     after = Look(look.found, [*kept, *findings], whole, all_images, look.compared | compared)
     folder = stage_folder(output_dir, CHECKED)
-    write_look(folder, after, most_people)
+    write_look(folder, after, most_people, outlier_limit)
     odd_ones = [finding.sentence for finding in findings if finding.status == LOOK]
     logger.info("%s", "\n".join([f"{len(made)} derived maps were looked at, {len(odd_ones)} are odd.", *odd_ones[:10]]))
     wrong = [finding.sentence for finding in findings if finding.status == MEND]
@@ -181,8 +185,8 @@ def _in_parallel(
         return list(bar)
 
 
-def _inspect_all(job: Job) -> ImageFacts:
-    return inspect_image(job, lambda voxels, affine: measure_image(_canonical(voxels, affine)))
+def _inspect_all(job: Job, mask: Path | None = None) -> ImageFacts:
+    return inspect_image(job, lambda voxels, affine: measure_image(_canonical(voxels, affine)), mask)
 
 
 def _canonical(voxels: np.ndarray, affine: np.ndarray) -> np.ndarray:
@@ -214,7 +218,7 @@ def _compare(
     return whole, [image for modality in images for image in images[modality]], compared, findings
 
 
-def write_look(folder: Path, look: Look, most_people: int) -> None:
+def write_look(folder: Path, look: Look, most_people: int, outlier_limit: float) -> None:
     """The tables and the page; the page last."""
     columns = [
         "participant_id",
@@ -228,7 +232,7 @@ def write_look(folder: Path, look: Look, most_people: int) -> None:
     }
     for name, table in tables.items():
         write_table(table, folder / name)
-    page = render_check(look.findings, look.found.flow, look.people, look.images, most_people)
+    page = render_check(look.findings, look.found.flow, look.people, look.images, most_people, outlier_limit)
     write_text(page, folder / PAGE)
 
 

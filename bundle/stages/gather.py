@@ -19,9 +19,10 @@ from bundle.data.datalist import Item, datalist_to_json
 from bundle.data.derivations import Derivation
 from bundle.data.derived_images import Grid, Recipe, make_image, what_was_done
 from bundle.data.family_split import split_by_family
-from bundle.data.headers import Job
+from bundle.data.findings import Job
 from bundle.data.json_files import write_json
 from bundle.data.layouts import JacobianKind
+from bundle.data.participants import alone
 from bundle.data.problems import InputProblems
 from bundle.data.resampling import common_grid
 from bundle.data.source_tables import participants_of, phenotypes_of
@@ -195,7 +196,7 @@ def _with_files(
         name = item["participant_id"]
         own = {m: of[name] for m, of in recipes.items() if name in of}
         files = {m: item[m] if recipe.changes_nothing else str(recipe.target.relative_to(folder)) for m, recipe in own.items()}  # fmt: skip
-        family = f"family of {name}" if pd.isna(families[name]) else str(families[name])
+        family = alone(name) if pd.isna(families[name]) else str(families[name])
         people.append({**item, "family_id": family, **files})
     return people
 

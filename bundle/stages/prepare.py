@@ -75,7 +75,7 @@ def prepare(
     any_subset = fusion != "concat"
     sections = _read(source, images, modalities, any_subset, validation_fraction, test_fraction, seed)
     everybody = [item for name in SECTIONS for item in sections[name]]
-    twice = shared_files(everybody, modalities)
+    twice = [finding.sentence for finding in shared_files(everybody, modalities)]
     if twice:
         raise InputProblems("Files", twice)
     table = beside_datalist(source, PARTICIPANTS)

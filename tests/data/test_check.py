@@ -1,8 +1,11 @@
+from types import SimpleNamespace
+
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 
-from bundle.data.check import check_images, explain_padding
+from bundle.data.check import check_against_network, check_images, explain_padding
 
 AFFINE = np.diag([2.0, 2.0, 2.0, 1.0])
 GRID = (8, 8, 6)
@@ -61,6 +64,27 @@ def test_the_odd_affine_is_named_wherever_it_stands(items, tmp_path):
     assert "sub-0, T1w" in problem
 
 
+def test_voxels_a_little_larger_that_end_millimetres_elsewhere_are_another_grid(tmp_path):
+    grid, items = (90, 108, 90), []
+    for number, size in enumerate((2.0, 2.0, 2.019)):
+        path = save(tmp_path / f"{number}.nii.gz", np.arange(np.prod(grid)).reshape(grid), np.diag([size] * 3 + [1]))
+        items.append({"participant_id": f"sub-{number}", "T1w": path})
+    (problem,) = check_images(items, ["T1w"], grid)
+    assert "sub-2, T1w" in problem and "a corner of the grid lies 3.14 mm elsewhere" in problem
+
+
+def test_affines_that_differ_by_rounding_are_the_same(tmp_path):
+    affine = nib.affines.from_matvec(nib.eulerangles.euler2mat(3.14, 0.1, 0.2) * 0.9375, [90.123456, -126.7, -72.3])
+    image = nib.Nifti1Image(np.arange(384, dtype=np.float32).reshape(GRID), affine)
+    items = []
+    for name in ("sform", "qform"):
+        image.set_sform(affine, int(name == "sform"))
+        image.set_qform(affine, 1)
+        nib.save(image, tmp_path / f"{name}.nii.gz")
+        items.append({"participant_id": name, "T1w": str(tmp_path / f"{name}.nii.gz")})
+    assert check_images(items, ["T1w"], GRID) == []
+
+
 def test_truncated_file_is_named(items, tmp_path):
     whole = (tmp_path / "sub-1.nii.gz").read_bytes()
     (tmp_path / "sub-1.nii.gz").write_bytes(whole[: len(whole) // 2])
@@ -79,6 +103,15 @@ def test_file_that_is_no_image_is_named(items, tmp_path):
     (tmp_path / "sub-3.nii.gz").write_text("not an image")
     (problem,) = check_images(items, ["T1w"], GRID)
     assert "sub-3, T1w" in problem and "cannot be read" in problem
+
+
+def test_a_broken_file_in_a_folder_with_a_colon_is_said_once(tmp_path):
+    folder = tmp_path / "study: pilot"
+    folder.mkdir()
+    (folder / "t1.nii.gz").write_text("not an image")
+    network = SimpleNamespace(modalities=("T1w",), spatial_size=GRID, grid_affine=torch.eye(4))
+    (problem,) = check_against_network([{"participant_id": "a", "T1w": str(folder / "t1.nii.gz")}], network)
+    assert problem.startswith(f"a, T1w, {folder / 't1.nii.gz'}: cannot be read (")
 
 
 def test_all_problems_come_at_once(items, tmp_path):

@@ -35,6 +35,25 @@ def test_modalities_that_are_no_list_of_different_names_are_refused(tiny_cohort,
         items_from_folder(tiny_cohort, PATTERNS, modalities)
 
 
+@pytest.mark.parametrize("pattern", ["{participant_id}/{session}/t1.nii.gz", "{participant_id}/{t1.nii.gz"])
+def test_patterns_with_other_placeholders_are_refused(tiny_cohort, pattern):
+    with pytest.raises(InputProblems, match=r"may hold {participant_id}, nothing else in braces"):
+        items_from_folder(tiny_cohort, PATTERNS | {"T1w": pattern}, ["T1w"])
+
+
+@pytest.mark.parametrize("modalities", [["T1w"], ["T1w", "FA"]])
+def test_other_maps_of_a_known_person_are_nobody_elses(tmp_path, modalities):
+    for name in ("s1", "s2"):
+        (tmp_path / f"{name}.nii.gz").touch()
+        (tmp_path / f"{name}_FA.nii.gz").touch()
+    patterns = {"T1w": "{participant_id}.nii.gz", "FA": "{participant_id}_FA.nii.gz"}
+    (tmp_path / "participants.tsv").write_text("participant_id\ns1\ns2\n")
+    assert len(items_from_folder(tmp_path, patterns, modalities)) == 2
+    (tmp_path / "participants.tsv").write_text("participant_id\ns1\n")
+    with pytest.raises(InputProblems, match=r"s2: has files \(T1w"):
+        items_from_folder(tmp_path, patterns, modalities)
+
+
 @pytest.mark.parametrize("pattern", ["/data/{participant_id}_T1w.nii.gz", "../{participant_id}_T1w.nii.gz"])
 def test_patterns_that_leave_the_folder_are_refused(tiny_cohort, pattern):
     with pytest.raises(InputProblems, match="must start in the cohort folder"):

@@ -1,6 +1,8 @@
 import dataclasses
 import json
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import nibabel as nib
 import numpy as np
@@ -75,6 +77,22 @@ def test_interrupted_writing_resumes_to_the_same_cohort(tmp_path):
     for file, expected in volumes(whole, "sub-0002").items():
         assert np.array_equal(volumes(broken, "sub-0002")[file], expected)
     assert (broken / "participants.tsv").read_text() == (whole / "participants.tsv").read_text()
+
+
+def test_of_several_calls_at_once_one_draws_and_nothing_is_left_behind(tmp_path, monkeypatch):
+    drawn = []
+
+    def write_people(folder, settings, numbers):
+        time.sleep(0.2)  # so that the other call comes meanwhile
+        drawn.extend(numbers)
+        return len(numbers)
+
+    monkeypatch.setattr("bundle.data.cohort_writer._write_people", write_people)
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(lambda _: write_cohort(tmp_path, SMALL, 1), range(3)))
+    assert drawn == list(range(6))
+    names = {"cohort.json", "participants.tsv", "phenotypes.tsv", "truth"}
+    assert {path.name for path in tmp_path.iterdir()} == names
 
 
 def test_folder_with_another_cohort_is_refused_and_left_alone(tmp_path):

@@ -46,6 +46,22 @@ def test_datalist_problems_come_in_one_list(tmp_path, tiny_cohort):
     assert "unknown section 'holdout'" in text and "sub-7777: T1w is not at" in text and "sub-0001: no NDI" in text
 
 
+def test_a_family_and_a_person_called_0_are_such(tmp_path, tiny_cohort):
+    file = datalist(tmp_path, tiny_cohort, {"training": [("sub-0001", 0)], "test": [("sub-0002", 0)]})
+    with pytest.raises(InputProblems, match="Family 0 is in test and training"):
+        items_from_datalist(file, MODALITIES)
+    entry = {"participant_id": 0, "T1w": str(tiny_cohort / PATTERNS["T1w"].format(participant_id="sub-0001"))}
+    file.write_text(json.dumps({"training": [entry]}))
+    assert items_from_datalist(file, ["T1w"])["training"][0]["participant_id"] == "0"
+
+
+@pytest.mark.parametrize("missing", [None, float("nan"), "", "n/a"])
+def test_people_without_a_family_are_one_each(tmp_path, tiny_cohort, missing):
+    file = datalist(tmp_path, tiny_cohort, {"training": [("sub-0001", missing)], "test": [("sub-0002", missing)]})
+    sections = items_from_datalist(file, MODALITIES)
+    assert sections["training"][0]["family_id"] == "family of sub-0001" != sections["test"][0]["family_id"]
+
+
 def test_missing_family_and_other_keys_of_a_datalist_are_fine(tmp_path, tiny_cohort):
     file = datalist(tmp_path, tiny_cohort, {"training": [("sub-0001", None)], "test": [("sub-0002", None)]})
     content = json.loads(file.read_text()) | {"name": "mine", "numTraining": 1}
@@ -54,9 +70,10 @@ def test_missing_family_and_other_keys_of_a_datalist_are_fine(tmp_path, tiny_coh
     assert sections["training"][0]["family_id"] != sections["test"][0]["family_id"]
 
 
-def test_malformed_datalist_is_refused(tmp_path):
+@pytest.mark.parametrize("content", [b'{"training": [', '{"name": "\u00e9tude"}'.encode("latin-1")])
+def test_malformed_datalist_is_refused(tmp_path, content):
     file = tmp_path / "list.json"
-    file.write_text('{"training": [')
+    file.write_bytes(content)
     with pytest.raises(InputProblems, match="Not a JSON file"):
         items_from_datalist(file, MODALITIES)
 

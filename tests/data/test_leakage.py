@@ -25,7 +25,7 @@ def test_one_file_for_two_images_is_named(tiny_cohort):
     items = items_from_folder(tiny_cohort, PATTERNS, ["T1w", "JAC"])
     items[1]["T1w"] = items[0]["T1w"]
     (problem,) = shared_files(items, ["T1w", "JAC"])
-    assert "sub-0001 T1w and sub-0002 T1w" in problem
+    assert "sub-0001 T1w and sub-0002 T1w" in problem.sentence
 
 
 def test_a_copy_has_the_same_hash_whatever_its_name_compression_format_and_orientation(image, tmp_path):
@@ -94,6 +94,7 @@ def table(**columns):
         {"twin_of": ["s2", "s1", "s4", "s3"]},
         {"twin_of": [None, "s1", None, None]},
         {"Family_ID": ["x", "x", "y", "y"]},
+        {"Family_ID": ["0", "0", "y", "y"]},
         {"zygosity": ["MZ", "MZ", "DZ", "DZ"], "age_years": ["24.1", "24.1", "30.5", "30.5"], "sex": list("FFMM")},
         {"ZygosityGT": ["DZ", "dz", None, None], "Age": ["24.1", "24.1", "30.5", "30.5"], "sex": list("FMMM")},
     ],
@@ -114,10 +115,16 @@ def test_planted_relatives_in_two_families_are_found(columns):
         {"zygosity": ["MZ", "MZ", "n/a", None], "age_years": ["24", "24", "30", "30"]},
         {"zygosity": ["MZ", "MZ", None, None], "age_years": ["24.1"] * 4, "Mother_ID": ["a", "b", "c", "c"]},
         {"zygosity": ["MZ", "n/a", "MZ", "MZ"], "age_years": ["24.1"] * 4},
+        {"father_id": ["0", "0", "0", "p"], "Mother_ID": [0, 0, 1, 1], "twin_id": ["0"] * 4},
     ],
 )
 def test_people_who_may_be_strangers_are_left_alone(columns):
     assert relatives_apart(table(**columns), FAMILIES) == []
+
+
+def test_a_family_of_one_is_named_as_such():
+    (found,) = relatives_apart(table(twin_id=["t", "t", "u", "u"]), FAMILIES | {"s1": "family of s1"})
+    assert found.startswith("s1 (family of s1) and s2 (family f2) are relatives")
 
 
 @pytest.mark.parametrize("seed", range(5))

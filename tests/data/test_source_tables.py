@@ -22,6 +22,23 @@ def folder(tmp_path):
     return tmp_path
 
 
+def test_tables_of_one_form_add_people_and_fill_in_what_the_first_lacks(folder):
+    more = {
+        "participant_id": ["b", "c", "e"],
+        "family": ["f9", "f2", "f2"],
+        "diagnosis": ["", "", 7],
+        "site": [1, 1, 2],
+    }
+    pd.DataFrame(more).to_csv(folder / "people-2.tsv", sep="\t", index=False)
+    layout = layout_of(tables=[{"file": "people*.tsv"}], participants={"family_id": "family"})
+    files = ["people-2.tsv", "people.tsv"]
+    tables = read_source_tables(layout, folder)
+    assert [file.name for file in tables.files] == files and list(tables.values) == ["family", "diagnosis", "site"]
+    assert families(tables, layout, ["a", "b", "c", "e"], 0).tolist() == ["f1", "f9", "f2", "f2"]
+    assert tables.values["diagnosis"].to_dict() == {"a": "1", "b": "2", "c": "3", "d": "4", "e": "7"}
+    assert tables.notes == ("people.tsv: family differ from the tables before it, whose values are taken.",)
+
+
 def test_restricted_columns_are_withheld_and_others_passed_on(folder):
     layout = layout_of(restricted=["diag*"], restricted_if_there=["sco?e", "Height"])
     tables = read_source_tables(layout, folder)
@@ -64,6 +81,21 @@ def test_relatives_join_families_that_a_column_names(folder):
     (folder / "rel.dat").write_text("ID1 ID2 Kinship\nb c 0.25\na d 0.01\nb nobody 0.25\n")
     own, _ = of_families(folder, participants={"family_id": "family"}, relatives=PAIRS)
     assert own["a"] == own["b"] == own["c"] != own["d"] and own.str.startswith("family-").all()
+
+
+@pytest.mark.parametrize("pair", ["1 2", "sub-1 2", "1 sub-2"])
+def test_relatives_are_found_with_and_without_the_prefix_of_the_tables(tmp_path, pair):
+    (tmp_path / "people.tsv").write_text("participant_id\tage\nsub-1\t3\n2\t4\n3\t5\n")
+    (tmp_path / "rel.dat").write_text(f"ID1 ID2 Kinship\n{pair} 0.25\n")
+    layout = layout_of(tables=[{"file": "people.tsv", "prefix": "sub-"}], relatives=PAIRS)
+    own = families(read_source_tables(layout, tmp_path), layout, ["sub-1", "sub-2", "sub-3"], 0)
+    assert own["sub-1"] == own["sub-2"] != own["sub-3"]
+
+
+def test_a_list_of_relatives_that_names_nobody_of_the_tables_is_refused(folder):
+    (folder / "rel.dat").write_text("ID1 ID2 Kinship\n1 2 0.25\n")
+    with pytest.raises(InputProblems, match=r"rel.dat: none of its people .* expected ids such as a, got 1"):
+        of_families(folder, relatives=PAIRS)
 
 
 def test_a_column_that_is_not_there_drops_no_relatives(folder):

@@ -148,7 +148,7 @@ def test_headers_tell_the_grid_or_what_is_wrong_with_which_file(files, tmp_path)
     (tmp_path / "torn.nii.gz").write_bytes(b"no image")
     for part, kind in (("native", "torn.nii.gz"), ("warp", "torn.nii.gz")):
         fact = inspect_derivation("sub-1", "JAC", replace(source, **{part: tmp_path / kind}))
-        assert fact.problem.startswith("sub-1, JAC, ") and "torn.nii.gz" in fact.problem
+        assert fact.problem.sentence.startswith("sub-1, JAC, ") and "torn.nii.gz" in fact.problem.sentence
 
 
 def test_without_a_brain_there_is_no_affine_part(files):

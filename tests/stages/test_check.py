@@ -112,8 +112,8 @@ def test_odd_images_and_names_are_worth_a_look(checked, name, reason):
 
 def test_people_left_out_are_counted_with_reasons(checked):
     flow = pd.read_csv(checked[0] / "flow.tsv", sep="\t", keep_default_na=False)
-    assert flow["people"].tolist() == [25, 24, 21, 21]
-    assert "motion (2)" in flow["reason"].iloc[2] and "named in exclude.txt (1)" in flow["reason"].iloc[2]
+    assert flow["people"].tolist() == [25, 22, 21, 21]
+    assert "motion (2)" in flow["reason"].iloc[1] and "named in exclude.txt (1)" in flow["reason"].iloc[1]
     assert (
         lines(checked, "sub-0013", "left out")["reason"].iloc[0] == "is in the tables, but none of the maps is on disk"
     )
@@ -132,6 +132,16 @@ def test_page_says_how_many_it_leaves_out(tiny_cohort, tmp_path):
     page = (tmp_path / "0_checked" / "check.html").read_text()
     assert page.count('<section class="person">') == 3 and "The 3 oddest of 24" in page
     assert "Nothing must be mended" in page
+
+
+def test_red_numbers_are_those_above_the_limit_that_was_asked_for(tiny_cohort, tmp_path):
+    counts = {}
+    for limit in (1.5, 6):
+        run_stage("checking", tmp_path, dataset_dir=str(tiny_cohort), outlier_limit=limit)
+        page = (tmp_path / "0_checked" / "check.html").read_text()
+        assert f"more than {limit} robust standard deviations" in page
+        counts[limit] = page.count('class="far"')
+    assert counts[1.5] > counts[6]
 
 
 def test_headers_alone_find_a_half_downloaded_file(broken, tmp_path):

@@ -291,6 +291,8 @@ def test_figures_of_another_encoder_are_refused(finished, tmp_path):
     shutil.copytree(finished, copy)
     (copy / "3_evaluation" / "evaluation.json").write_text('{"encoder_hash": "0", "section": "test", "n_people": 3}')
     assert "run evaluating again" in refused(copy)
+    (copy / "3_evaluation" / "evaluation.json").write_text('{"encoder')
+    assert "evaluation.json is broken" in refused(copy)
     assert "No weights at" in refused(tmp_path / "nothing")
 
 

@@ -214,6 +214,22 @@ def test_skull_is_taken_off_by_the_mask_of_the_source(prepared, tiny_cohort):
     assert np.allclose(nib.load(first["T1w"]).get_fdata(), brain, atol=0.5)
 
 
+def test_nan_outside_the_mask_of_the_source_is_no_reason_to_refuse(tiny_cohort, tmp_path):
+    tree = miniature_cohorts.bids(tiny_cohort, tmp_path / "bids", 12)
+    files = list((tree / "derivatives" / "fmriprep").rglob("*_space-*desc-preproc_T1w.nii.gz"))
+    assert files
+    for file in files:
+        image = nib.load(file)
+        voxels = image.get_fdata(dtype=np.float32)
+        voxels[0] = np.nan
+        nib.save(nib.Nifti1Image(voxels, image.affine), file)
+    layout = yaml.safe_load((ROOT / "configs" / "layouts" / "bids.yaml").read_text())
+    layout["images"] = {"T1w": layout["images"]["T1w"]}
+    folder = prepare("bids", tree, tmp_path / "out", layout=layout, modalities=["T1w"])
+    sections = items_from_datalist(folder / "datalist.json", ["T1w"])
+    assert all(np.isfinite(nib.load(i["T1w"]).get_fdata()).all() for items in sections.values() for i in items)
+
+
 @pytest.mark.parametrize("kept", [0, 11])
 def test_whoever_lacks_the_mask_that_the_layout_names_is_refused(tiny_cohort, tmp_path, kept):
     tree = miniature_cohorts.bids(tiny_cohort, tmp_path / "bids", 12)

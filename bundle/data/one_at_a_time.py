@@ -1,0 +1,51 @@
+"""A folder that one process at a time works in."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import TextIOWrapper
+from pathlib import Path
+
+logger = logging.getLogger(__name__)
+LOCK = ".lock"
+
+
+@contextmanager
+def one_at_a_time(folder: Path) -> Iterator[None]:
+    """Wait until no other process is in such a block for this folder, on no machine that shares the disk; then run the block.
+
+    The folder is made. While the block runs a hidden file is in it; one that a killed process leaves stops nobody.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / LOCK
+    while True:
+        with file.open("w") as stream:
+            _lock(stream, folder)
+            if not _is_at(stream, file):  # whoever had it before took it away
+                continue
+            try:
+                yield
+            finally:
+                file.unlink(missing_ok=True)
+            return
+
+
+def _lock(stream: TextIOWrapper, folder: Path) -> None:
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        logger.info("Another process works in %s: waiting until it is done.", folder)
+        fcntl.flock(stream, fcntl.LOCK_EX)
+    except OSError as error:
+        logger.warning("The disk of %s has no locks (%s): let no other process work in it now.", folder, error)
+
+
+def _is_at(stream: TextIOWrapper, file: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(stream.fileno()), file.stat())
+    except FileNotFoundError:
+        return False
