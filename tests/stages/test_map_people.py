@@ -104,7 +104,7 @@ def test_others_are_assigned_before_failures_are_told(failing, tmp_path, monkeyp
 
     def run_stage(run_id, configs, options, log):
         ran.append(run_id)
-        write_table(pd.DataFrame({"participant_id": ["b"]}), tmp_path / "5_assigned" / "assignments.tsv")
+        write_table(pd.DataFrame({"participant_id": ["null"]}), tmp_path / "5_assigned" / "assignments.tsv")
 
     monkeypatch.setattr(stratify, "run_stage", run_stage)
     model = (Path("model.pt"), Path("stratifier.npz"))
@@ -113,8 +113,11 @@ def test_others_are_assigned_before_failures_are_told(failing, tmp_path, monkeyp
         stratify.embed_and_assign(str(tmp_path), model, map_people(tmp_path, "a"), {})
     assert ran == []  # there is nobody
     with pytest.raises(InputProblems, match="a: no brain"):
-        stratify.embed_and_assign(str(tmp_path), model, map_people(tmp_path, "a", "b"), {})
+        stratify.embed_and_assign(str(tmp_path), model, map_people(tmp_path, "a", "null"), {})
     assert ran == ["embedding", "assigning"]
+    failing.clear()
+    table = stratify.embed_and_assign(str(tmp_path), model, map_people(tmp_path, "null"), {})
+    assert table["participant_id"].tolist() == ["null"]  # which pandas takes for missing
 
 
 def test_people_mapped_with_other_settings_do_not_join_the_cohort(failing, tmp_path):
