@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from ignite.engine import Engine, Events
 
-from bundle.data.atomic import temporary_name
+from bundle.data.atomic import only_here, temporary_name
 from bundle.data.datalist import Item, present_modalities
 from bundle.data.embedding_table import TABLE, EmbeddingTable, read_embedding_table
 from bundle.data.original_space import in_space_of
@@ -141,20 +141,23 @@ class EmbeddingWriter:
             for name, reconstruction in zip(names, drawn.cpu().numpy(), strict=True):
                 self._write_reconstruction(name, reconstruction)
         if time.monotonic() - self._last_write > self.seconds_between:
-            self._write_arrays()
+            with only_here(self.folder / f"{TABLE}.npz"):
+                self._write_arrays()
 
     def write(self, engine: Engine | None = None) -> None:
         """Write all embeddings so far, as arrays and as a table."""
-        self._write_arrays()
-        if len(self.table):
-            self.table.write_text(self.folder)
+        with only_here(self.folder / f"{TABLE}.npz"):
+            self._write_arrays()
+            if len(self.table):
+                self.table.write_text(self.folder)
 
     def _write_arrays(self) -> None:
-        written = embedded_so_far(self.folder, self.network)  # another process may have added people
-        others = [name for name in written.participant_ids if name not in set(self.table.participant_ids)]
-        for batch in [*([written.in_order_of(others)] if others else []), *self._pending]:
-            new = [name for name in batch.participant_ids if name not in set(self.table.participant_ids)]
+        """People of the file, to whom another process may have added some, then those who are new; under the file's lock."""
+        known = set(self.table.participant_ids)
+        for batch in [embedded_so_far(self.folder, self.network), *self._pending]:
+            new = [name for name in batch.participant_ids if name not in known]
             self.table = self.table.with_people(batch.in_order_of(new)) if new else self.table
+            known.update(new)
         self._pending = []
         if len(self.table):
             self.table.write_arrays(self.folder)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ from bundle.paths import COHORT, PARTICIPANTS
 from bundle.report.mapping_page import MappedPerson, render_mapping
 
 WORK, PAGE, TABLE, RECORD, SETTINGS = "work", "mapping.html", "mapping.tsv", "person.json", "settings.json"
+ROWS = "participants_so_far.tsv"
+"""Every row that `participants.tsv` ever had: whose maps are made again gets their columns back."""
 MAPS = ("T1w", "FA", "NDI", "JAC")
 NDI_WORDS = {
     "grid": "Watson-NODDI on a grid of tissues, Rician noise, tissue frequencies learnt from the brain",
@@ -87,6 +89,8 @@ def refuse_other_settings(folder: Path, names: Sequence[str], target: Target, se
     changed = [_change(key, before.get(key), value) for key, value in now.items() if before.get(key) != value]
     if others and changed:
         raise InputProblems("Mapping", [f"{folder} holds {len(others)} people mapped otherwise ({', '.join(others[:5])}): {', '.join(changed)}. Give another --output_dir, or map everybody again."])  # fmt: skip
+    for name in names if changed else []:
+        (folder / WORK / name / RECORD).unlink(missing_ok=True)  # else a run that is broken off would leave both kinds
     write_json(now, folder / SETTINGS)
 
 
@@ -97,21 +101,34 @@ def _change(key: str, before: Any, now: Any) -> str:
     return f"{key} was {before}, is {now}" if is_short else f"another {key}"
 
 
-def write_participants(folder: Path) -> list[str]:
+def write_participants(folder: Path, waiting: Collection[str] = ()) -> list[str]:
     """The ids of everybody who was mapped to the end and whose maps are all there, also from earlier calls.
 
-    Columns that somebody added to `participants.tsv`, such as `family_id`, stay.
+    Columns that somebody added to `participants.tsv`, such as `family_id`, stay, also of people who are not listed for a while.
+
+    Args:
+        folder: `0_mapped`.
+        waiting: who is yet to be mapped again and not listed until then.
     """
     cohort, names = folder / COHORT, []
     for page, row in _records(folder):
         name = page.participant_id
         maps = [cohort / name / f"{name}_{m}.nii.gz" for m in MAPS if row.get(m)]
-        if not page.failure and all(file.is_file() for file in maps):
+        if not page.failure and name not in waiting and all(file.is_file() for file in maps):
             names.append(name)
-    table = pd.DataFrame({"participant_id": names}, dtype=str)
-    if (cohort / PARTICIPANTS).is_file():
-        before = pd.read_csv(cohort / PARTICIPANTS, sep="\t", dtype=str, keep_default_na=False)
-        if "participant_id" in before:
-            table = table.merge(before.drop_duplicates("participant_id"), how="left", on="participant_id")
-    write_table(table.fillna("n/a"), cohort / PARTICIPANTS)
+    rows = _rows_so_far(folder)
+    write_table(rows, folder / WORK / ROWS)
+    table = pd.DataFrame({"participant_id": names}, dtype=str).merge(rows, how="left", on="participant_id")
+    write_table(table, cohort / PARTICIPANTS)
     return names
+
+
+def _rows_so_far(folder: Path) -> pd.DataFrame:
+    """Rows of `participants.tsv` as it is, then those that it had before; columns as they are."""
+    files = (folder / COHORT / PARTICIPANTS, folder / WORK / ROWS)
+    read = {"sep": "\t", "dtype": str, "index_col": False, "keep_default_na": False, "encoding": "utf-8-sig"}
+    tables = [pd.read_csv(file, **read) for file in files if file.is_file()]
+    tables = [table for table in tables if "participant_id" in table]
+    if not tables:
+        return pd.DataFrame({"participant_id": []}, dtype=str)
+    return pd.concat(tables).drop_duplicates("participant_id")[tables[0].columns]

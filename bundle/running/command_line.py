@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
 from collections.abc import Mapping, Sequence
@@ -17,12 +18,15 @@ from monai.utils import ensure_tuple
 from bundle.data.problems import InputProblems
 from bundle.running.config_keys import KnownKeys, runs_of, unknown, unused_keys
 
+NAMES = ("participant_id", "participant_ids", "session")
+"""Options that hold names, not numbers, as do folders, `..._dir`."""
+
 
 def check_command_line(words: Sequence[str]) -> None:
     """Refuse what MONAI would take silently and read as something else.
 
     MONAI takes a misspelt option, and a misspelt key of a config, as a new setting, reads `false` as text, which
-    counts as true, and drops `None`.
+    counts as true, drops `None`, and reads an id such as `2_0` or `1e5` as a number.
 
     Args:
         words: of the command line; anything but `run` with a config is left alone.
@@ -86,7 +90,25 @@ def _misread(name: str, text: str, known: KnownKeys) -> str:
         return f"--{name} {text}: there is no file {file} in {Path.cwd()}."
     if text in ("None", "null"):
         return f"--{name} {text}: MONAI reads this as no option at all: write --{name} '$None'."
+    if name in NAMES or name.endswith("_dir"):
+        others = _other_names(text, takes_list=name == "participant_ids")
+        if others:
+            words = ", ".join(f"{one} as {read}" for one, read in others.items())
+            return (
+                f"--{name} {text}: MONAI reads {words}: put quotes inside quotes, such as \"'{next(iter(others))}'\"."
+            )
     return ""
+
+
+def _other_names(text: str, takes_list: bool) -> dict[str, Any]:
+    """Name -> what it is read as, of those that are read as others; in quotes of its own a name is itself."""
+    value = DefaultParseValue(text)
+    if takes_list and isinstance(value, list | tuple | set):
+        parts: Any = ast.parse(text, mode="eval").body
+        names = [str(ast.get_source_segment(text, part)) for part in parts.elts]
+        return {one: read for name in names for one, read in _other_names(name, False).items()}
+    is_quoted = isinstance(value, str) and text.startswith(("'", '"'))
+    return {} if is_quoted or str(value) == text else {text: value}
 
 
 def _no_file(name: Any) -> str:

@@ -136,7 +136,7 @@ def _wanted_people(
     if files is not None:
         if not isinstance(files, Mapping):
             raise InputProblems("Input", [f"--files: expected \"{{'T1w': 't1.nii.gz', ...}}\", got {files!r}."])
-        return [_person_of(files, str(participant_id), network)]  # the command line makes a number of 007
+        return [_person_of(files, str(participant_id), network)]  # the command line makes a number of 100307
     source = Path(str(dataset_dir)).expanduser().resolve()
     if not source.exists():
         raise InputProblems("Input", [f"--dataset_dir {source} does not exist."])

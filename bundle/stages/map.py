@@ -67,7 +67,8 @@ def map_people(
 
     Writes `cohort/<id>/<id>_<map>.nii.gz` and `cohort/participants.tsv` (what `--dataset_dir` of other stages takes),
     `work/<id>/` (each step's images and JSON sidecar), `mapping.tsv` and `mapping.html`. Table, page and participants
-    hold people of earlier calls too; who failed now has no maps there any more.
+    hold people of earlier calls too; who failed now has no maps there any more. They are written after 1, 2, 4, 8, ...
+    people and at the end, also of a run that is interrupted.
 
     Args:
         output_dir: results folder.
@@ -88,20 +89,25 @@ def map_people(
     if settings.registration == "given":
         _check_warps(people)
     folder = stage_folder(output_dir, MAPPED)
-    refuse_other_settings(folder, [scans.participant_id for scans in people], target, settings)
+    names = [scans.participant_id for scans in people]
+    refuse_other_settings(folder, names, target, settings)
     pages: list[MappedPerson] = []
     failures: list[str] = []
-    listed: list[str] = []
-    for number, scans in enumerate(people, start=1):
-        logger.info("%s, person %d of %d", scans.participant_id, number, len(people))
-        (folder / WORK / scans.participant_id / RECORD).unlink(missing_ok=True)
-        write_participants(folder)  # not listed until mapped again, should this be broken off
-        page, row = _map_person(scans, target, settings, folder, progress)
-        write_record(page, row)
-        pages.append(page)
-        failures += [f"{scans.participant_id}: {page.failure}"] if page.failure else []
-        write_page(folder, target, settings)
+    write_participants(folder, names)  # not listed while their maps may be half new, should this be killed
+    try:
+        for number, scans in enumerate(people, start=1):
+            logger.info("%s, person %d of %d", scans.participant_id, number, len(people))
+            (folder / WORK / scans.participant_id / RECORD).unlink(missing_ok=True)
+            page, row = _map_person(scans, target, settings, folder, progress)
+            write_record(page, row)
+            pages.append(page)
+            failures += [f"{scans.participant_id}: {page.failure}"] if page.failure else []
+            if number.bit_count() == 1 and number < len(people):  # the page holds everybody: each time is quadratic
+                write_participants(folder, names[number:])
+                write_page(folder, target, settings)
+    finally:
         listed = write_participants(folder)
+        write_page(folder, target, settings)
     mapped = sum(not page.failure for page in pages)
     logger.info("%d of %d people mapped. Look at %s before you believe the maps.", mapped, len(people), folder / PAGE)
     for page in pages:

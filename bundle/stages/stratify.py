@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from bundle.data.problems import InputProblems
+from bundle.data.tables import read_table
 from bundle.paths import ASSIGNED, BEST_MODEL, CLUSTERS, MAPPED, STRATIFIER, TRAINING, stage_folder
 from bundle.running.stage_process import run_stage
 from bundle.stages.map import MappedCohort
@@ -68,7 +69,7 @@ def embed_and_assign(
     given = {"participants": participants} if participants else {}
     run_stage(ASSIGNING[0], [ASSIGNING[1]], {"output_dir": output_dir, "stratifier": str(stratifier), **given}, logs / "assigning.log")  # fmt: skip
     file = stage_folder(output_dir, ASSIGNED) / "assignments.tsv"
-    table = pd.read_csv(file, sep="\t", dtype={"participant_id": str})
+    table = read_table(file, {"participant_id": str})
     logger.info("%s\nWritten: %s", table.to_string(index=False), file)
     mapped.raise_failures()
     return table

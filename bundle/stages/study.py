@@ -52,7 +52,7 @@ def run_study(
 
     Every run and seed has a results folder there, with the log of each stage; finished ones are not repeated, and a
     training that was broken off goes on. Beside them stand `runs.tsv` (a row per run and seed), `table.tsv` (a row
-    per run), `study.md` and `study.png`, of all runs of the study that are finished.
+    per run), `study.md` and `study.png`, of all runs and seeds of the study that are finished, also of earlier calls.
 
     Args:
         output_dir: results folder.
@@ -91,10 +91,22 @@ def run_study(
         write_cohort(cohort, CohortSettings(**settings.cohort))
     failed = _carry_out(plan, chosen, runner)
     named = facts if dataset_dir is None else {"dataset_dir": str(dataset_dir)}
-    table = _write(settings, folder, [one for one in plan if one.is_finished()], named)
+    earlier = [
+        SeedRun(run, seed, folder, cohort, facts, settings.clustering)
+        for run in planned
+        for seed in _seeds_so_far(folder / run.name)
+        if seed not in seeds
+    ]
+    table = _write(settings, folder, [one for one in [*plan, *earlier] if one.is_finished()], named)
     if failed:
         raise InputProblems(f"Study {settings.name}", failed)
     return table
+
+
+def _seeds_so_far(folder: Path) -> list[int]:
+    """Seeds that a run was made with, by the names of its folders."""
+    names = [path.name.removeprefix("seed_") for path in folder.glob("seed_*")]
+    return [int(name) for name in names if name.isdecimal()]
 
 
 def _cohort_name(settings: Mapping[str, Any]) -> str:
@@ -168,7 +180,9 @@ def _write(
     if not finished:
         return pd.DataFrame()
     order = [entry["name"] for entry in settings.runs]
-    rows = pd.DataFrame([seed_row(one) for one in sorted(finished, key=lambda one: order.index(one.run.name))])
+    rows = pd.DataFrame(
+        [seed_row(one) for one in sorted(finished, key=lambda one: (order.index(one.run.name), one.seed))]
+    )
     table = run_rows(rows)
     for name, content in {"runs": rows, "table": table}.items():
         write_table(content, folder / f"{name}.tsv")

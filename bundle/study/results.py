@@ -14,6 +14,7 @@ from bundle.analysis.factor_prediction import factor_prediction
 from bundle.analysis.seed_intervals import mean_and_interval
 from bundle.data.embedding_table import read_embedding_table
 from bundle.data.participants import read_participants
+from bundle.data.tables import read_table
 from bundle.paths import CLUSTERS, EMBEDDINGS, EVALUATION, TRUTH
 from bundle.study.seed_run import SeedRun
 from bundle.study.settings import StudySettings
@@ -35,7 +36,7 @@ def seed_row(seed_run: SeedRun) -> dict[str, Any]:
         `ari`, their adjusted Rand index with the true ones (0 if none were found).
     """
     log = seed_run.log()
-    summary = pd.read_csv(seed_run.folder / EVALUATION / "summary.tsv", sep="\t").set_index("modality")
+    summary = read_table(seed_run.folder / EVALUATION / "summary.tsv").set_index("modality")
     table = read_embedding_table(seed_run.folder / EMBEDDINGS)
     row: dict[str, Any] = {
         "run": seed_run.run.name,
@@ -56,9 +57,7 @@ def seed_row(seed_run: SeedRun) -> dict[str, Any]:
     strata_file = seed_run.folder / CLUSTERS / "strata.tsv"
     strata = None
     if seed_run.clustering is not None and strata_file.is_file():
-        strata = pd.read_csv(strata_file, sep="\t", dtype={"participant_id": str}).set_index("participant_id")[
-            "stratum"
-        ]
+        strata = read_table(strata_file, {"participant_id": str}).set_index("participant_id")["stratum"]
         row["strata"] = strata.nunique()
     if (seed_run.cohort / TRUTH / "factors.tsv").is_file():
         correlations = factor_prediction(table.codes, *true_factors(seed_run.cohort, table.participant_ids))
@@ -76,8 +75,7 @@ def true_factors(cohort: Path, names: np.ndarray) -> tuple[np.ndarray, list[str]
 
 
 def _truth(cohort: Path) -> pd.DataFrame:
-    table = pd.read_csv(cohort / TRUTH / "factors.tsv", sep="\t", dtype={"participant_id": str})
-    return table.set_index("participant_id")
+    return read_table(cohort / TRUTH / "factors.tsv", {"participant_id": str}).set_index("participant_id")
 
 
 def run_rows(rows: pd.DataFrame) -> pd.DataFrame:

@@ -1,5 +1,6 @@
 import pytest
 import yaml
+from fire.parser import DefaultParseValue
 
 from bundle.data.problems import InputProblems
 from bundle.running.command_line import check_command_line
@@ -99,6 +100,46 @@ def test_switches_and_what_stands_for_them_pass(tmp_path, content):
 def test_deep_switches_are_read_as_carefully():
     with pytest.raises(InputProblems, match="--train::sampler::shuffle True or"):
         check_command_line([*COMMAND, "--train::sampler::shuffle", "false"])
+
+
+MAPPING = ["run", "mapping", "--config_file", "configs/map.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--participant_id=1234567_20252", r"""reads 1234567_20252 as 123456720252.* such as "'1234567_20252'"\."""),
+        ("--participant_id=1e5", "reads 1e5 as 100000.0"),
+        ("--participant_id=a,b", r"reads a,b as \('a', 'b'\)"),
+        ("--participant_ids=2_0", "reads 2_0 as 20"),
+        ("--participant_ids=[2_0,'3_0',4,0x1F]", "reads 2_0 as 20, 0x1F as 31"),
+        ("--session=2_0", "reads 2_0 as 20"),
+        ("--dataset_dir=2024_05", "reads 2024_05 as 202405"),
+        ("--output_dir=run#2", "reads run#2 as run:"),
+    ],
+)  # fmt: skip
+def test_names_that_would_be_read_as_others_are_refused(option, message):
+    with pytest.raises(InputProblems, match=message):
+        check_command_line([*MAPPING, option])
+
+
+@pytest.mark.parametrize(
+    ("option", "read"),
+    [
+        ("--participant_id='1234567_20252'", "1234567_20252"),
+        ("--participant_id=007", "007"),
+        ("--participant_id=100307", 100307),
+        ("--participant_id=sub-01", "sub-01"),
+        ("--participant_ids=['2_0',100307,sub01]", ["2_0", 100307, "sub01"]),
+        ("--participant_ids=100307,100408", (100307, 100408)),
+        ("--session=2", 2),
+        ("--dataset_dir=../data", "../data"),
+        ("--dataset_dir='2024_05'", "2024_05"),
+    ],
+)
+def test_names_that_come_through_pass(option, read):
+    check_command_line([*MAPPING, option])
+    assert DefaultParseValue(option.partition("=")[2]) == read  # the command line's own reading
 
 
 def test_all_problems_come_at_once():

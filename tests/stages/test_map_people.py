@@ -10,6 +10,7 @@ import pytest
 from bundle.data.problems import InputProblems
 from bundle.data.tables import write_table
 from bundle.mapping.model_grid import MapSettings
+from bundle.mapping.records import write_participants
 from bundle.mapping.scans import Scans
 from bundle.mapping.settings import MappingSettings
 from bundle.mapping.target import Target
@@ -103,7 +104,7 @@ def test_others_are_assigned_before_failures_are_told(failing, tmp_path, monkeyp
 
     def run_stage(run_id, configs, options, log):
         ran.append(run_id)
-        write_table(pd.DataFrame({"participant_id": ["b"]}), tmp_path / "5_assigned" / "assignments.tsv")
+        write_table(pd.DataFrame({"participant_id": ["null"]}), tmp_path / "5_assigned" / "assignments.tsv")
 
     monkeypatch.setattr(stratify, "run_stage", run_stage)
     model = (Path("model.pt"), Path("stratifier.npz"))
@@ -112,8 +113,11 @@ def test_others_are_assigned_before_failures_are_told(failing, tmp_path, monkeyp
         stratify.embed_and_assign(str(tmp_path), model, map_people(tmp_path, "a"), {})
     assert ran == []  # there is nobody
     with pytest.raises(InputProblems, match="a: no brain"):
-        stratify.embed_and_assign(str(tmp_path), model, map_people(tmp_path, "a", "b"), {})
+        stratify.embed_and_assign(str(tmp_path), model, map_people(tmp_path, "a", "null"), {})
     assert ran == ["embedding", "assigning"]
+    failing.clear()
+    table = stratify.embed_and_assign(str(tmp_path), model, map_people(tmp_path, "null"), {})
+    assert table["participant_id"].tolist() == ["null"]  # which pandas takes for missing
 
 
 def test_people_mapped_with_other_settings_do_not_join_the_cohort(failing, tmp_path):
@@ -133,3 +137,53 @@ def test_columns_that_somebody_added_stay(failing, tmp_path):
     table.write_text("participant_id\tfamily_id\nb\tF1\na\tF1\n")
     map_people(tmp_path, "c")
     assert table.read_text() == "participant_id\tfamily_id\na\tF1\nb\tF1\nc\tn/a\n"
+
+
+def test_columns_stay_through_mapping_again_failing_and_killing(failing, tmp_path):
+    map_people(tmp_path, "a", "b")
+    table = tmp_path / "0_mapped" / "cohort" / "participants.tsv"
+    filled = "participant_id\tfamily_id\tage_years\na\tF1\t30\nb\tF1\t31\n"
+    table.write_text(filled)
+    map_people(tmp_path, "a", "b")
+    assert table.read_text() == filled
+    failing["b"] = InputProblems("Brain mask", ["no brain."])
+    map_people(tmp_path, "b")
+    assert listed(tmp_path) == ["family_id", "age_years", "a", "F1", "30"]
+    failing.clear()
+    write_participants(tmp_path / "0_mapped", ["a", "b"])  # what a killed run leaves
+    assert listed(tmp_path) == ["family_id", "age_years"]
+    map_people(tmp_path, "a", "b")
+    assert table.read_text() == filled
+
+
+def test_an_interrupted_run_leaves_table_and_page_of_who_was_mapped(failing, tmp_path):
+    map_people(tmp_path, "z")
+    failing["c"] = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        map_people(tmp_path, "a", "b", "c", "z")
+    assert listed(tmp_path) == ["a", "b", "z"]  # z's maps are those of before
+    assert "3 of 3 mapped" in (tmp_path / "0_mapped" / "mapping.html").read_text()
+
+
+def test_who_is_at_work_is_not_listed_and_the_page_is_written_seldom(failing, tmp_path, monkeypatch):
+    names = [f"p{number:02}" for number in range(20)]
+    map_people(tmp_path, *names)
+    pages, seen = [], []
+    write_page, map_person = stage.write_page, stage.map_person
+    monkeypatch.setattr(stage, "write_page", lambda *args: (pages.append(args), write_page(*args)))
+    monkeypatch.setattr(
+        stage, "map_person", lambda work, maps: (seen.append((work.scans.participant_id, listed(tmp_path))), map_person(work, maps))[1]
+    )  # fmt: skip
+    map_people(tmp_path, *names)
+    assert all(name not in people for name, people in seen) and seen[16][1] == names[:16]
+    assert len(pages) == 6  # after 1, 2, 4, 8 and 16, and at the end
+    assert listed(tmp_path) == names
+
+
+def test_maps_of_other_settings_are_not_listed_beside_new_ones(failing, tmp_path):
+    map_people(tmp_path, "a", "b")
+    failing["a"] = KeyboardInterrupt()
+    everybody = [Scans(name, {}, None, False) for name in "ab"]
+    with pytest.raises(KeyboardInterrupt):
+        stage.map_people(str(tmp_path), everybody, TARGET, MappingSettings(maps=MapSettings(jacobian="raw")))
+    assert listed(tmp_path) == []

@@ -16,6 +16,7 @@ from bundle.data.problems import InputProblems
 from bundle.running.command_line import check_command_line
 from bundle.stages.study import run_study
 from bundle.study.plan import plan_runs
+from bundle.study.results import true_factors
 from bundle.study.seed_run import equal_time_epochs
 from bundle.study.settings import read_study
 from tests.conftest import ROOT
@@ -163,6 +164,27 @@ def test_new_seeds_are_added_to_those_that_are_there(tmp_path, stages):
     stages.calls.clear()
     carry_out(tmp_path, stages, seeds=[0, 1])
     assert {call[2] for call in stages.calls} == {1}
+
+
+def test_tables_hold_seeds_of_earlier_calls_that_were_made_with_the_same(tmp_path, stages):
+    whole = carry_out(tmp_path, stages, seeds=[0, 1, 2])
+    folder = tmp_path / "studies" / "small"
+    record = folder / "l1" / "seed_2" / "made_with.json"
+    record.write_text(record.read_text().replace('"max_epochs": 4', '"max_epochs": 5'))
+    (folder / "mse" / "seed_of_my_own").mkdir()
+    table = carry_out(tmp_path, stages, seeds=[1])
+    rows = pd.read_csv(folder / "runs.tsv", sep="\t")
+    assert rows[["run", "seed"]].values.tolist() == [["mse", 0], ["mse", 1], ["mse", 2], ["l1", 0], ["l1", 1]]
+    assert table["seeds"].tolist() == [3, 2] and "Seeds: 0, 1, 2." in (folder / "study.md").read_text()
+    pd.testing.assert_series_equal(table.loc[0], whole.loc[0])
+
+
+def test_ids_that_pandas_takes_for_missing_are_ids(tmp_path):
+    (tmp_path / "truth").mkdir()
+    (tmp_path / "participants.tsv").write_text("participant_id\nnull\nNone\n")
+    (tmp_path / "truth" / "factors.tsv").write_text("participant_id\tfactor_1\nnull\t1\nNone\t2\n")
+    factors, families = true_factors(tmp_path, np.array(["None", "null"]))
+    assert factors.tolist() == [[2], [1]] and len(set(families)) == 2
 
 
 def test_an_interrupted_study_goes_on_where_it_was(tmp_path, stages):
