@@ -19,6 +19,16 @@ COLUMNS = [
     Column("norm_diff", "NormDiff", digits(3)),
     Column("cnr_ratio", "CNR ratio", digits(2)),
 ]
+FOLD_COLUMNS = [
+    Column("fold", "Fold", count),
+    Column("modality", "Map"),
+    Column("n_people", "People", count),
+    *with_interval("skill", "Skill", digits(3), "skill_low", "skill_high"),
+    Column("pca_skill", "PCA", digits(3)),
+    *with_interval("above_pca", "Above PCA", digits(3), "above_pca_low", "above_pca_high"),
+    Column("mse_mask", "MSE in mask", digits(3)),
+    Column("identifiability", "Identified", share),
+]
 
 
 def cross_validation_section(results: Results) -> Section:
@@ -28,7 +38,7 @@ def cross_validation_section(results: Results) -> Section:
     if summary is None or facts is None:
         section.blocks.append(absent(results, CROSS_VALIDATION))
         return section
-    if facts["missing"]:
+    if facts["missing"] or facts.get("n_people_who_lack_a_map"):
         section.blocks.append(Text(str(facts["headline"]), "note"))
     first = summary.iloc[0]
     skills = listed([f"{digits(3)(row['skill'])} ({row['modality']})" for row in summary.to_dict("records")])
@@ -60,4 +70,5 @@ def cross_validation_section(results: Results) -> Section:
         "Reconstruction of all held-out people, pooled over folds",
         note=note,
     )
+    section.blocks += table(results, CROSS_VALIDATION, "per_fold", FOLD_COLUMNS, "The same fold by fold")
     return section

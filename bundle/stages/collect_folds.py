@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 
 from bundle.analysis.held_out_figures import family_ratios
-from bundle.data.json_files import write_json
+from bundle.data.json_files import read_json, write_json
 from bundle.data.problems import InputProblems
 from bundle.data.tables import read_table, write_table
 from bundle.folds.pictures import fold_picture
 from bundle.folds.run import fold_folder, is_finished, read_people, read_record
 from bundle.folds.settings import differences
-from bundle.paths import CROSS_VALIDATION, FOLD_TABLE, FOLDS, stage_folder
+from bundle.paths import CROSS_VALIDATION, DATALIST, FOLD_TABLE, FOLDS, stage_folder
 from bundle.pictures import save_figure
 
 logger = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ def collect_folds(output_dir: str) -> pd.DataFrame:
 
     Raises:
         InputProblems: if no fold is finished, or folds were made with different settings or hold other people than
-            `folds/folds.tsv` says.
+            `folds/folds.tsv` says; people who lack a map are trained on and not evaluated.
     """
     split = _read_split(stage_folder(output_dir, FOLDS) / FOLD_TABLE)
     numbers = sorted(set(split["fold"]))
@@ -54,10 +54,10 @@ def collect_folds(output_dir: str) -> pd.DataFrame:
             "Folds", [f"No fold in {stage_folder(output_dir, FOLDS)} is finished: run cross_validating."]
         )
     _check_settings(output_dir, finished)
-    parts = []
+    parts, lacking = [], set[str]()
     for number in finished:
         people = read_people(fold_folder(output_dir, number))
-        _check_people(people, split, number, fold_folder(output_dir, number))
+        lacking |= _check_people(people, split, number, fold_folder(output_dir, number))
         parts.append(people.assign(fold=number))
     people = pd.concat(parts, ignore_index=True)
     people["family_id"] = people["participant_id"].map(split.set_index("participant_id")["family_id"])
@@ -67,12 +67,13 @@ def collect_folds(output_dir: str) -> pd.DataFrame:
     spread = per_fold.groupby("modality", sort=False)["skill"].agg(["min", "max"])
     summary["skill_lowest_fold"], summary["skill_highest_fold"] = spread["min"].to_numpy(), spread["max"].to_numpy()
     facts = {
-        "headline": _headline(len(numbers), missing),
+        "headline": _headline(len(numbers), missing, len(lacking)),
         "n_folds": len(numbers),
         "missing": missing,
         "n_people": int(people["participant_id"].nunique()),
         "n_families": int(people["family_id"].nunique()),
         "n_people_in_all": len(split),
+        "n_people_who_lack_a_map": len(lacking),
         "stratified": [name for name in split if name not in ("participant_id", "family_id", "fold")],
         "made_with": _made_with(output_dir, finished[0]),
     }
@@ -142,7 +143,8 @@ def _check_settings(output_dir: str, finished: Sequence[int]) -> None:
         raise InputProblems("Folds", problems)
 
 
-def _check_people(people: pd.DataFrame, split: pd.DataFrame, number: int, folder: Path) -> None:
+def _check_people(people: pd.DataFrame, split: pd.DataFrame, number: int, folder: Path) -> set[str]:
+    """Those of the fold who were not evaluated because they lack a map; refused if anybody else was not."""
     absent = [name for name in ("modality", *SUMS, IDENTIFIABLE) if name not in people]
     expected = set(split.loc[split["fold"] == number, "participant_id"])
     found = set(people["participant_id"])
@@ -151,19 +153,30 @@ def _check_people(people: pd.DataFrame, split: pd.DataFrame, number: int, folder
         problems.append(
             f"{folder}: its people.tsv lacks {', '.join(absent)}: another version wrote it; run the fold again."
         )
-    if found != expected:
+    lacking = set() if absent else _who_lacks_a_map(folder, set(people["modality"]))
+    strangers, unseen = found - expected, expected - found - lacking
+    if strangers or unseen:
         problems.append(
-            f"{folder} was evaluated on other people than {FOLD_TABLE} says: {len(found - expected)} more and "
-            f"{len(expected - found)} less, such as {', '.join(sorted(found ^ expected)[:3])}."
+            f"{folder} was evaluated on other people than {FOLD_TABLE} says: {len(strangers)} more and {len(unseen)} less, "
+            f"such as {', '.join(sorted(strangers | unseen)[:3])}."
         )
     if problems:
         raise InputProblems("Folds", problems)
+    return expected - found
 
 
-def _headline(n_folds: int, missing: Sequence[int]) -> str:
-    if not missing:
-        return f"All {n_folds} folds are in."
-    return f"Incomplete: {n_folds - len(missing)} of {n_folds} folds; missing: {', '.join(map(str, missing))}."
+def _who_lacks_a_map(folder: Path, modalities: set[str]) -> set[str]:
+    held_out = read_json(folder / DATALIST)["test"]
+    return {str(item["participant_id"]) for item in held_out if not modalities <= set(item)}
+
+
+def _headline(n_folds: int, missing: Sequence[int], n_lacking: int) -> str:
+    parts = [f"All {n_folds} folds are in."]
+    if missing:
+        parts = [f"Incomplete: {n_folds - len(missing)} of {n_folds} folds; missing: {', '.join(map(str, missing))}."]
+    if n_lacking:
+        parts.append(f"{n_lacking} people who lack a map were trained on, but not evaluated.")
+    return " ".join(parts)
 
 
 def _words(summary: pd.DataFrame, facts: dict[str, Any], folder: Path) -> str:

@@ -44,7 +44,8 @@ class FakeStages:
             self.resumed += [fold] if options.get("resume") else []
             self.write(log_file.parent / "2_training" / "checkpoint.pt", "weights")
         else:
-            people = figures(json.loads((log_file.parent / "datalist.json").read_text())["test"])
+            held_out = json.loads((log_file.parent / "datalist.json").read_text())["test"]
+            people = figures([item for item in held_out if set(MAPS) <= set(item)])
             folder = log_file.parent / "3_evaluation"
             self.write(folder / "people.tsv", people.to_csv(sep="\t", index=False))
             self.write(folder / "summary.tsv", "modality\n")

@@ -9,6 +9,7 @@ import pytest
 from bundle.data.problems import InputProblems
 from bundle.folds.run import FoldRun, fold_sections
 from bundle.folds.settings import fold_settings
+from bundle.stages.collect_folds import collect_folds
 from bundle.stages.cross_validate import cross_validate
 from tests.conftest import TINY_NETWORK, root_cause, run_stage
 from tests.stages.fake_folds import MAPS, SHARED, all_calls, checked, run
@@ -44,6 +45,22 @@ def test_interrupted_and_given_again_no_fold_is_repeated_and_the_broken_one_resu
     stages.calls.clear()
     run(tmp_path, tiny_cohort)
     assert stages.calls == []
+
+
+def test_people_who_lack_a_map_are_in_folds_but_not_evaluated(tiny_cohort, tmp_path, stages):
+    cohort, output = tmp_path / "cohort", tmp_path / "output"
+    shutil.copytree(tiny_cohort, cohort, ignore=shutil.ignore_patterns("truth"))
+    for number in (2, 9):
+        (cohort / f"sub-{number:04d}" / f"sub-{number:04d}_JAC.nii.gz").unlink()
+    run(output, cohort, fusion="mean")
+    facts = json.loads((output / "8_cross_validation" / "summary.json").read_text())
+    assert (facts["n_people"], facts["n_people_in_all"], facts["n_people_who_lack_a_map"]) == (22, 24, 2)
+    assert facts["headline"] == "All 3 folds are in. 2 people who lack a map were trained on, but not evaluated."
+    people = output / "folds" / "fold_01" / "3_evaluation" / "people.tsv"
+    table = pd.read_csv(people, sep="\t")
+    table[table["participant_id"] != table["participant_id"].iloc[0]].to_csv(people, sep="\t", index=False)
+    with pytest.raises(InputProblems, match="0 more and 1 less"):
+        collect_folds(str(output))
 
 
 def test_training_that_was_stopped_goes_on_from_its_checkpoint(tiny_cohort, tmp_path, stages):
