@@ -19,9 +19,10 @@ from monai.bundle import ConfigParser
 from bundle.data.atomic import atomic_path
 from bundle.data.problems import InputProblems
 from custom_nets import FusionAutoencoder
+from custom_nets.fusion import FUSIONS
 
 NETWORKS = ("network", "network_paper", "network_release", "network_128")
-"""Parts in `configs/parts/` that are watched, all on one small grid."""
+"""Parts in `configs/parts/` that are watched, all on one small grid; those that take `--fusion` with each."""
 GRID = (32, 32, 32)
 MODALITIES = ("T1w", "FA")
 KEY = "network_fingerprints"
@@ -37,7 +38,7 @@ def fingerprint(network: FusionAutoencoder) -> dict[str, Any]:
 
     Returns:
         `structure`: twelve hexadecimal digits; `values`: mean, root mean square and two single values of the code, then of
-        the reconstruction.
+        the reconstruction, then of the code without the last map if the network does without.
     """
     state = network.state_dict()
     rows = [
@@ -48,6 +49,9 @@ def fingerprint(network: FusionAutoencoder) -> dict[str, Any]:
     network.eval()
     with torch.no_grad():
         outputs = [network.encode(images), network(images)]
+        if network.takes_any_subset:
+            images[:, -1] = torch.nan
+            outputs += [network.encode(images)]
     values = [figure for output in outputs for figure in _figures(output.flatten().double())]
     structure = hashlib.sha256("\n".join(rows).encode()).hexdigest()[:12]
     return {"structure": structure, "values": [float(f"{value:.6g}") for value in values]}
@@ -66,7 +70,7 @@ def differs(found: dict[str, Any], stored: dict[str, Any]) -> bool:
 
 
 def fingerprints(configs: Path, parts: Sequence[str] = NETWORKS) -> dict[str, dict[str, Any]]:
-    """Part -> fingerprint of the network that it describes.
+    """Part, with `--fusion` if that is not the default -> fingerprint of the network that it describes.
 
     Args:
         configs: the folder `configs/`.
@@ -74,9 +78,11 @@ def fingerprints(configs: Path, parts: Sequence[str] = NETWORKS) -> dict[str, di
     """
     found = {}
     for part in parts:
-        facts = {"modalities": list(MODALITIES), "spatial_size": list(GRID), "fusion": "concat"}
         definition = ConfigParser.load_config_file(str(configs / "parts" / f"{part}.yaml"))
-        found[part] = fingerprint(ConfigParser({**facts, "network": definition}).get_parsed_content("network"))
+        for fusion in FUSIONS if "fusion" in definition else FUSIONS[:1]:
+            facts = {"modalities": list(MODALITIES), "spatial_size": list(GRID), "fusion": fusion}
+            network = ConfigParser({**facts, "network": definition}).get_parsed_content("network")
+            found[part if fusion == FUSIONS[0] else f"{part} --fusion {fusion}"] = fingerprint(network)
     return found
 
 
@@ -88,7 +94,7 @@ def problems_of(metadata: dict[str, Any], found: dict[str, dict[str, Any]]) -> l
         return [f"{KEY} are of version {of_version}, this is {metadata['version']}: python -m {MODULE} renews them."]
     changed = [part for part in found if part not in stored or differs(found[part], stored[part])]
     return [
-        f"configs/parts/{part}.yaml now builds another network than version {of_version} did, so old weights would not mean "
+        f"{' '.join(['configs/parts/' + part.split()[0] + '.yaml', *part.split()[1:]])} now builds another network than version {of_version} did, so old weights would not mean "
         "what they meant: raise the version in configs/metadata.json (with a changelog entry), setup.cfg and CHANGELOG.md, "
         f"then python -m {MODULE}."
         for part in changed

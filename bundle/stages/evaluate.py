@@ -24,7 +24,7 @@ from bundle.handlers.reconstruction_recorder import ReconstructionRecorder, mask
 from bundle.paths import EVALUATED, EVALUATION, stage_folder
 from bundle.pictures import reconstruction_picture, save_figure
 from bundle.trained.encoder_hash import encoder_hash
-from bundle.trained.subsets import known_subsets
+from bundle.trained.subsets import known_subsets, never_shown
 from custom_nets import FusionAutoencoder
 
 logger = logging.getLogger(__name__)
@@ -85,8 +85,9 @@ def run_evaluation(
     logger.info("%s", _words(summary, people.nearest, encoder_hash(network), folder))
     if "subsets" in tables:
         logger.info(
-            "Skill of every map (columns) from every subset (rows):\n%s\nWritten: %s/subsets.tsv, .png",
+            "Skill of every map (columns) from every subset (rows):\n%s\n%sWritten: %s/subsets.tsv, .png",
             subset_words(tables["subsets"], network.modalities),
+            never_shown(network),
             folder,
         )
     return summary

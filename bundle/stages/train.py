@@ -64,7 +64,7 @@ def start_run(
 
 
 def fit_network(
-    network: FusionAutoencoder, dataset: CacheDataset, device: torch.device, batch_size: int
+    network: FusionAutoencoder, dataset: CacheDataset, device: torch.device, batch_size: int, fusion: str = "concat"
 ) -> FusionAutoencoder:
     """Fit scaling, mean image and brain mask on the training images, log the network's size, move it to the device.
 
@@ -73,10 +73,20 @@ def fit_network(
         dataset: training people, each a dictionary with `image` `(M, D, H, W)`, absent maps NaN.
         device: where training runs.
         batch_size: of training; there must be as many people.
+        fusion: that was asked for; a network of another definition may have one of its own.
 
     Raises:
-        InputProblems: if there are not.
+        InputProblems: if there are not as many people, or the network fuses otherwise.
     """
+    if network.takes_any_subset != (fusion != "concat"):
+        own = "takes any subset of maps" if network.takes_any_subset else "needs every map"
+        raise InputProblems(
+            "Network",
+            [
+                f"--fusion {fusion} was asked for, but the network of --network_def {own}: give the --fusion that it has, or "
+                'another --network_def; "@fusion" in its definition takes what is asked for (configs/parts/network.yaml).'
+            ],
+        )
     if len(dataset) < batch_size:
         raise InputProblems(
             "Training", [f"{len(dataset)} training people cannot fill a batch: lower --batch_size {batch_size}."]

@@ -10,6 +10,8 @@ import pytest
 import torch
 
 from bundle.data.problems import InputProblems
+from bundle.trained.subsets import never_shown
+from custom_nets import FoldedFusionAutoencoder
 from tests.conftest import PATTERNS, ROOT, TINY_NETWORK, root_cause, run_stage, train
 
 NETWORK = {**TINY_NETWORK, "fusion": "@fusion"}
@@ -51,6 +53,14 @@ def refused(run):
         except RuntimeError as error:
             raise root_cause(error) from None
     return str(caught.value)
+
+
+def test_subsets_that_training_never_showed_are_named():
+    network = FoldedFusionAutoencoder(["T1w", "FA", "JAC"], (32, 32, 32), [8, 8], [1, 1], fusion="mean")
+    network.fusion.seen[[0b111, 0b001, 0b011, 0b101]] = True
+    assert never_shown(network) == "Never shown in training, so not listed and refused later: FA; JAC; FA+JAC.\n"
+    network.fusion.seen[1:] = True
+    assert never_shown(network) == ""
 
 
 def test_every_subset_is_evaluated_for_every_map(results):

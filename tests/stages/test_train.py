@@ -130,6 +130,18 @@ def test_resuming_on_another_cohort_is_refused_before_anything_is_drawn(trained,
     assert not (tmp_path / "copy" / "1_prepared" / "cohort").exists()
 
 
+@pytest.mark.parametrize(
+    ("fusion", "network"), [("mean", TINY_NETWORK), ("concat", TINY_NETWORK | {"fusion": "product_of_experts"})]
+)
+def test_a_fusion_that_the_network_would_ignore_is_refused(tiny_cohort, tmp_path, fusion, network):
+    network = {"fusion": "concat"} | network
+    with pytest.raises(InputProblems, match=f"--fusion {fusion} was asked for, but the network of --network_def"):
+        try:
+            train(tiny_cohort, tmp_path, fusion=fusion, network_def=network)
+        except RuntimeError as error:
+            raise root_cause(error) from None
+
+
 def test_resuming_nothing_is_refused(tiny_cohort, tmp_path):
     with pytest.raises(InputProblems, match=r"there is no .*checkpoint.pt"):
         try:
