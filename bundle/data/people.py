@@ -38,8 +38,8 @@ def people_table(
         Table with index `participant_id`; columns of numbers are numbers, all others text.
 
     Raises:
-        InputProblems: if there is no table, somebody is not in it, relatives are in several families, a column of
-            numbers holds words, or a category is no column; `sex` and `site` need not be there.
+        InputProblems: if there is no table, somebody is not in it, relatives are in several families, or a column of
+            numbers holds words.
     """
     if isinstance(categories, str):
         raise InputProblems("Covariates", [f"Expected --categories as a list such as \"['sex']\", got {categories!r}."])
@@ -53,12 +53,6 @@ def people_table(
         )
     table = table.loc[list(names)]
     problems = relatives_apart(everybody, table["family_id"].to_dict())
-    problems += [
-        f"Category {name!r} is no column of the participants table, which has {', '.join(map(str, table.columns))}: correct "
-        "the name in --categories or --site, or the table's header."
-        for name in categories
-        if name not in table and name not in USUAL_CATEGORIES
-    ]
     for column in table.columns.difference(["family_id", *categories]):
         numbers = pd.to_numeric(table[column], errors="coerce")
         odd = numbers.isna() & table[column].notna()
@@ -75,6 +69,25 @@ def people_table(
     if len(largest) and largest.iloc[0] > LARGE_FAMILY:
         logger.warning("Family %s has %d members: is that so?", largest.index[0], largest.iloc[0])
     return table
+
+
+def check_categories(table: pd.DataFrame, categories: Sequence[str]) -> None:
+    """Refuse categories that are no columns, since the column that is meant would count as a number.
+
+    Args:
+        table: from `people_table`.
+        categories: that the user names; `sex` and `site`, the usual ones, need not be there.
+
+    Raises:
+        InputProblems: with each, and the columns that there are.
+    """
+    unknown = [name for name in categories if name not in table and name not in USUAL_CATEGORIES]
+    known = ", ".join(map(str, table.columns))
+    problems = [
+        f"--categories names {name!r}, the participants table has {known}: correct the name." for name in unknown
+    ]
+    if problems:
+        raise InputProblems("Covariates", problems)
 
 
 def _read(output_dir: str, participants: str | None) -> pd.DataFrame:

@@ -16,7 +16,7 @@ from bundle.analysis.phenotyping import TestSettings
 from bundle.data.embedding_table import EmbeddingTable, read_embedding_table
 from bundle.data.items import read_items
 from bundle.data.json_files import read_json
-from bundle.data.people import USUAL, covariate_columns, people_table
+from bundle.data.people import USUAL, check_categories, covariate_columns, people_table
 from bundle.data.problems import InputProblems
 from bundle.data.tables import read_table
 from bundle.paths import CLUSTERS, DATALIST, EMBEDDINGS, PHENOTYPES, PREPARED, beside_datalist, stage_folder
@@ -67,6 +67,7 @@ def read_given(
     table = read_embedding_table(embeddings if embeddings else stage_folder(output_dir, EMBEDDINGS))
     clusters, found = read_clusters(output_dir, table)
     people = people_table(table.participant_ids.tolist(), output_dir, participants, with_site(categories, site))
+    check_categories(people, categories)
     labels = site_labels(people, site)
     sites = sites_of_codes(people, labels, found)
     taken_out = chosen_covariates(people, covariates, found["covariates"], None if sites is None else site)

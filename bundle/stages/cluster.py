@@ -17,7 +17,7 @@ from bundle.analysis.strata_search import find_strata
 from bundle.analysis.strata_settings import StrataSettings
 from bundle.data.embedding_table import EmbeddingTable
 from bundle.data.json_files import write_json
-from bundle.data.people import covariate_columns, people_table
+from bundle.data.people import check_categories, covariate_columns, people_table
 from bundle.data.problems import InputProblems
 from bundle.data.tables import write_table
 from bundle.paths import CLUSTERS, STRATIFIER, stage_folder
@@ -90,6 +90,7 @@ def cluster(
         raise InputProblems("Clustering settings", [str(error)]) from error
     names = tables[0].participant_ids.tolist()
     people = people_table(names, output_dir, participants, with_site(categories, site))
+    check_categories(people, categories)
     if people["family_id"].nunique() == len(people):
         logger.warning(
             "Nobody shares a family_id: everybody counts as unrelated. If there are relatives, add that column."

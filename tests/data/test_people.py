@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from bundle.data.people import people_table
+from bundle.data.people import check_categories, people_table
 from bundle.data.problems import InputProblems
 
 NAMES = ["a", "b", "c"]
@@ -20,5 +20,7 @@ def test_categories_that_numbers_code_stay_words(tmp_path, participants):
 
 
 def test_a_category_that_is_no_column_is_refused(tmp_path, participants):
-    with pytest.raises(InputProblems, match=r"Category 'Scanner' is no column .* has scanner, .*--categories"):
-        people_table(NAMES, str(tmp_path), participants, ["sex", "Scanner"])
+    table = people_table(NAMES, str(tmp_path), participants, ["sex", "scanner"])
+    check_categories(table, ["sex", "site", "scanner"])
+    with pytest.raises(InputProblems, match=r"--categories names 'Scanner', .* has scanner, .*: correct the name"):
+        check_categories(table, ["sex", "Scanner"])

@@ -273,6 +273,7 @@ def test_covariates_that_cannot_be_used_are_refused(tmp_path):
     codes, participants, _ = cohort(n=40)
     options = write(tmp_path, codes, participants)
     assert "No column 'age'" in refused("clustering", **options, covariates=["age"])
+    assert "--categories names 'Site'" in refused("clustering", **options, categories=["sex", "Site"])
     participants["age"] = ["30"] * 39 + ["thirty"]
     text = refused("clustering", **write(tmp_path, codes, participants))
     assert "age: most values are numbers, but not sub-039 'thirty'" in text
