@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -29,24 +29,6 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-@contextmanager
-def only_here(path: str | Path) -> Iterator[None]:
-    """Wait until no other process is in such a block of this file's, for those that read it, add to it and write it.
-
-    Leaves an empty `.<name>.lock` beside it. Where disk or system have no locks nobody waits.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_name(f".{path.name}.lock").open(
-        "w"
-    ) as lock:  # closing it ends the lock, as the end of the process does
-        with suppress(OSError, ImportError):
-            import fcntl
-
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def write_text(text: str, file: str | Path) -> None:

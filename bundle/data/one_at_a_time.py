@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 from collections.abc import Iterator
@@ -36,11 +35,14 @@ def one_at_a_time(folder: Path) -> Iterator[None]:
 
 def _lock(stream: TextIOWrapper, folder: Path) -> None:
     try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        logger.info("Another process works in %s: waiting until it is done.", folder)
-        fcntl.flock(stream, fcntl.LOCK_EX)
-    except OSError as error:
+        import fcntl  # Windows has none
+
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            logger.info("Another process works in %s: waiting until it is done.", folder)
+            fcntl.flock(stream, fcntl.LOCK_EX)
+    except (OSError, ImportError) as error:
         logger.warning("The disk of %s has no locks (%s): let no other process work in it now.", folder, error)
 
 

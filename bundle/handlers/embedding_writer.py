@@ -14,9 +14,10 @@ import numpy as np
 import torch
 from ignite.engine import Engine, Events
 
-from bundle.data.atomic import only_here, temporary_name
+from bundle.data.atomic import temporary_name
 from bundle.data.datalist import Item, present_modalities
 from bundle.data.embedding_table import TABLE, EmbeddingTable, read_embedding_table
+from bundle.data.one_at_a_time import one_at_a_time
 from bundle.data.original_space import in_space_of
 from bundle.data.problems import InputProblems
 from bundle.data.voxel_hash import voxel_hashes
@@ -141,18 +142,18 @@ class EmbeddingWriter:
             for name, reconstruction in zip(names, drawn.cpu().numpy(), strict=True):
                 self._write_reconstruction(name, reconstruction)
         if time.monotonic() - self._last_write > self.seconds_between:
-            with only_here(self.folder / f"{TABLE}.npz"):
+            with one_at_a_time(self.folder):
                 self._write_arrays()
 
     def write(self, engine: Engine | None = None) -> None:
         """Write all embeddings so far, as arrays and as a table."""
-        with only_here(self.folder / f"{TABLE}.npz"):
+        with one_at_a_time(self.folder):
             self._write_arrays()
             if len(self.table):
                 self.table.write_text(self.folder)
 
     def _write_arrays(self) -> None:
-        """People of the file, to whom another process may have added some, then those who are new; under the file's lock."""
+        """People of the file, to whom another process may have added some, then those who are new; under the folder's lock."""
         known = set(self.table.participant_ids)
         for batch in [embedded_so_far(self.folder, self.network), *self._pending]:
             new = [name for name in batch.participant_ids if name not in known]
