@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import suppress
-from pathlib import Path
-from threading import Lock
-from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -18,7 +15,7 @@ from bundle.data.headers import inspect_header
 from bundle.data.problems import InputProblems
 from bundle.mapping.optional import needed
 from bundle.mapping.precomputed import check_warp, warp_kind, warped_points
-from bundle.mapping.volume import Volume, from_itk, grid_points, read_volume, to_itk
+from bundle.mapping.volume import Volume, grid_points, read_volume
 from bundle.mapping.warp import Warp
 
 THIN_MM = 4.0
@@ -27,8 +24,6 @@ ALIKE, BETTER = 0.95, 0.005
 """Correlation of images that are the same by the warp (`like` is as a rule `native` resampled by it, so .98 and more are usual); and by
 how much the way back must be better to be the one that was meant: small warps lay brains on each other either way."""
 FEW = 100
-_ONE_READER = Lock()
-"""ITK's HDF5 reader ends the process if two threads read at once."""
 
 
 def derive(source: Derivation) -> tuple[np.ndarray, np.ndarray]:
@@ -94,33 +89,13 @@ def check_libraries(sources: Iterable[Derivation]) -> None:
 def _points(source: Derivation, shape: tuple[int, ...], affine: np.ndarray) -> np.ndarray:
     """Where each voxel of a grid lies in the native image, `(3, D, H, W)` RAS mm."""
     try:
-        own = grid_points(shape, affine)
-        if warp_kind(source.warp) in ("itk", "itk field"):
-            return own + _displacement(_itk_transform(source.warp), shape, affine)
         # FNIRT's result lies on the grid of its reference
-        return warped_points(source.warp, own, source.native, source.like)
+        return warped_points(source.warp, shape, affine, source.native, source.like)
     except InputProblems:
         raise
     except Exception as error:  # whatever a broken file makes the reader raise
         reason = str(error).strip().splitlines()[-1:] or [type(error).__name__]
         raise InputProblems("Warp", [f"{source.warp}: the warp cannot be read ({reason[0]}): copy or make it again."]) from error  # fmt: skip
-
-
-def _itk_transform(file: Path) -> Any:
-    sitk = needed("SimpleITK")
-    if warp_kind(file) == "itk":
-        with _ONE_READER:
-            return sitk.ReadTransform(str(file))
-    return sitk.DisplacementFieldTransform(sitk.ReadImage(str(file), sitk.sitkVectorFloat64))
-
-
-def _displacement(transform: Any, shape: tuple[int, ...], affine: np.ndarray) -> np.ndarray:
-    """Of a whole grid at once, `(3, D, H, W)` RAS mm: a point at a time takes fifty times as long."""
-    sitk = needed("SimpleITK")
-    sample = sitk.TransformToDisplacementFieldFilter()
-    sample.SetReferenceImage(to_itk(Volume(np.zeros(shape, np.float32), affine)))
-    sample.SetOutputPixelType(sitk.sitkVectorFloat64)
-    return np.array([-1.0, -1.0, 1.0]).reshape(3, 1, 1, 1) * from_itk(sample.Execute(transform))
 
 
 def _refuse_elsewhere(source: Derivation, warp: Warp, points: np.ndarray, native: Volume, like: Volume) -> None:

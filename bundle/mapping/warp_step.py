@@ -64,8 +64,8 @@ def find_warp(work: Work) -> dict[str, Any]:
 def _warp(work: Work, brain: Volume) -> Warp:
     kind, files, target = work.settings.registration, work.scans.files, work.target
     if kind == "given":
-        own = grid_points(target.template.shape, target.template.affine)
-        points = warped_points(files["warp"], own, files["T1w"], files.get("warp_reference"))
+        grid = target.template.shape, target.template.affine
+        points = warped_points(files["warp"], *grid, files["T1w"], files.get("warp_reference"))
         warp = Warp.of_points(points, target.template.affine, target.mask)
         refuse_reverse(files["warp"], warp, brain, target)
         return warp

@@ -9,21 +9,30 @@ from typing import Any
 
 import pandas as pd
 
+from bundle.data.participants import read_participants
 from bundle.data.problems import InputProblems
 from bundle.data.tables import read_table
 from bundle.paths import ASSIGNED, BEST_MODEL, CLUSTERS, MAPPED, STRATIFIER, TRAINING, stage_folder
-from bundle.running.stage_process import run_stage
+from bundle.running.command_line import check_command_line
+from bundle.running.stage_process import run_stage, stage_command
 from bundle.stages.map import MappedCohort
 
 logger = logging.getLogger(__name__)
 EMBEDDING, ASSIGNING = ("embedding", "configs/inference.yaml"), ("assigning", "configs/assign.yaml")
 
 
-def find_model(model_dir: str | None) -> tuple[Path, Path]:
-    """Weights and stratifier of a results folder.
+def find_model(
+    model_dir: str | None, embedding: Mapping[str, Any] | None = None, participants: str | None = None
+) -> tuple[Path, Path]:
+    """Weights and stratifier of a results folder, and what is to be done with them, before hours go into mapping.
+
+    Args:
+        model_dir: the folder.
+        embedding: as `embed_and_assign`.
+        participants: as `embed_and_assign`.
 
     Raises:
-        InputProblems: if one is not there.
+        InputProblems: if a file is not there, embedding would not know an option, or the table names nobody.
     """
     if model_dir is None:
         raise InputProblems("Model", ["Give --model_dir, the results folder of a network and its strata (2_training/model.pt, 5_clusters/stratifier.npz)."])  # fmt: skip
@@ -32,7 +41,16 @@ def find_model(model_dir: str | None) -> tuple[Path, Path]:
     problems = [f"No {file}: run {stage}, or give another --model_dir." for file, stage in zip(files, ("training", "clustering"), strict=True) if not file.is_file()]  # fmt: skip
     if problems:
         raise InputProblems("Model", problems)
+    if embedding:
+        check_command_line(stage_command(EMBEDDING[0], [EMBEDDING[1]], _options(embedding))[3:])
+    if participants is not None:
+        read_participants(Path(participants).expanduser())
     return files
+
+
+def _options(embedding: Mapping[str, Any] | None) -> dict[str, Any]:
+    named = (embedding or {}).items()
+    return {key: f"%{value}" if isinstance(value, str) and value.endswith(".yaml") else value for key, value in named}
 
 
 def embed_and_assign(
@@ -64,8 +82,7 @@ def embed_and_assign(
         mapped.raise_failures()
     checkpoint, stratifier = model
     logs = stage_folder(output_dir, MAPPED) / "logs"
-    wanted = {key: f"%{value}" if isinstance(value, str) and value.endswith(".yaml") else value for key, value in (embedding or {}).items()}  # fmt: skip
-    run_stage(EMBEDDING[0], [EMBEDDING[1]], {"output_dir": output_dir, "dataset_dir": str(mapped.folder), "checkpoint": str(checkpoint), **options, **wanted}, logs / "embedding.log")  # fmt: skip
+    run_stage(EMBEDDING[0], [EMBEDDING[1]], {"output_dir": output_dir, "dataset_dir": str(mapped.folder), "checkpoint": str(checkpoint), **options, **_options(embedding)}, logs / "embedding.log")  # fmt: skip
     given = {"participants": participants} if participants else {}
     run_stage(ASSIGNING[0], [ASSIGNING[1]], {"output_dir": output_dir, "stratifier": str(stratifier), **given}, logs / "assigning.log")  # fmt: skip
     file = stage_folder(output_dir, ASSIGNED) / "assignments.tsv"

@@ -10,7 +10,7 @@ import pytest
 from scipy.interpolate import BSpline
 
 from bundle.data.problems import InputProblems
-from bundle.mapping.fsl_warp import reference_grid, to_fsl
+from bundle.mapping.fsl_warp import coefficient_points, reference_grid, to_fsl
 from bundle.mapping.precomputed import check_warp, warped_points
 from bundle.mapping.volume import apply, grid_points
 from bundle.mapping.warp import Warp
@@ -68,7 +68,7 @@ def test_coefficients_are_the_splines_and_the_affine_that_fnirt_documents(tmp_pa
     in_fsl = apply(to_fsl(nib.Nifti1Image(np.zeros(SHAPE, np.uint8), MNI)) @ np.linalg.inv(MNI), own)
     source = apply(np.linalg.inv(HEAD_TO_MNI), in_fsl) + spline_sum(values)
     expected = apply(image.affine @ np.linalg.inv(to_fsl(image)), source)
-    points = warped_points(file, own, t1w)
+    points = warped_points(file, SHAPE, MNI, t1w)
     np.testing.assert_allclose(points, expected, atol=1e-3)
     # the determinants of that map are known at every voxel
     slopes = np.stack([spline_sum(values, axis) for axis in range(3)], axis=1) / SIZES[0]
@@ -84,9 +84,9 @@ def test_what_fsl_made_of_a_coefficient_file_is_found(tmp_path):
     folder = Path(str(files("fsl.tests.test_transform"))) / "testdata" / "nonlinear"
     reference, t1w = folder / "ref.nii.gz", folder / "src.nii.gz"
     image = nib.load(reference)
-    own = grid_points(image.shape, image.affine)
-    found = warped_points(folder / "coefficientfield.nii.gz", own, t1w, reference)
-    expected = warped_points(folder / "displacementfield.nii.gz", own, t1w)
+    grid = image.shape, image.affine
+    found = warped_points(folder / "coefficientfield.nii.gz", *grid, t1w, reference)
+    expected = warped_points(folder / "displacementfield.nii.gz", *grid, t1w)
     np.testing.assert_allclose(found, expected, atol=1e-3)
     warps = [Warp.of_points(points, image.affine, np.ones(image.shape)) for points in (found, expected)]
     assert np.abs(warps[0].jacobian - warps[1].jacobian).max() < 1e-3
@@ -96,7 +96,7 @@ def test_what_fsl_made_of_a_coefficient_file_is_found(tmp_path):
 def test_beyond_the_reference_the_displacement_is_that_of_its_border(tmp_path, t1w):
     file = write_coefficients(tmp_path / "coef.nii.gz", random_coefficients(), matrix=np.eye(4))
     pair = apply(MNI, np.array([[0.0, -15], [50, 50], [40, 40]]))  # the second lies 30 mm beyond
-    moved = warped_points(file, pair, t1w)
+    moved = coefficient_points(file, pair, nib.load(t1w))
     np.testing.assert_allclose(np.linalg.norm(moved[:, 1] - moved[:, 0]), 30, atol=1e-4)
 
 

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from bundle.data.problems import InputProblems
-from bundle.mapping.precomputed import warped_points
+from bundle.mapping.precomputed import _ONE_READER, warped_points
 from bundle.mapping.volume import FLIP, apply, grid_points
 from tests.mapping.test_warp import GRID, SHAPE, known
 
@@ -44,7 +44,7 @@ def test_fsl_fields_are_read(tmp_path, t1w, kind, mirrored):
     own = apply(fsl_matrix(reference), voxels)
     field = target - own if kind == "relative" else target
     nib.save(nib.Nifti1Image(np.moveaxis(field, 0, -1).astype(np.float32), affine), tmp_path / "warp.nii.gz")
-    found = warped_points(tmp_path / "warp.nii.gz", grid_points(SHAPE, GRID), t1w)
+    found = warped_points(tmp_path / "warp.nii.gz", SHAPE, GRID, t1w)
     np.testing.assert_allclose(found, warp.points, atol=2e-3)
 
 
@@ -59,22 +59,31 @@ def test_itk_composites_and_ants_fields_are_read(tmp_path, t1w):
     field.SetDirection((lps[:3, :3] / np.linalg.norm(lps[:3, :3], axis=0)).ravel().tolist())
     field.SetOrigin(lps[:3, 3].tolist())
     sitk.WriteImage(field, str(tmp_path / "1Warp.nii.gz"))
-    own = grid_points(SHAPE, GRID)[some]
-    without_affine = own + warp.displacement[some]
-    np.testing.assert_allclose(warped_points(tmp_path / "1Warp.nii.gz", own, t1w), without_affine, atol=1e-3)
+    grid = warp.points[0][some[1:]].shape, GRID @ np.diag([6, 6, 6, 1])
+    without_affine = grid_points(*grid) + warp.displacement[some]
+    np.testing.assert_allclose(warped_points(tmp_path / "1Warp.nii.gz", *grid, t1w), without_affine, atol=1e-3)
     moved = FLIP @ warp.affine @ FLIP
     affine = sitk.AffineTransform(moved[:3, :3].ravel().tolist(), moved[:3, 3].tolist())
     composite = sitk.CompositeTransform([affine, sitk.DisplacementFieldTransform(field)])  # the last is applied first
     sitk.WriteTransform(composite, str(tmp_path / "from-T1w_to-MNI_xfm.h5"))
-    found = warped_points(tmp_path / "from-T1w_to-MNI_xfm.h5", own, t1w)
+    found = warped_points(tmp_path / "from-T1w_to-MNI_xfm.h5", *grid, t1w)
     np.testing.assert_allclose(found, warp.points[some], atol=1e-3)
 
 
 def test_other_files_are_refused(tmp_path, t1w):
-    own = grid_points((4, 4, 4), GRID)
     nib.save(nib.Nifti1Image(np.zeros((4, 4, 4), np.float32), GRID), tmp_path / "image.nii.gz")
     with pytest.raises(InputProblems, match="three numbers for each voxel"):
-        warped_points(tmp_path / "image.nii.gz", own, t1w)
+        warped_points(tmp_path / "image.nii.gz", (4, 4, 4), GRID, t1w)
     (tmp_path / "x.h5").write_text("no transform")
     with pytest.raises(InputProblems, match="no transform that ITK reads"):
-        warped_points(tmp_path / "x.h5", own, t1w)
+        warped_points(tmp_path / "x.h5", (4, 4, 4), GRID, t1w)
+
+
+def test_transforms_are_read_one_at_a_time_and_applied_to_the_whole_grid(tmp_path, t1w, monkeypatch):
+    sitk.WriteTransform(sitk.TranslationTransform(3, (1.0, 2, 3)), str(tmp_path / "x.h5"))
+    read, alone = sitk.ReadTransform, []
+    monkeypatch.setattr(sitk, "ReadTransform", lambda file: (alone.append(_ONE_READER.locked()), read(file))[1])
+    monkeypatch.setattr(sitk.Transform, "TransformPoint", None)  # a point at a time takes fifty times as long
+    moved = warped_points(tmp_path / "x.h5", SHAPE, GRID, t1w)
+    np.testing.assert_allclose(moved[:, 3, 4, 5], grid_points(SHAPE, GRID)[:, 3, 4, 5] + [-1, -2, 3])
+    assert alone == [True]

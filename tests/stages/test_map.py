@@ -292,6 +292,13 @@ def test_a_model_that_is_not_there_is_missed_before_anything_is_mapped(scanned, 
     with pytest.raises(InputProblems, match="run training"):
         find_model(str(tmp_path))
     assert "--model_dir" in refused("stratifying", tmp_path, **options_of(scanned))
+    for file in ("2_training/model.pt", "5_clusters/stratifier.npz"):
+        (tmp_path / file).parent.mkdir()
+        (tmp_path / file).touch()
+    with pytest.raises(InputProblems, match="--batchsize: did you mean --batch_size"):
+        find_model(str(tmp_path), embedding={"batchsize": 6})
+    with pytest.raises(InputProblems, match=r"nowhere\.tsv"):
+        find_model(str(tmp_path), participants="nowhere.tsv")
     assert not (tmp_path / "0_mapped").exists()
 
 
