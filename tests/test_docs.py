@@ -21,9 +21,21 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page):
-    targets = re.findall(r"\]\(([^)#]+)\)", page.read_text()) + re.findall(r"src=\"([^\"]+)\"", page.read_text())
-    missing = [t for t in targets if not t.startswith("http") and not (page.parent / t).exists()]
+    text = page.read_text()
+    targets = re.findall(r"\]\(([^)]+)\)", text) + re.findall(r"src=\"([^\"]+)\"", text)
+    missing = []
+    for target in targets:
+        file, _, heading = target.partition("#")
+        place = page.parent / file if file else page
+        if not target.startswith("http") and not (place.exists() and (not heading or heading in anchors(place))):
+            missing.append(target)
     assert missing == []
+
+
+def anchors(page):
+    """What GitHub calls a page's headings."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
