@@ -84,7 +84,7 @@ def _read_transform(file: Path, kind: str) -> Any:
         with _ONE_READER:
             return sitk.ReadTransform(str(file))
     except RuntimeError as error:
-        raise InputProblems("Warp", [f"{file}: is no transform that ITK reads ({str(error).strip().splitlines()[-1]}): give a composite .h5, or an FSL warp."]) from error  # fmt: skip
+        raise InputProblems("Warp", [f"{file}: the warp cannot be read ({str(error).strip().splitlines()[-1]}): copy or make it again; expected a transform of ITK, such as a composite .h5, or an FSL warp."]) from error  # fmt: skip
 
 
 def _displacement(transform: Any, shape: Sequence[int], affine: np.ndarray) -> np.ndarray:
