@@ -41,7 +41,11 @@ class ImageFacts:
 
 
 def check_images(
-    items: Sequence[Item], modalities: Sequence[str], spatial_size: Sequence[int], num_workers: int = 2
+    items: Sequence[Item],
+    modalities: Sequence[str],
+    spatial_size: Sequence[int],
+    num_workers: int = 2,
+    progress: bool = True,
 ) -> list[str]:
     """Read every image and return a sentence for each that cannot be used; an empty list means all is well.
 
@@ -53,6 +57,7 @@ def check_images(
         modalities: which paths to read.
         spatial_size: the network's grid; smaller images are padded to it, larger ones refused.
         num_workers: threads (decompression runs outside Python's lock).
+        progress: show a bar.
     """
     return [finding.sentence for finding in _check(items, modalities, spatial_size, num_workers)]
 
@@ -66,7 +71,10 @@ def _check(
         for modality in present_modalities(item, modalities)
     ]
     with ThreadPoolExecutor(max(1, num_workers)) as pool:
-        facts = list(tqdm(pool.map(inspect_image, jobs), total=len(jobs), desc="Checking images", unit="file"))
+        bar = tqdm(
+            pool.map(inspect_image, jobs), total=len(jobs), desc="Checking images", unit="file", disable=not progress
+        )
+        facts = list(bar)
     return [fact.problem for fact in facts if fact.problem] + grid_problems(jobs, facts, spatial_size)
 
 

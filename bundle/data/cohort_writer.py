@@ -32,7 +32,7 @@ CHUNK = 10
 """People per job: enough to outweigh setting up a worker, few enough for a moving progress bar."""
 
 
-def write_cohort(folder: str | Path, settings: CohortSettings, num_workers: int = 2) -> None:
+def write_cohort(folder: str | Path, settings: CohortSettings, num_workers: int = 2, progress: bool = True) -> None:
     """Draw the cohort into `folder`, one sub-folder per person, or complete what an interrupted call left.
 
     Writes `<id>/<id>_<modality>.nii.gz`, `participants.tsv`, `phenotypes.tsv`, `cohort.json` (the settings) and
@@ -58,9 +58,9 @@ def _draw(folder: Path, settings: CohortSettings, num_workers: int) -> None:
     missing = [n for n, name in enumerate(cohort.population.participants.index) if not (folder / name).is_dir()]
     chunks = [missing[start : start + CHUNK] for start in range(0, len(missing), CHUNK)]
     jobs = (delayed(_write_people)(folder, settings, chunk) for chunk in chunks)
-    with tqdm(total=len(missing), desc="Drawing the synthetic cohort", unit="person") as progress:
+    with tqdm(total=len(missing), desc="Drawing the synthetic cohort", unit="person", disable=not progress) as bar:
         for count in Parallel(n_jobs=num_workers, return_as="generator_unordered")(jobs):
-            progress.update(count)
+            bar.update(count)
     _write_tables(folder, cohort)
 
 

@@ -50,6 +50,7 @@ def read_whole_cohort(
     synthetic: Mapping[str, Any] | None = None,
     num_workers: int = 2,
     fusion: str = "concat",
+    progress: bool = True,
 ) -> WholeCohort:
     """Read a cohort as training does, but leave it in one piece.
 
@@ -64,6 +65,7 @@ def read_whole_cohort(
         synthetic: arguments of `CohortSettings`.
         num_workers: processes that draw.
         fusion: of the network; with `concat` people who lack a map are refused.
+        progress: show a bar.
 
     Raises:
         InputProblems: with all that is wrong.
@@ -71,7 +73,7 @@ def read_whole_cohort(
     cohort = stage_folder(output_dir, PREPARED) / COHORT
     source = cohort if dataset_dir is None else Path(dataset_dir).expanduser().resolve()
     if source == cohort:
-        write_cohort(cohort, CohortSettings(**(synthetic or {})), num_workers)
+        write_cohort(cohort, CohortSettings(**(synthetic or {})), num_workers, progress)
     if not source.exists():
         raise InputProblems(
             "Cohort", [f"--dataset_dir {source} does not exist: expected a cohort folder or a datalist."]

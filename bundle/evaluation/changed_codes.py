@@ -25,6 +25,7 @@ def skills_of_changed_codes(
     families: Sequence[str],
     images: np.ndarray,
     device: torch.device,
+    progress: bool = True,
 ) -> dict[str, np.ndarray]:
     """Skill per modality when the code is zeroed, the held-out people's mean code, or another family's person's.
 
@@ -37,6 +38,7 @@ def skills_of_changed_codes(
         families: of them; codes are swapped between families, and not at all (NaN) if there is one only.
         images: `(N, M, V)` their residuals.
         device: of the network.
+        progress: show a bar.
 
     Returns:
         `CODE_VARIANTS` -> `(M,)`.
@@ -58,7 +60,7 @@ def skills_of_changed_codes(
             partners = swap_partners(families)
             changed["swapped"] = lambda number: codes[partners[number]]
         drawn: dict[str, list[np.ndarray]] = {name: [] for name in changed}
-        for number in tqdm(range(len(images)), desc="Changing codes", unit="person"):
+        for number in tqdm(range(len(images)), desc="Changing codes", unit="person", disable=not progress):
             scaled = load(number)
             skips = network.encode_scaled(scaled)[1]
             for name, code in changed.items():

@@ -28,6 +28,7 @@ def skill_of_subsets(
     held_out: Dataset,
     families: Sequence[str],
     device: torch.device,
+    progress: bool = True,
 ) -> pd.DataFrame:
     """Skill of every modality from every subset of inputs that training showed.
 
@@ -37,6 +38,7 @@ def skill_of_subsets(
         held_out: people with every map: `image` `(M, D, H, W)`.
         families: of them, for intervals.
         device: of the network.
+        progress: show a bar.
 
     Returns:
         A row per subset and modality: `inputs` (`T1w+FA`), `modality`, `given` (False: drawn from other maps), `skill`
@@ -50,7 +52,7 @@ def skill_of_subsets(
     errors = np.zeros((len(subsets), len(families), len(network.modalities)))
     totals = np.zeros((len(families), len(network.modalities)))
     spread, moved = np.zeros(len(subsets)), np.zeros(len(subsets))
-    for person in tqdm(range(len(families)), desc="Subsets of maps", unit="person"):
+    for person in tqdm(range(len(families)), desc="Subsets of maps", unit="person", disable=not progress):
         image = torch.as_tensor(held_out[person]["image"])[None].to(device)
         truth = masked_residuals(network, image)[0]
         totals[person] = np.square(truth).sum(axis=1, dtype=float)

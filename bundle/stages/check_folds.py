@@ -64,7 +64,7 @@ def check_folds(
             different families.
     """
     cohort = read_whole_cohort(
-        output_dir, dataset_dir, images, modalities, participants, synthetic, num_workers, fusion
+        output_dir, dataset_dir, images, modalities, participants, synthetic, num_workers, fusion, progress
     )
     columns = _columns(stratify, cohort.table)
     problems: list[str] = []

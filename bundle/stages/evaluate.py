@@ -40,6 +40,7 @@ def run_evaluation(
     output_dir: str,
     device: torch.device,
     section: str = "test",
+    progress: bool = True,
 ) -> pd.DataFrame:
     """Evaluate, write `3_evaluation/` and log the table.
 
@@ -58,13 +59,14 @@ def run_evaluation(
         output_dir: results folder.
         device: of the network.
         section: of the datalist that `held_out` is.
+        progress: show bars.
 
     Returns:
         The summary: modality x figures.
     """
     evaluator.run()
     people = _seen(recorder, network, held_out)
-    changed = skills_of_changed_codes(network, inferer, held_out, people.families, people.images, device)
+    changed = skills_of_changed_codes(network, inferer, held_out, people.families, people.images, device, progress)
     baseline = pca_baseline(_residuals(network, training, device), people.images)
     sums = sums_of_squares(people, baseline)
     summary = summary_table(people, sums, baseline, changed)
@@ -75,7 +77,7 @@ def run_evaluation(
     }
     folder = stage_folder(output_dir, EVALUATION)
     if len(known_subsets(network)) > 1:
-        tables["subsets"] = skill_of_subsets(network, inferer, held_out, people.families, device)
+        tables["subsets"] = skill_of_subsets(network, inferer, held_out, people.families, device, progress)
         save_figure(subset_picture(tables["subsets"], network.modalities), folder / "subsets.png")
     for name, table in tables.items():
         write_table(table, folder / f"{name}.tsv", missing="")

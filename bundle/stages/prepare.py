@@ -36,6 +36,7 @@ def prepare(
     synthetic: Mapping[str, Any],
     num_workers: int = 2,
     fusion: str = "concat",
+    progress: bool = True,
 ) -> dict[str, list[Item]]:
     """Check the cohort and write `1_prepared/datalist.json`; a second call gives the same split.
 
@@ -52,6 +53,7 @@ def prepare(
         synthetic: arguments of `CohortSettings`.
         num_workers: processes that draw, threads that check.
         fusion: of the network; with `concat` people who lack a map are refused.
+        progress: show bars.
 
     Returns:
         Sections `training`, `validation`, `test`: lists of items with absolute paths.
@@ -67,7 +69,7 @@ def prepare(
     if len(spatial_size) != 3:
         raise InputProblems("Grid", [f"Expected three sizes for --spatial_size, got {spatial_size}."])
     if source == cohort_folder:
-        write_cohort(cohort_folder, CohortSettings(**synthetic), num_workers)
+        write_cohort(cohort_folder, CohortSettings(**synthetic), num_workers, progress)
     elif not source.exists():
         raise InputProblems(
             "Cohort", [f"--dataset_dir {source} does not exist: expected a cohort folder or a datalist JSON."]
@@ -92,7 +94,7 @@ def prepare(
         "spatial_size": list(spatial_size),
         "files": files_signature(everybody, modalities),
     }
-    _check(folder / DATALIST, sections, facts, num_workers)
+    _check(folder / DATALIST, sections, facts, num_workers, progress)
     first = everybody[0]
     note = explain_padding(canonical_grid(first[present_modalities(first, modalities)[0]])[0], spatial_size)
     incomplete = sum(len(present_modalities(item, modalities)) < len(modalities) for item in everybody)
@@ -142,7 +144,9 @@ def _refuse_other_source(datalist: Path, source: Path) -> None:
         )
 
 
-def _check(file: Path, sections: Mapping[str, list[Item]], facts: Mapping[str, Any], num_workers: int) -> None:
+def _check(
+    file: Path, sections: Mapping[str, list[Item]], facts: Mapping[str, Any], num_workers: int, progress: bool
+) -> None:
     """Check images unless this very datalist has been checked, then write it; refuse to replace another one."""
     text = datalist_to_json(sections, **facts)
     if file.is_file():
@@ -156,7 +160,7 @@ def _check(file: Path, sections: Mapping[str, list[Item]], facts: Mapping[str, A
                 [f"It holds a network trained with other {', '.join(differing)}: choose another --output_dir."],
             )
     everybody = [item for items in sections.values() for item in items]
-    problems = check_images(everybody, facts["modalities"], facts["spatial_size"], num_workers)
+    problems = check_images(everybody, facts["modalities"], facts["spatial_size"], num_workers, progress)
     if problems:
         raise InputProblems("Images", problems)
     write_text(text, file)

@@ -119,3 +119,9 @@ def test_a_cohort_is_told_from_others_with_its_settings_file(tiny_cohort, cohort
     first, second = items[:2]
     exchanged = [{**first, **{m: second[m] for m in modalities}}, *items[1:]]
     assert not is_as_drawn(tiny_cohort, exchanged)
+
+
+@pytest.mark.parametrize("progress", [True, False])
+def test_a_bar_is_shown_if_it_is_wanted(tmp_path, capsys, progress):
+    write_cohort(tmp_path, SMALL, num_workers=1, progress=progress)
+    assert ("Drawing" in capsys.readouterr().err) == progress

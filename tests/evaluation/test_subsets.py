@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from bundle.evaluation.subsets import standardised_moves
+from bundle.engines.inferer import AutocastInferer
+from bundle.evaluation.subsets import skill_of_subsets, standardised_moves
+from custom_nets import FoldedFusionAutoencoder
 
 
 def test_moves_are_measured_by_what_further_maps_teach():
@@ -12,3 +14,14 @@ def test_moves_are_measured_by_what_further_maps_teach():
     codes[1] = codes[0] + torch.randn(20_000) * 0.3**0.5
     moved = standardised_moves(codes, variances)
     assert moved[0] == pytest.approx(1, abs=0.03) and np.isnan(moved[1])
+
+
+@pytest.mark.parametrize("progress", [True, False])
+def test_a_bar_is_shown_if_it_is_wanted(capsys, progress):
+    network = FoldedFusionAutoencoder(["FA", "JAC"], (32, 32, 24), (8, 16), (1, 1), fusion="mean").eval()
+    images = torch.rand(2, 2, 32, 32, 24) + 1
+    network.fit_to_images(lambda: iter(images))
+    network.fusion.seen[3] = True  # both maps
+    people = [{"image": image} for image in images]
+    skill_of_subsets(network, AutocastInferer(amp=False), people, ["a", "b"], torch.device("cpu"), progress)
+    assert ("Subsets" in capsys.readouterr().err) == progress

@@ -58,6 +58,11 @@ def test_only_held_out_people_are_reported(evaluated, trained):
     assert people == {item["participant_id"] for item in sections["test"]}
 
 
+def test_no_bars_are_shown_if_none_are_wanted(trained, capsys):
+    run_stage("evaluating", trained, progress=False)
+    assert "%|" not in capsys.readouterr().err
+
+
 def test_pictures_are_drawn(evaluated):
     for name in ("reconstruction_median.png", "reconstruction_worst.png"):
         assert (evaluated / name).read_bytes().startswith(b"\x89PNG")

@@ -225,8 +225,9 @@ def test_batch_larger_than_the_training_section_is_refused(tiny_cohort, tmp_path
             raise root_cause(error) from None
 
 
-def test_one_modality_and_the_run_alias_work(tiny_cohort, tmp_path):
-    run_stage("training", tmp_path, dataset_dir=str(tiny_cohort), modalities=["JAC"], max_epochs=1)
+def test_one_modality_and_the_run_alias_work(tiny_cohort, tmp_path, capsys):
+    run_stage("training", tmp_path, dataset_dir=str(tiny_cohort), modalities=["JAC"], max_epochs=1, progress=False)
+    assert "%|" not in capsys.readouterr().err  # no bars
     assert (tmp_path / "2_training" / "model.pt").exists()
 
 
