@@ -59,11 +59,15 @@ def check_images(
         num_workers: threads (decompression runs outside Python's lock).
         progress: show a bar.
     """
-    return [finding.sentence for finding in _check(items, modalities, spatial_size, num_workers)]
+    return [finding.sentence for finding in _check(items, modalities, spatial_size, num_workers, progress)]
 
 
 def _check(
-    items: Sequence[Item], modalities: Sequence[str], spatial_size: Sequence[int], num_workers: int
+    items: Sequence[Item],
+    modalities: Sequence[str],
+    spatial_size: Sequence[int],
+    num_workers: int,
+    progress: bool = True,
 ) -> list[Finding]:
     jobs = [
         (item["participant_id"], modality, item[modality])

@@ -48,10 +48,10 @@ def write_cohort(folder: str | Path, settings: CohortSettings, num_workers: int 
     with nullcontext() if is_complete else one_at_a_time(folder):
         _claim(folder, settings)
         if not (folder / PARTICIPANTS).is_file():
-            _draw(folder, settings, num_workers)
+            _draw(folder, settings, num_workers, progress)
 
 
-def _draw(folder: Path, settings: CohortSettings, num_workers: int) -> None:
+def _draw(folder: Path, settings: CohortSettings, num_workers: int, progress: bool) -> None:
     for leftover in [*folder.glob(".*.sub-*"), *(folder / TRUTH).glob(".*.sub-*")]:
         shutil.rmtree(leftover)
     cohort = SyntheticCohort(settings)

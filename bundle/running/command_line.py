@@ -90,8 +90,6 @@ def _misread(name: str, text: str, known: KnownKeys) -> str:
         return f"--{name} {text}: there is no file {file} in {Path.cwd()}."
     if text in ("None", "null"):
         return f"--{name} {text}: MONAI reads this as no option at all: write --{name} '$None'."
-    if name == "tracking" and text != "mlflow" and not text.startswith("{") and not Path(text).is_file():
-        return f"--tracking {text}: expected mlflow, or a file with MONAI's settings of another tracker."
     if name in NAMES or name.endswith("_dir"):
         others = _other_names(text, takes_list=name == "participant_ids")
         if others:

@@ -250,7 +250,6 @@ def test_other_programs_are_left_alone():
         ([*COMMAND, "resume", "true"], "Words that belong to no option: resume true"),
         ([*COMMAND, "--dataset_dir"], "--dataset_dir has no value"),
         ([*COMMAND, "--dataset_dir", "--resume", "True"], "--dataset_dir has no value"),
-        ([*COMMAND, "--tracking", "mlflw"], "--tracking mlflw: expected mlflow"),
         ([*COMMAND, "--network_def", "%configs/parts/netwrk.yaml"], "there is no file configs/parts/netwrk.yaml"),
         (["run", "training", "--config_file", "configs/trainn.yaml"], r"did you mean configs/train\.yaml"),
     ],
