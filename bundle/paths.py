@@ -44,6 +44,16 @@ def bundle_root() -> str:
     return str(Path(__file__).resolve().parent.parent)
 
 
+def shown_command(run_id: str, config: str) -> str:
+    """`python -m monai.bundle run RUN_ID --config_file ...`, with the config's path as it is seen from here.
+
+    In the repository that is `configs/train.yaml`; beside an unpacked package it is `brainstrata/configs/train.yaml`.
+    """
+    file = Path(bundle_root()) / "configs" / config
+    seen = file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file
+    return f"python -m monai.bundle run {run_id} --config_file {seen}"
+
+
 def beside_datalist(datalist: str | Path, name: str) -> Path | None:
     """The table of that name that belongs to a datalist or a cohort folder, with restricted columns if there are such.
 

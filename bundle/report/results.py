@@ -24,6 +24,7 @@ from bundle.paths import (
     PHENOTYPING,
     PREPARED,
     TRAINING,
+    shown_command,
     stage_folder,
 )
 from bundle.report.forms import FACTS, FORMS, LAST_WRITTEN, Form
@@ -31,14 +32,14 @@ from bundle.strata.tables import strata_sha256
 from bundle.trained.weights import read_weights, signature_of
 
 MADE_BY = {
-    TRAINING: "training --config_file configs/train.yaml",
-    EVALUATION: "evaluating --config_file configs/evaluate.yaml",
-    EMBEDDINGS: "embedding --config_file configs/inference.yaml --dataset_dir FOLDER",
-    CLUSTERS: "clustering --config_file configs/cluster.yaml",
-    PHENOTYPING: "phenotyping --config_file configs/phenotypes.yaml",
-    CROSS_VALIDATION: "cross_validating --config_file configs/cross_validate.yaml",
+    TRAINING: ("training", "train.yaml"),
+    EVALUATION: ("evaluating", "evaluate.yaml"),
+    EMBEDDINGS: ("embedding", "inference.yaml"),
+    CLUSTERS: ("clustering", "cluster.yaml"),
+    PHENOTYPING: ("phenotyping", "phenotypes.yaml"),
+    CROSS_VALIDATION: ("cross_validating", "cross_validate.yaml"),
 }
-"""Stage folder -> run id and options of the command that makes it."""
+"""Stage folder -> run id and config of the command that makes it."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,8 @@ class Results:
 
     def command(self, stage: str) -> str:
         """The command that makes a stage's folder."""
-        return f"python -m monai.bundle run {MADE_BY[stage]} --output_dir {self.output_dir}"
+        options = "--dataset_dir FOLDER " if stage == EMBEDDINGS else ""
+        return f"{shown_command(*MADE_BY[stage])} {options}--output_dir {self.output_dir}"
 
     @property
     def has_clusters(self) -> bool:
@@ -185,7 +187,7 @@ def _check_encoders(results: Results) -> None:
         others[EMBEDDINGS] = results.embeddings.encoder_hash
     problems = [
         f"{stage_folder(results.output_dir, stage)} is of encoder {encoder}, {source} of {', '.join(known)}: their "
-        f"codes live in different spaces. Run {MADE_BY[max(stage, source)].split()[0]} again, or keep the two in "
+        f"codes live in different spaces. Run {MADE_BY[max(stage, source)][0]} again, or keep the two in "
         "folders of their own."
         for stage, encoder in others.items()
         if encoder is not None and encoder not in known

@@ -37,7 +37,8 @@ def keep_freed_memory() -> None:
 def show_error(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
     """An uncaught error, for people: problems of their input without a traceback, others with their cause last.
 
-    A config builds objects inside objects, and every level wraps the error of the one below.
+    A config builds objects inside objects, and every level wraps the error of the one below. What a network of ours
+    says of its settings is a problem of input too: `custom_nets` stands alone, so it raises plain `ValueError`.
     """
     root: BaseException = error
     while root.__cause__ is not None and not isinstance(root, InputProblems):
@@ -45,6 +46,17 @@ def show_error(kind: type[BaseException], error: BaseException, traceback: Trace
     if isinstance(root, InputProblems):
         print(f"\n{root}", file=sys.stderr)
         return
+    if isinstance(root, ValueError) and _raised_in(root).startswith("custom_nets."):
+        print(f"\n{InputProblems('Network', [str(root)])}", file=sys.stderr)
+        return
     sys.__excepthook__(kind, error, traceback)
     if root is not error:
         print(f"\nCause: {type(root).__name__}: {root}", file=sys.stderr)
+
+
+def _raised_in(error: BaseException) -> str:
+    """The module that raised it."""
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    return str(last.tb_frame.f_globals.get("__name__", "")) if last is not None else ""

@@ -17,7 +17,7 @@ from bundle.data.leakage import relatives_apart, same_images
 from bundle.data.problems import InputProblems
 from bundle.data.voxel_hash import cohort_hash, voxel_hashes
 from bundle.data.whole_cohort import WholeCohort, read_whole_cohort
-from bundle.paths import FOLDS, stage_folder
+from bundle.paths import FOLDS, shown_command, stage_folder
 
 logger = logging.getLogger(__name__)
 USUAL = "usual"
@@ -90,7 +90,8 @@ def say_so(checked: tuple[WholeCohort, pd.DataFrame]) -> None:
     """Say that `check_folds` found nothing, and what is next."""
     logger.info(
         "No leakage found: no family is divided, no image is there twice, no relatives are in different families. Next: "
-        "python -m monai.bundle run cross_validating --config_file configs/cross_validate.yaml (and the options given here)"
+        "%s (and the options given here)",
+        shown_command("cross_validating", "cross_validate.yaml"),
     )
 
 

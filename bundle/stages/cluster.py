@@ -20,7 +20,7 @@ from bundle.data.json_files import write_json
 from bundle.data.people import check_categories, covariate_columns, people_table
 from bundle.data.problems import InputProblems
 from bundle.data.tables import write_table
-from bundle.paths import CLUSTERS, STRATIFIER, stage_folder
+from bundle.paths import CLUSTERS, STRATIFIER, bundle_root, shown_command, stage_folder
 from bundle.pictures import save_figure
 from bundle.running.interruption import nothing_written_if_interrupted
 from bundle.running.progress import Progress
@@ -202,12 +202,12 @@ def _words(
         between = ami[np.triu_indices(len(ami), 1)]
         lines.append(f"Agreement between encoders (AMI): median {np.median(between):.2f}, least {between.min():.2f}.")
     lines.append(f"Written: {folder}: strata.tsv, summary.json, choice.png, people.png and more (docs/strata.md)")
+    following = ("phenotyping", "phenotypes.yaml")
+    if not (Path(bundle_root()) / "configs" / following[1]).is_file():  # a package does not hold it
+        following = ("reporting", "report.yaml")
+    lines.append(f"Next: {shown_command(*following)} --output_dir {folder.parent} (and the options given here)")
     lines.append(
-        "Next: python -m monai.bundle run phenotyping --config_file configs/phenotypes.yaml "
-        f"--output_dir {folder.parent} (and the options given here)"
-    )
-    lines.append(
-        "For new people: python -m monai.bundle run assigning --config_file configs/assign.yaml "
+        f"For new people: {shown_command('assigning', 'assign.yaml')} "
         f"--stratifier {folder / STRATIFIER} --output_dir NEW --participants TABLE"
     )
     return "\n".join(lines)

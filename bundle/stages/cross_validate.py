@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import signal
-import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from bundle.folds.queue import run_folds
 from bundle.folds.run import FoldRun, fold_folder, fold_sections
 from bundle.folds.settings import FoldSettings
 from bundle.paths import FOLD_TABLE, FOLDS, stage_folder
+from bundle.running.interruption import kill_as_interrupt
 from bundle.stages.collect_folds import collect_folds
 
 logger = logging.getLogger(__name__)
@@ -69,10 +68,9 @@ def cross_validate(
     _claim(stage_folder(output_dir, FOLDS), table, runs)
     waiting = [number for number in numbers if not runs[number].is_finished]
     logger.info("%d of %d folds to run: %s.", len(waiting), len(runs), ", ".join(map(str, waiting)) or "none")
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # a job that is cut off takes its stages with it
     try:
-        failed = run_folds(waiting, devices or [], lambda number, *how: runs[number].run(*how), progress)
+        with kill_as_interrupt():
+            failed = run_folds(waiting, devices or [], lambda number, *how: runs[number].run(*how), progress)
     except KeyboardInterrupt:
         finished = sum(run.is_finished for run in runs.values())
         logger.warning("Interrupted with %d of %d folds finished. To go on, %s.", finished, len(runs), AGAIN)

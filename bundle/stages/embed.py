@@ -15,7 +15,7 @@ from bundle.data.embedding_table import TABLE, EmbeddingTable
 from bundle.data.participants import check_ids
 from bundle.data.problems import InputProblems
 from bundle.handlers.embedding_writer import EmbeddingWriter, embedded_so_far, image_hashes, reconstruction_folder
-from bundle.paths import EMBEDDINGS, stage_folder
+from bundle.paths import EMBEDDINGS, shown_command, stage_folder
 from bundle.trained.subsets import subsets_never_trained
 from custom_nets import FusionAutoencoder
 
@@ -197,12 +197,14 @@ def run_embedding(evaluator: SupervisedEvaluator, writer: EmbeddingWriter) -> No
             ", ".join(writer.unlike),
         )
     logger.info(
-        "%d embeddings of %d values from encoder %s: %s/%s.tsv and .npz\nNext: python -m monai.bundle run clustering --config_file "
-        "configs/cluster.yaml --output_dir %s, or, of new people, assigning --config_file configs/assign.yaml --stratifier FILE",
+        "%d embeddings of %d values from encoder %s: %s/%s.tsv and .npz\n"
+        "Next: %s --output_dir %s, or, of new people: %s --stratifier FILE",
         len(writer.table),
         writer.network.embedding_size,
         writer.hash,
         writer.folder,
         TABLE,
+        shown_command("clustering", "cluster.yaml"),
         writer.folder.parent,
+        shown_command("assigning", "assign.yaml"),
     )

@@ -21,7 +21,7 @@ from bundle.evaluation.pca_baseline import pca_baseline, pca_verdict
 from bundle.evaluation.subsets import skill_of_subsets, subset_picture, subset_words
 from bundle.evaluation.tables import HeldOut, people_table, summary_table, sums_of_squares
 from bundle.handlers.reconstruction_recorder import ReconstructionRecorder, masked_residuals
-from bundle.paths import EVALUATED, EVALUATION, stage_folder
+from bundle.paths import EVALUATED, EVALUATION, shown_command, stage_folder
 from bundle.pictures import reconstruction_picture, save_figure
 from bundle.trained.encoder_hash import encoder_hash
 from bundle.trained.subsets import known_subsets, never_shown
@@ -148,7 +148,7 @@ def _words(summary: pd.DataFrame, nearest: np.ndarray, encoder: str, folder: Pat
             f"{pca_verdict(summary)} Reconstructions nearest to their own image: {nearest.sum()} of {len(nearest)}.",
             f"Written: {folder}/summary.tsv, people.tsv, pca_curve.tsv, reconstruction_median.png, "
             "reconstruction_worst.png",
-            "Next, the cohort itself or people of your own: python -m monai.bundle run embedding --config_file "
-            f"configs/inference.yaml --output_dir {folder.parent} --dataset_dir FOLDER (and the options given here)",
+            "Next, the cohort itself or people of your own: "
+            f"{shown_command('embedding', 'inference.yaml')} --output_dir {folder.parent} --dataset_dir FOLDER (and the options given here)",
         ]
     )

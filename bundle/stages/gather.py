@@ -27,7 +27,16 @@ from bundle.data.problems import InputProblems
 from bundle.data.resampling import common_grid
 from bundle.data.source_tables import participants_of, phenotypes_of
 from bundle.mapping.derivation import derive
-from bundle.paths import DATALIST, GATHERED, PARTICIPANTS, PHENOTYPES, PREPARATION, RESTRICTED, stage_folder
+from bundle.paths import (
+    DATALIST,
+    GATHERED,
+    PARTICIPANTS,
+    PHENOTYPES,
+    PREPARATION,
+    RESTRICTED,
+    shown_command,
+    stage_folder,
+)
 from bundle.stages.check import check, check_made
 
 logger = logging.getLogger(__name__)
@@ -257,6 +266,6 @@ def _families(sections: Mapping[str, Sequence[Item]]) -> str:
 
 def _next(folder: Path) -> str:
     return (
-        f"Written: {folder / DATALIST}\nNext: python -m monai.bundle run training --config_file configs/train.yaml "
+        f"Written: {folder / DATALIST}\nNext: {shown_command('training', 'train.yaml')} "
         f"--dataset_dir {folder / DATALIST} --output_dir {folder.parent}"
     )

@@ -30,7 +30,7 @@ from bundle.mapping.target import Target
 from bundle.mapping.warp_step import read_warp
 from bundle.mapping.work import Work
 from bundle.mapping.worries import figures_of, worries_of
-from bundle.paths import COHORT, MAPPED, stage_folder
+from bundle.paths import COHORT, MAPPED, shown_command, stage_folder
 from bundle.report.mapping_page import MappedPerson
 
 logger = logging.getLogger(__name__)
@@ -195,7 +195,7 @@ def closing_words(mapped: MappedCohort) -> None:
     """
     mapped.raise_failures()
     logger.info(
-        "Next: python -m monai.bundle run embedding --config_file configs/inference.yaml --dataset_dir %s, or the run "
-        "stratifying of configs/map.yaml, which goes on to strata.",
+        "Next: %s --dataset_dir %s, or the run stratifying of configs/map.yaml, which goes on to strata.",
+        shown_command("embedding", "inference.yaml"),
         mapped.folder,
     )

@@ -20,7 +20,7 @@ from bundle.analysis.phenotyping import BOTH_ADJUSTED, PHENOTYPE_ADJUSTED, RAW, 
 from bundle.data.json_files import write_json
 from bundle.data.problems import InputProblems
 from bundle.data.tables import write_table
-from bundle.paths import CLUSTERS, PHENOTYPING, STRATIFIER, stage_folder
+from bundle.paths import CLUSTERS, PHENOTYPING, STRATIFIER, shown_command, stage_folder
 from bundle.phenotypes.image_evidence import ImageEvidence, modality_tables, read_images
 from bundle.phenotypes.inputs import Given, checked_settings, read_given
 from bundle.phenotypes.notes import notes_on
@@ -256,7 +256,5 @@ def _words(folder: Path, summary: Mapping[str, Any], tests: pd.DataFrame) -> str
             f"{summary['share_fixed']:.0%} of people are in families that are like no other and stay in place."
         )
     lines.append(f"Written: {folder}: tests.tsv, factors.tsv, continuum.tsv, pictures and more (docs/phenotypes.md)")
-    lines.append(
-        f"Next: python -m monai.bundle run reporting --config_file configs/report.yaml --output_dir {folder.parent}"
-    )
+    lines.append(f"Next: {shown_command('reporting', 'report.yaml')} --output_dir {folder.parent}")
     return "\n".join(lines)

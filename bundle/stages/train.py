@@ -19,7 +19,7 @@ from bundle.data.datalist import present_modalities
 from bundle.data.problems import InputProblems
 from bundle.engines.inferer import AutocastInferer
 from bundle.handlers.training_log import TrainingLog
-from bundle.paths import BEST_MODEL, CHECKPOINT, TRAINING, stage_folder
+from bundle.paths import BEST_MODEL, CHECKPOINT, TRAINING, shown_command, stage_folder
 from bundle.pictures import learning_curve, reconstruction_picture, save_figure
 from bundle.running.process import start_process
 from custom_nets import FusionAutoencoder, size_table
@@ -176,7 +176,7 @@ def closing_words(folder: Path, rows: Sequence[Mapping[str, Any]], modalities: S
             f"  {folder / BEST_MODEL}   the best weights, with scaling, mean image and brain mask",
             f"  {folder / CHECKPOINT}   the last state, for --resume true",
             f"  {folder / 'log.tsv'}, tensorboard/, learning_curve.png, reconstruction.png",
-            "Next: python -m monai.bundle run evaluating --config_file configs/evaluate.yaml "
+            f"Next: {shown_command('evaluating', 'evaluate.yaml')} "
             f"--output_dir {folder.parent} (and the options given here)",
         ]
     )

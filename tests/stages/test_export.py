@@ -178,7 +178,10 @@ def test_card_has_the_evaluations_figures_and_without_one_says_so(unpacked, fini
 
 def test_embedding_from_another_folder_gives_the_codes_of_the_checkout(unpacked, finished, tmp_path):
     sample = unpacked / "sample"
-    elsewhere(tmp_path, *stage_words(unpacked, "embedding", "inference.json", dataset_dir=sample, output_dir="out"))
+    said = elsewhere(
+        tmp_path, *stage_words(unpacked, "embedding", "inference.json", dataset_dir=sample, output_dir="out")
+    )
+    assert f"run clustering --config_file {unpacked}/configs/cluster.yaml" in said
     with np.load(tmp_path / "out" / "4_embeddings" / "embeddings.npz") as content:
         found, names = content["embeddings"], list(content["participant_id"])
     own = tmp_path / "own"
@@ -195,6 +198,13 @@ def test_the_cards_python_runs_as_it_stands(unpacked):
     (code,) = re.findall(r"```python\n(.*?)```", (unpacked / "docs" / "README.md").read_text(), flags=re.DOTALL)
     said = elsewhere(unpacked.parent, "-c", code + "print(tuple(codes.shape), tuple(drawn.shape))")
     assert "(1, 384) (1, 4, 32, 32, 24)" in said
+
+
+def test_the_cards_check_of_the_package_runs_as_it_stands(unpacked):
+    card = (unpacked / "docs" / "README.md").read_text()
+    (words,) = re.findall(r"PYTHONPATH=brainstrata python (-m monai.bundle verify(?:.*\\\n)*.*)", card)
+    said = elsewhere(unpacked.parent, *words.replace("\\\n", " ").split(), PYTHONPATH="brainstrata")
+    assert "data shape of network is verified" in said
 
 
 def test_sample_people_are_unrelated(unpacked):
