@@ -20,14 +20,6 @@ SIZE = 200
 MARGIN_MM = 12
 """Around the brain in the picture of the head."""
 RED, YELLOW = (255, 64, 48), (255, 214, 0)
-TITLES = {
-    "brain": "T1w and brain mask",
-    "template": "T1w in the template, and the template's edges",
-    "fa": "FA over T1w",
-    "ndi": "NDI",
-    "jac": "JAC",
-}
-"""Name of a picture -> what it shows."""
 
 
 def draw_overlays(folder: Path, maps: Mapping[str, Path], warp: Warp, target: Target, is_log: bool) -> list[str]:

@@ -8,16 +8,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bundle.mapping.overlays import TITLES
 from bundle.report.template import render_template
 
-HINTS = {
-    "brain": "the red line should run along the brain's surface",
-    "template": "yellow should follow white matter, red the brain's surface",
-    "fa": "orange tracts should lie in bright white matter",
-    "ndi": "brightest in white matter, dark in the ventricles",
-    "jac": "blue where the person is smaller than the template, red where larger; full colour at a factor of 2",
+PICTURES = {
+    "brain": ("T1w and brain mask", "the red line should run along the brain's surface"),
+    "template": (
+        "T1w in the template, and the template's edges",
+        "yellow should follow white matter, red the brain's surface",
+    ),
+    "fa": ("FA over T1w", "orange tracts should lie in bright white matter"),
+    "ndi": ("NDI", "brightest in white matter, dark in the ventricles"),
+    "jac": (
+        "JAC",
+        "blue where the person is smaller than the template, red where larger; full colour at a factor of 2",
+    ),
 }
+"""Name of a picture -> what it shows, and what to look for."""
 
 
 @dataclass(frozen=True)
@@ -80,5 +86,5 @@ def _cards(person: MappedPerson) -> list[tuple[str, str, str]]:
     for name in person.pictures:
         file = person.folder / f"{name}.jpg"
         if file.is_file():
-            cards.append((TITLES[name], HINTS[name], "data:image/jpeg;base64," + base64.b64encode(file.read_bytes()).decode()))  # fmt: skip
+            cards.append((*PICTURES[name], "data:image/jpeg;base64," + base64.b64encode(file.read_bytes()).decode()))
     return cards
