@@ -324,7 +324,6 @@ def test_warps_without_what_they_need_are_refused_for_everybody_at_once(scanned,
     assert "sub-01" in text and "warp_reference" in text and not (tmp_path / "0_mapped" / "work").exists()
 
 
-@pytest.mark.slow
 def test_raw_scan_to_stratum_is_one_command(scanned, trained, tiny_cohort, tmp_path):
     model = tmp_path / "model"
     shutil.copytree(trained, model)
