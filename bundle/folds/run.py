@@ -16,6 +16,7 @@ from bundle.analysis.fold_split import validation_people
 from bundle.data.atomic import write_text
 from bundle.data.datalist import Item, datalist_to_json, people_hash
 from bundle.data.json_files import read_json, write_json
+from bundle.data.one_at_a_time import one_at_a_time
 from bundle.data.problems import InputProblems
 from bundle.data.tables import read_table
 from bundle.folds.settings import CONFIGS, IMAGES_HASH, FoldSettings, differences
@@ -112,15 +113,23 @@ class FoldRun:
     def run(self, environment: Mapping[str, str], stop: threading.Event) -> None:
         """Train and evaluate in processes of their own, from where an earlier run was stopped.
 
+        Where another process runs this fold, it is waited for.
+
         Args:
             environment: variables of those processes.
             stop: once set, they are interrupted.
 
         Raises:
-            StageFailed: if one of them fails.
+            InputProblems: if another process has made the fold with something else.
+            StageFailed: if a stage fails.
         """
-        if self.is_finished:
-            return
+        with one_at_a_time(self.folder, stop):
+            if problems := self.problems():
+                raise InputProblems("Folds", problems)
+            if not self.is_finished:
+                self._run(environment, stop)
+
+    def _run(self, environment: Mapping[str, str], stop: threading.Event) -> None:
         datalist = self.folder / DATALIST
         write_text(datalist_to_json(self.sections), datalist)
         record = read_record(self.folder) or {"made_with": self.made_with, "seconds": {}}

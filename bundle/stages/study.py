@@ -21,6 +21,7 @@ from bundle.data.synthetic import CohortSettings
 from bundle.data.tables import write_table
 from bundle.paths import COHORT, PARTICIPANTS, stage_folder
 from bundle.pictures import save_figure
+from bundle.running.interruption import kill_as_interrupt
 from bundle.running.process import start_process
 from bundle.running.stage_process import BUNDLE_ROOT, run_stage
 from bundle.study.picture import study_picture
@@ -68,7 +69,7 @@ def run_study(
 
     Raises:
         InputProblems: with all that is wrong, before anything runs; at the end, with the runs that failed.
-        SystemExit: with status 130 after Ctrl-C.
+        SystemExit: with status 130 after Ctrl-C or a kill.
     """
     settings, listed = read_study(study, grid)
     planned, problems = plan_runs(settings, listed, grid.get("arguments", {}))
@@ -164,7 +165,8 @@ def _carry_out(plan: Sequence[SeedRun], chosen: Sequence[SeedRun], runner: Stage
     for one in tqdm(missing, desc="Study", unit="run"):
         logger.info("%s: %s", one.words, one.folder)
         try:
-            one.carry_out({other.run.name: other for other in plan if other.seed == one.seed}, runner)
+            with kill_as_interrupt():
+                one.carry_out({other.run.name: other for other in plan if other.seed == one.seed}, runner)
         except InputProblems as error:
             failed += [f"{one.words}: {sentence}" for sentence in error.problems]
             logger.warning("%s failed; the others go on.", one.words)

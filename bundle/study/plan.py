@@ -34,6 +34,7 @@ class PlannedRun:
         embedding_size: values of its code.
         same_as: see `StudyRun`.
         time_of: see `StudyRun`.
+        reference: network and options of the run that `time_of` names.
     """
 
     name: str
@@ -44,6 +45,7 @@ class PlannedRun:
     embedding_size: int
     same_as: str | None = None
     time_of: str | None = None
+    reference: Mapping[str, Any] | None = None
 
 
 def plan_runs(
@@ -69,9 +71,14 @@ def plan_runs(
         problems += [f"clustering: {sentence}" for sentence in found]
     for run in runs:
         if run.same_as is not None:
-            if run.same_as in planned:
+            if run.same_as in planned and run.time_of in planned:
+                timed = planned[run.time_of]
                 planned[run.name] = dataclasses.replace(
-                    planned[run.same_as], name=run.name, same_as=run.same_as, time_of=run.time_of
+                    planned[run.same_as],
+                    name=run.name,
+                    same_as=run.same_as,
+                    time_of=run.time_of,
+                    reference={"network": timed.network, "options": timed.options},
                 )
             continue
         made, wrong = _plan(study, run, arguments)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ import yaml
 from monai.bundle import ConfigParser
 
 from bundle.data.atomic import atomic_path
+from bundle.data.embedding_table import TABLE
 from bundle.data.json_files import read_json
+from bundle.data.one_at_a_time import one_at_a_time
 from bundle.data.problems import InputProblems
-from bundle.paths import CHECKPOINT, TRAINING
+from bundle.paths import CHECKPOINT, CLUSTERS, EMBEDDINGS, EVALUATION, TRAINING
 from bundle.running.plain_settings import plain_settings
 from bundle.running.stage_process import BUNDLE_ROOT, run_stage
 from bundle.study.plan import PlannedRun
@@ -28,6 +31,15 @@ NOT_RECORDED = (
     *("cache_rate", "num_workers", "progress"),
 )
 """Knobs of training that change no result, or that are recorded under another name."""
+RECORDED_LATER = ("training", "reference")
+"""Parts of a record that those of an earlier version do not have."""
+OUTPUTS = {
+    "training": f"{TRAINING}/log.tsv",
+    "evaluating": f"{EVALUATION}/summary.tsv",
+    "embedding": f"{EMBEDDINGS}/{TABLE}.npz",
+    "clustering": f"{CLUSTERS}/strata.tsv",
+}
+"""Stage -> a file that it leaves and that the study's table is made of."""
 StageRunner = Callable[[str, Sequence[str], Mapping[str, Any], Path], float]
 
 
@@ -77,6 +89,7 @@ class SeedRun:
             "cohort": self.cohort_facts,
             "clustering": self.clustering,
             "time_of": self.run.time_of,
+            **({"reference": self.run.reference} if self.run.reference is not None else {}),
         }
         return json.loads(json.dumps(facts))
 
@@ -86,9 +99,16 @@ class SeedRun:
         return read_json(file) if file.is_file() else {}
 
     def is_finished(self) -> bool:
-        """Whether every stage has come to its end with these settings."""
+        """Whether every stage has come to its end with these settings, and what it left is there."""
         record = self.record()
-        return is_same(record.get("made_with", {}), self.made_with) and set(self.stages) <= set(record["finished"])
+        return is_same(record.get("made_with", {}), self.made_with) and set(self.stages) <= set(self._finished(record))
+
+    def _finished(self, record: Mapping[str, Any]) -> dict[str, float]:
+        """Stages whose output is there, up to the first that is not: what follows is of the output that is gone."""
+        kept = takewhile(
+            lambda stage: stage in record.get("finished", {}) and (self.folder / OUTPUTS[stage]).is_file(), self.stages
+        )
+        return {stage: record["finished"][stage] for stage in kept}
 
     def problems(self) -> list[str]:
         """A sentence if something else was made under this name."""
@@ -103,17 +123,26 @@ class SeedRun:
     def carry_out(self, others: Mapping[str, SeedRun], runner: StageRunner = run_stage) -> None:
         """Run the stages that are not finished; a training that was broken off goes on.
 
+        Where another process carries it out, it is waited for.
+
         Args:
             others: this seed's earlier runs by name, for `time_of`.
             runner: see `bundle.running.stage_process.run_stage`.
 
         Raises:
-            InputProblems: if a stage fails.
+            InputProblems: if a stage fails, or another process has made something else here.
         """
-        record = self.record() or {"made_with": self.made_with, "finished": {}}
+        with one_at_a_time(self.folder):
+            if problems := self.problems():
+                raise InputProblems(self.words, problems)
+            self._carry_out(others, runner)
+
+    def _carry_out(self, others: Mapping[str, SeedRun], runner: StageRunner) -> None:
+        record = self.record() or {"made_with": self.made_with}
+        record["finished"] = self._finished(record)
         if self.run.same_as and self.run.time_of and "max_epochs" not in record:
             needed = [others[self.run.time_of], others[self.run.same_as]]
-            unfinished = [one.words for one in needed if "training" not in one.record().get("finished", {})]
+            unfinished = [one.words for one in needed if "training" not in one._finished(one.record())]
             if unfinished:
                 raise InputProblems(self.words, [f"its time is that of {' and '.join(unfinished)}, whose training has not come to its end."])  # fmt: skip
             record["max_epochs"] = equal_time_epochs(*(one.log() for one in needed))
@@ -177,7 +206,7 @@ def is_same(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
 
 def comparable(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
     """What a run is made with now, without the knobs that an earlier record does not tell."""
-    return {key: value for key, value in now.items() if key in before or key != "training"}
+    return {key: value for key, value in now.items() if key in before or key not in RECORDED_LATER}
 
 
 def equal_time_epochs(reference: pd.DataFrame, own: pd.DataFrame) -> int:

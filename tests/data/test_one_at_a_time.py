@@ -1,5 +1,6 @@
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -31,3 +32,12 @@ def test_what_a_killed_process_leaves_stops_nobody(tmp_path):
     with pytest.raises(ValueError, match="of the block"), one_at_a_time(tmp_path):
         raise ValueError("of the block")
     assert not list(tmp_path.iterdir())
+
+
+def test_whoever_waits_can_be_told_to_stop(tmp_path):
+    stop = threading.Event()
+    stop.set()
+    with one_at_a_time(tmp_path):
+        with pytest.raises(KeyboardInterrupt), one_at_a_time(tmp_path, stop):
+            raise AssertionError("two in the block")
+        assert (tmp_path / LOCK).is_file()

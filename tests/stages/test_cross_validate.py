@@ -1,5 +1,6 @@
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 import nibabel as nib
 import numpy as np
@@ -45,6 +46,12 @@ def test_interrupted_and_given_again_no_fold_is_repeated_and_the_broken_one_resu
     stages.calls.clear()
     run(tmp_path, tiny_cohort)
     assert stages.calls == []
+
+
+def test_two_processes_do_not_run_a_fold_twice(tiny_cohort, tmp_path, stages):
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda _: run(tmp_path, tiny_cohort), range(2)))
+    assert sorted(stages.calls) == sorted(all_calls())
 
 
 def test_people_who_lack_a_map_are_in_folds_but_not_evaluated(tiny_cohort, tmp_path, stages):

@@ -4,6 +4,8 @@ import json
 import os
 import re
 import shutil
+import signal
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -307,6 +309,44 @@ def test_equal_time_without_the_runs_that_set_it_is_refused(tmp_path, stages):
     with pytest.raises(InputProblems, match="needs mse, seed 0, which is neither finished nor chosen"):
         carry_out(tmp_path, stages, study=TIMED, seeds=[0], only=["l1", "l1_same_time"])
     assert stages.calls == []
+
+
+def test_equal_time_of_a_run_that_was_made_anew_with_something_else_is_refused(tmp_path, stages):
+    carry_out(tmp_path, stages, study=TIMED, seeds=[0])
+    shutil.rmtree(tmp_path / "studies" / "small" / "mse")
+    longer = [STUDY["runs"][0] | {"options": {"loss": "mse", "max_epochs": 2}}, *TIMED["runs"][1:]]
+    with pytest.raises(InputProblems, match=r"l1_same_time, seed 0: .*reference::options::max_epochs: 4 then, 2 now"):
+        carry_out(tmp_path, stages, study=TIMED | {"runs": longer}, seeds=[0])
+
+
+@pytest.mark.parametrize(
+    ("gone", "again"),
+    [
+        ("3_evaluation/summary.tsv", ["evaluating", "embedding", "clustering"]),
+        ("5_clusters/strata.tsv", ["clustering"]),
+    ],
+)
+def test_stages_whose_output_was_deleted_run_again(tmp_path, stages, gone, again):
+    before = carry_out(tmp_path, stages, seeds=[0])
+    (tmp_path / "studies" / "small" / "l1" / "seed_0" / gone).unlink()
+    stages.calls.clear()
+    pd.testing.assert_frame_equal(carry_out(tmp_path, stages, seeds=[0]), before)
+    assert [(call[0], call[1]) for call in stages.calls] == [(stage, "l1") for stage in again]
+
+
+def test_two_processes_do_not_run_one_thing_twice(tmp_path, stages):
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda _: carry_out(tmp_path, stages, seeds=[0]), range(2)))
+    assert sorted(call[:2] for call in stages.calls) == sorted(
+        (stage, run) for stage in ("training", "evaluating", "embedding", "clustering") for run in ("mse", "l1")
+    )
+
+
+def test_a_kill_stops_the_stage_that_runs(tmp_path, stages):
+    stages.training = lambda *_: signal.raise_signal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as caught:
+        carry_out(tmp_path, stages, seeds=[0])
+    assert caught.value.code == 130
 
 
 def test_equal_time_is_at_least_one_epoch():
