@@ -64,25 +64,6 @@ def _explained_by_components(
     return np.square(scores), left_by_centre, total
 
 
-def skill_difference_interval(
-    errors: np.ndarray, other_errors: np.ndarray, totals: np.ndarray, families: Sequence[object], seed: int = 0
-) -> tuple[float, float]:
-    """95 % bootstrap interval of skill minus another method's skill; whole families are drawn.
-
-    Args:
-        errors: `(N,)` sums of squared errors.
-        other_errors: the other method's.
-        totals: `(N,)` sums of squared residuals of the mean image.
-        families: N labels.
-        seed: of the 10,000 draws.
-    """
-    family_of = np.unique(np.asarray(families, dtype=str), return_inverse=True)[1]
-    gained, of = np.bincount(family_of, other_errors - errors), np.bincount(family_of, totals)
-    draws = np.random.default_rng(seed).multinomial(len(gained), np.full(len(gained), 1 / len(gained)), size=10_000)
-    low, high = np.percentile((draws @ gained) / (draws @ of), [2.5, 97.5])
-    return float(low), float(high)
-
-
 def identifiability(residuals: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     """For each person, is the own image the nearest of all images to the reconstruction? `(N,)` booleans.
 

@@ -12,8 +12,14 @@ from bundle.paths import DATALIST, PREPARED, stage_folder
 logger = logging.getLogger(__name__)
 
 
-def prepared_section(output_dir: str, modalities: Sequence[str], section: str) -> list[Item]:
-    """The people of a section that `prepare` wrote who have every map, for later stages.
+def prepared_section(output_dir: str, modalities: Sequence[str], section: str, any_subset: bool = False) -> list[Item]:
+    """The people of a section that `prepare` wrote, for later stages: those who have every map, or all of them.
+
+    Args:
+        output_dir: results folder.
+        modalities: maps that are meant.
+        section: of the datalist.
+        any_subset: also people who lack some of the maps.
 
     Raises:
         InputProblems: for another section, or if nothing is prepared there, nobody has every map, or a file is gone.
@@ -24,6 +30,8 @@ def prepared_section(output_dir: str, modalities: Sequence[str], section: str) -
     if not file.is_file():
         raise InputProblems("Results folder", [f"No {file}: run training first, or give its --output_dir."])
     items = items_from_datalist(file, modalities, any_subset=True)[section]
+    if any_subset:
+        return items
     complete = [item for item in items if len(present_modalities(item, modalities)) == len(modalities)]
     if not complete:
         maps = ", ".join(modalities)

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from bundle.analysis.held_out_figures import LEAST_FAMILIES
 from bundle.analysis.reconstruction import pca_errors, pca_skill
+from bundle.data.problems import InputProblems
 
 
 @dataclass(frozen=True)
@@ -18,10 +20,12 @@ class PcaBaseline:
     Attributes:
         curves: `(M, K)` skill for 1 .. K components; a map that has fewer of them than others gains nothing beyond its last.
         squared_errors: `(N, M)` sums over the brain voxels of what the best number of components leaves.
+        n_training: M numbers of training people that it is fitted on: all who have that map.
     """
 
     curves: np.ndarray
     squared_errors: np.ndarray
+    n_training: Sequence[int]
 
     def curve_table(self, modalities: Sequence[str]) -> pd.DataFrame:
         """A row per number of components, a column per modality."""
@@ -30,22 +34,49 @@ class PcaBaseline:
         return table
 
 
-def pca_baseline(training: np.ndarray, held_out: np.ndarray) -> PcaBaseline:
+def pca_baseline(training: np.ndarray, held_out: np.ndarray, modalities: Sequence[str]) -> PcaBaseline:
     """Fit on training people, apply to held-out people.
 
+    Each map is fitted on all training people who have it, as the network is trained on all of them.
+
     Args:
-        training: `(N', M, V)` residuals, see `bundle.analysis.reconstruction`.
+        training: `(N', M, V)` residuals, see `bundle.analysis.reconstruction`; NaN where a person lacks a map.
         held_out: `(N, M, V)`.
+        modalities: M names.
+
+    Raises:
+        InputProblems: if fewer than two training people have a map.
     """
-    per_map = [pca_skill(training[:, m], held_out[:, m]) for m in range(held_out.shape[1])]
-    longest = max(len(curve) for curve in per_map)
-    errors = [pca_errors(training[:, m], held_out[:, m], int(curve.argmax()) + 1) for m, curve in enumerate(per_map)]
-    curves = np.stack([np.pad(curve, (0, longest - len(curve)), mode="edge") for curve in per_map])
-    return PcaBaseline(curves, np.stack(errors, axis=1))
+    there = ~np.isnan(training[:, :, 0])
+    n_training = [int(count) for count in there.sum(axis=0)]
+    problems = [
+        f"{name}: PCA needs at least two training people who have it, got {count}."
+        for name, count in zip(modalities, n_training, strict=True)
+        if count < 2
+    ]
+    if problems:
+        raise InputProblems("PCA baseline", problems)
+    curves, errors = [], []
+    for m in range(held_out.shape[1]):
+        people = training[there[:, m], m]
+        curves.append(pca_skill(people, held_out[:, m]))
+        errors.append(pca_errors(people, held_out[:, m], int(curves[-1].argmax()) + 1))
+    longest = max(len(curve) for curve in curves)
+    padded = [np.pad(curve, (0, longest - len(curve)), mode="edge") for curve in curves]
+    return PcaBaseline(np.stack(padded), np.stack(errors, axis=1), n_training)
 
 
 def pca_verdict(summary: pd.DataFrame) -> str:
-    """In words, for which modalities the network is better than the best PCA, and for which it is not."""
+    """In words, for which modalities the network is better than the best PCA, and for which it is not.
+
+    Args:
+        summary: of an evaluation; where its families are too few for intervals there is no verdict.
+    """
+    if summary["above_pca_low"].isna().all():
+        return (
+            f"Whether the network is better than PCA cannot be said: held-out people of {LEAST_FAMILIES} families are the "
+            "least for an interval."
+        )
     groups = {
         "better": summary["above_pca_low"] > 0,
         "no different beyond chance": (summary["above_pca_low"] <= 0) & (summary["above_pca_high"] >= 0),

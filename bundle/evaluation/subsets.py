@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
-from bundle.analysis.reconstruction import skill_difference_interval
+from bundle.analysis.held_out_figures import family_ratios
 from bundle.engines.inferer import AutocastInferer
 from bundle.handlers.reconstruction_recorder import masked_residuals
 from bundle.trained.subsets import known_subsets
@@ -42,7 +42,7 @@ def skill_of_subsets(
 
     Returns:
         A row per subset and modality: `inputs` (`T1w+FA`), `modality`, `given` (False: drawn from other maps), `skill`
-        with `low` and `high` (95 %, families resampled). With a product of experts also `uncertainty`, how far
+        with `low` and `high` (see `family_ratios`). With a product of experts also `uncertainty`, how far
         values of the code are expected to move when the other maps are added (mean standard deviation), and `standardised_move`:
         how far they move over how far each was expected to (root mean square; 1 is right, NaN for all maps, and where training never showed all).
     """
@@ -64,11 +64,10 @@ def skill_of_subsets(
             moved += np.array(standardised_moves(torch.stack(codes), torch.stack(variances)) if is_whole else np.nan)
     rows = []
     for number, subset in enumerate(subsets):
-        for channel, modality in enumerate(network.modalities):
-            error, total = errors[number, :, channel], totals[:, channel]
-            low, high = skill_difference_interval(error, total, total, families)
+        skills = family_ratios(totals - errors[number], totals, families)
+        for modality, (skill, low, high) in zip(network.modalities, skills.T, strict=True):
             row = {"inputs": "+".join(subset), "modality": modality, "given": modality in subset}
-            row |= {"skill": 1 - error.sum() / total.sum(), "low": low, "high": high}
+            row |= {"skill": skill, "low": low, "high": high}
             if gives_variance:
                 row["uncertainty"] = spread[number] / len(families)
                 row["standardised_move"] = np.sqrt(moved[number] / len(families))

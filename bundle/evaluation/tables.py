@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bundle.analysis.reconstruction import skill, skill_difference_interval, skill_per_person
+from bundle.analysis.held_out_figures import family_ratios
+from bundle.analysis.reconstruction import skill, skill_per_person
 from bundle.evaluation.pca_baseline import PcaBaseline
 
 
@@ -76,14 +77,13 @@ def summary_table(
     table = pd.DataFrame({"modality": list(people.modalities), "skill": skill(people.images, people.drawn)})
     table["pca_skill"] = baseline.curves.max(axis=1)
     table["pca_components"] = baseline.curves.argmax(axis=1) + 1
+    table["pca_people"] = list(baseline.n_training)
     for name, values in changed.items():
         table[f"skill_code_{name}"] = values
     for name, values in people.metrics.items():
         table[name] = values.mean(axis=0)
     table["identifiability"] = people.nearest.mean()
-    parts = (sums[name].T for name in ("squared_error", "pca_squared_error", "squared_residual"))
-    table[["above_pca_low", "above_pca_high"]] = [
-        skill_difference_interval(left, left_by_pca, everything, people.families)
-        for left, left_by_pca, everything in zip(*parts, strict=True)
-    ]
+    gained = sums["pca_squared_error"] - sums["squared_error"]
+    _, low, high = family_ratios(gained, sums["squared_residual"], people.families)
+    table["above_pca_low"], table["above_pca_high"] = low, high
     return table

@@ -100,7 +100,8 @@ def pooled_figures(people: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
         by: columns that name a group.
 
     Returns:
-        A row per group: its names, `n_people`, `n_families`, and every one of `FIGURES` with `_low` and `_high`.
+        A row per group: its names, `n_people`, `n_families`, and every one of `FIGURES` with `_low` and `_high`, which are
+        NaN where families are too few for an interval (`LEAST_FAMILIES`).
     """
     rows = []
     for names, group in people.groupby(list(by), sort=False):

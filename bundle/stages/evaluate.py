@@ -55,7 +55,7 @@ def run_evaluation(
         network: trained, on `device`.
         inferer: precision of forward passes.
         held_out: people to report on.
-        training: people that the PCA baseline is fitted on.
+        training: people that the PCA baseline is fitted on, also those who lack maps.
         output_dir: results folder.
         device: of the network.
         section: of the datalist that `held_out` is.
@@ -67,7 +67,7 @@ def run_evaluation(
     evaluator.run()
     people = _seen(recorder, network, held_out)
     changed = skills_of_changed_codes(network, inferer, held_out, people.families, people.images, device, progress)
-    baseline = pca_baseline(_residuals(network, training, device), people.images)
+    baseline = pca_baseline(_residuals(network, training, device), people.images, network.modalities)
     sums = sums_of_squares(people, baseline)
     summary = summary_table(people, sums, baseline, changed)
     tables = {
@@ -109,7 +109,7 @@ def _seen(recorder: ReconstructionRecorder, network: FusionAutoencoder, held_out
 
 
 def _residuals(network: FusionAutoencoder, dataset: CacheDataset, device: torch.device) -> np.ndarray:
-    """Of everybody of a dataset, `(N, M, V)`."""
+    """Of everybody of a dataset, `(N, M, V)`; NaN where a person lacks a map."""
     images = (torch.as_tensor(dataset[number]["image"])[None].to(device) for number in range(len(dataset)))
     return np.concatenate([masked_residuals(network, image) for image in images])
 

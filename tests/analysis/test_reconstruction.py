@@ -7,7 +7,6 @@ from bundle.analysis.reconstruction import (
     pca_errors,
     pca_skill,
     skill,
-    skill_difference_interval,
     skill_per_person,
     swap_partners,
 )
@@ -87,14 +86,3 @@ def test_pca_errors_are_those_of_the_skill_curve():
         assert 1 - pca_errors(training, held_out, count).sum() / np.square(held_out).sum() == pytest.approx(
             curve[count - 1]
         )
-
-
-def test_interval_of_a_difference_holds_it_and_is_wider_for_relatives():
-    rng = np.random.default_rng(0)
-    gain = np.repeat(rng.normal(1, 1, 60), 3)
-    totals, other = np.full(180, 10.0), np.full(180, 8.0)
-    related = skill_difference_interval(other - gain, other, totals, np.repeat(np.arange(60), 3))
-    unrelated = skill_difference_interval(other - gain, other, totals, np.arange(180))
-    assert related[0] < 0.1 < related[1]
-    assert related[1] - related[0] > 1.4 * (unrelated[1] - unrelated[0])
-    assert skill_difference_interval(other, other, totals, np.arange(180)) == (0, 0)
