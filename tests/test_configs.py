@@ -74,6 +74,11 @@ def test_default_network_embeds_in_1536_values():
     assert parser.get_parsed_content("network_def").embedding_size == 1536
 
 
+def test_cross_validation_draws_the_cohort_that_training_draws():
+    configs = [ConfigParser.load_config_file(ROOT / "configs" / f"{name}.yaml") for name in ("train", "cross_validate")]
+    assert configs[0]["synthetic"] == configs[1]["synthetic"]
+
+
 def test_no_yaml_number_is_read_as_text():
     def texts(node):
         if isinstance(node, dict):

@@ -71,8 +71,9 @@ def _is_list_of_people(value: object) -> bool:
 
 
 def _word(value: object) -> str:
-    """An id as text, numbers too (0 is one); empty if it is null, NaN or another word for a missing value."""
-    return "" if value is None or str(value) in MISSING else str(value)
+    """An id as text, numbers too (0 is one); empty if it is null, NaN or another word for a missing value, or blank."""
+    word = "" if value is None else str(value).strip()
+    return "" if word in MISSING else word
 
 
 def _item_of(

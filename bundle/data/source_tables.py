@@ -134,11 +134,10 @@ def _absent_sources(layout: Layout, values: pd.DataFrame) -> tuple[list[str], li
 
 def _read(file: Path, source: TableSource) -> pd.DataFrame:
     table = read_by_id(file, source.key, "as key of this table in the layout")
-    table = table.apply(lambda column: column.str.strip().replace(MISSING, np.nan))
-    names = _with_prefix(pd.Series(table.index.str.strip()), source.prefix)
+    names = _with_prefix(pd.Series(table.index), source.prefix)
     twice = sorted(set(names[names.duplicated()]))
     if twice:
-        raise InputProblems(f"Table {file}", [f"{name}: stands twice, with and without {source.prefix!r} or blanks: keep one." for name in twice])  # fmt: skip
+        raise InputProblems(f"Table {file}", [f"{name}: stands twice, with and without {source.prefix!r}: keep one." for name in twice])  # fmt: skip
     table.index = pd.Index(names, name="participant_id")
     return table
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from bundle.data.atomic import atomic_path
@@ -48,22 +50,23 @@ def read_table(file: str | Path, dtype: type | Mapping[str, type] | None = None)
 def read_strictly(path: Path, separator: str = "\t") -> pd.DataFrame:
     """A user's table, all values as text; words for what is missing are those of `MISSING`.
 
+    Blanks around values and names of columns do not count: `F1` and `F1 ` would be two families.
+
     Raises:
-        ValueError: if it is empty, not in UTF-8, or has rows of more fields than its header.
+        ValueError: if it is empty, not in UTF-8, has rows of more fields than its header, or two columns of one name.
     """
+    how: dict[str, Any] = {"sep": separator, "dtype": str, "encoding": "utf-8-sig", "keep_default_na": False}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter(
                 "error", pd.errors.ParserWarning
             )  # rows of more fields than the header: a decimal comma, a tab too many
-            return pd.read_csv(
-                path,
-                sep=separator,
-                dtype=str,
-                index_col=False,
-                keep_default_na=False,
-                na_values=MISSING,
-                encoding="utf-8-sig",
-            )
+            table = pd.read_csv(path, index_col=False, **how)
     except pd.errors.ParserWarning as error:
         raise ValueError(str(error)) from error
+    header = pd.read_csv(path, header=None, nrows=1, **how).iloc[0].str.strip()
+    twice = sorted(set(header[header.duplicated() & (header != "")]))
+    if twice:
+        raise ValueError(f"two columns are called {' and '.join(twice)}: keep one")
+    table.columns = table.columns.str.strip()
+    return table.apply(lambda column: column.str.strip()).replace(MISSING, np.nan)

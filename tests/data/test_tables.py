@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bundle.data.tables import read_table, write_table
+from bundle.data.tables import read_strictly, read_table, write_table
 
 TABLE = pd.DataFrame(
     {"participant_id": ["007", "NA-1"], "word": ["Größe", None], "value": [0.1234567, np.nan], "people": [1234567, 2]}
@@ -29,3 +29,22 @@ def test_what_is_no_table_is_refused(tmp_path, content):
     (tmp_path / "table.tsv").write_bytes(content)
     with pytest.raises(ValueError):
         read_table(tmp_path / "table.tsv")
+
+
+def test_blanks_around_a_users_words_do_not_count(tmp_path):
+    (tmp_path / "table.tsv").write_text(
+        "\ufeffparticipant_id \tfamily_id\nsub-1\t F1\r\nsub-2 \tF1\u00a0\r\nsub-3\t n/a \n"
+    )
+    table = read_strictly(tmp_path / "table.tsv")
+    assert list(table) == ["participant_id", "family_id"] and list(table["participant_id"]) == [
+        "sub-1",
+        "sub-2",
+        "sub-3",
+    ]
+    assert list(table["family_id"][:2]) == ["F1", "F1"] and pd.isna(table["family_id"][2])
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path):
+    (tmp_path / "table.tsv").write_text("participant_id\tfamily_id\tfamily_id \nsub-1\tF1\tF2\n")
+    with pytest.raises(ValueError, match="two columns are called family_id"):
+        read_strictly(tmp_path / "table.tsv")
