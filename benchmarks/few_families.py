@@ -3,7 +3,7 @@
     python benchmarks/few_families.py
 
 A row per number of families: the share of 1,000 made-up evaluations whose interval holds the true figure, for figures of
-families that are Gaussian, and that are skewed as sums of squares are. 0.95 is right; `LEAST_FAMILIES` is set by it.
+families that are Gaussian, and that are skewed as sums of squares are. 0.95 is right; `LEAST_FOR_INTERVAL` is set by it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def coverage(n_families: int, skewed: bool, rng: np.random.Generator) -> float:
 
 def main() -> None:
     """Print the table."""
-    held_out_figures.LEAST_FAMILIES = 1
+    held_out_figures.LEAST_FOR_INTERVAL = 1
     rng = np.random.default_rng(0)
     print("families  Gaussian  skewed")
     for n_families in FAMILIES:

@@ -8,7 +8,7 @@ import numpy as np
 
 N_DRAWS = 10_000
 DRAWS_AT_ONCE = 500
-LEAST_FAMILIES = 10
+LEAST_FOR_INTERVAL = 10
 """With fewer, resampled families give intervals that are far too narrow: of two, one in two misses (`benchmarks/few_families.py`)."""
 
 
@@ -27,7 +27,7 @@ def family_ratios(
         seed: of the 10,000 draws.
 
     Returns:
-        `(3, K)`: figure, low, high; NaN where nobody has it, ends also where people of fewer than `LEAST_FAMILIES` have it.
+        `(3, K)`: figure, low, high; NaN where nobody has it, ends also where people of fewer than `LEAST_FOR_INTERVAL` have it.
     """
     known = np.isfinite(numerators) & np.isfinite(denominators)
     family_of = np.unique(np.asarray(families, dtype=str), return_inverse=True)[1]
@@ -46,6 +46,6 @@ def family_ratios(
     ends = np.full((2, numerators.shape[1]), np.nan)
     with_figure = np.zeros((n_families, known.shape[1]), dtype=bool)
     np.logical_or.at(with_figure, family_of, known)
-    there = np.isfinite(figure) & (with_figure.sum(axis=0) >= LEAST_FAMILIES)
+    there = np.isfinite(figure) & (with_figure.sum(axis=0) >= LEAST_FOR_INTERVAL)
     ends[:, there] = np.nanpercentile(drawn[:, there], [2.5, 97.5], axis=0)
     return np.vstack([figure, ends])

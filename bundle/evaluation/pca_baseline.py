@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from bundle.analysis.held_out_figures import LEAST_FAMILIES
+from bundle.analysis.held_out_figures import LEAST_FOR_INTERVAL
 from bundle.analysis.reconstruction import pca_errors, pca_skill
 from bundle.data.problems import InputProblems
 
@@ -73,10 +73,7 @@ def pca_verdict(summary: pd.DataFrame) -> str:
         summary: of an evaluation; where its families are too few for intervals there is no verdict.
     """
     if summary["above_pca_low"].isna().all():
-        return (
-            f"Whether the network is better than PCA cannot be said: held-out people of {LEAST_FAMILIES} families are the "
-            "least for an interval."
-        )
+        return f"Whether the network is better than PCA cannot be said of held-out people of fewer than {LEAST_FOR_INTERVAL} families."
     groups = {
         "better": summary["above_pca_low"] > 0,
         "no different beyond chance": (summary["above_pca_low"] <= 0) & (summary["above_pca_high"] >= 0),

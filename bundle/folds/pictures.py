@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import pandas as pd
 from matplotlib.figure import Figure
 
+from bundle.report.numbers import with_ends
+
 NETWORK, PCA = "#0072B2", "#E69F00"
 
 
@@ -31,7 +33,7 @@ def fold_picture(per_fold: pd.DataFrame, summary: pd.DataFrame, folds: Sequence[
         panel.hlines(y, rows["skill_low"], rows["skill_high"], color=NETWORK, linewidth=1.5)
         panel.plot(rows["skill"], y, "o", color=NETWORK, markersize=5, label="network, fold by fold")
         panel.plot(rows["pca_skill"], y, "D", color=PCA, markersize=4, label="best PCA")
-        panel.set_title(f"{modality}: {pooled['skill']:z.3f} [{pooled['skill_low']:z.3f}, {pooled['skill_high']:z.3f}]")
+        panel.set_title(f"{modality}: {with_ends(pooled['skill'], pooled['skill_low'], pooled['skill_high'])}")
         panel.set(xlabel="skill", ylim=(len(folds) - 0.5, -0.5))
         panel.grid(axis="x", color="0.9")
         panel.set_axisbelow(True)

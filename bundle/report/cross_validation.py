@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pandas as pd
+
 from bundle.paths import CROSS_VALIDATION
 from bundle.report.blocks import Column, Section, Text, with_interval
 from bundle.report.numbers import count, counted, digits, listed, share
@@ -42,13 +44,14 @@ def cross_validation_section(results: Results) -> Section:
         section.blocks.append(Text(str(facts["headline"]), "note"))
     first = summary.iloc[0]
     skills = listed([f"{digits(3)(row['skill'])} ({row['modality']})" for row in summary.to_dict("records")])
+    low, high = first["identifiability_low"], first["identifiability_high"]
+    interval = "" if pd.isna(low) else f" ({share(low)} to {share(high)})"
     families = counted(int(facts["n_families"]), "family", "families")
     section.blocks.append(
         Text(
             f"{count(facts['n_people'])} people in {families} were each drawn by a network that was trained without them and "
             f"without their relatives: skill {skills}. {share(first['identifiability'])} of the reconstructions are nearer "
-            "to their own image than to that of anybody else in their fold "
-            f"({share(first['identifiability_low'])} to {share(first['identifiability_high'])}). Intervals say what other "
+            f"to their own image than to that of anybody else in their fold{interval}. Intervals say what other "
             "families would change, not what another training would; how far the folds lie apart shows both."
         )
     )

@@ -24,7 +24,7 @@ def training_section(results: Results) -> Section:
     best = log.loc[log["skill"].idxmax()]
     section.blocks.append(
         Text(
-            f"{counted(len(log), 'epoch')} in {log['seconds'].sum() / 60:.0f} minutes. The weights of epoch "
+            f"{counted(len(log), 'epoch')} in {log['seconds'].sum() / 60:.1f} minutes. The weights of epoch "
             f"{count(best['epoch'])} were kept: its validation skill, {digits(3)(best['skill'])}, is the best. Skill "
             "is 0 for a network that draws the mean image for everybody, and 1 for a perfect one."
         )

@@ -43,6 +43,12 @@ def digits(places: int) -> Writer:
     return write
 
 
+def with_ends(value: float, low: float, high: float) -> str:
+    """0.744 [0.731, 0.757]; without brackets where there is no interval."""
+    write = digits(3)
+    return write(value) if pd.isna(low) else f"{write(value)} [{write(low)}, {write(high)}]"
+
+
 def setting(value: Any) -> str:
     """A setting as somebody would write it: 0.005, not 0.005000000001."""
     if isinstance(value, bool):

@@ -19,6 +19,7 @@ from bundle.folds.run import fold_folder, is_finished, read_people, read_record
 from bundle.folds.settings import differences
 from bundle.paths import CROSS_VALIDATION, DATALIST, FOLD_TABLE, FOLDS, stage_folder
 from bundle.pictures import save_figure
+from bundle.report.numbers import with_ends
 
 logger = logging.getLogger(__name__)
 SUMS = ("squared_error", "pca_squared_error", "squared_residual")
@@ -101,7 +102,7 @@ def pooled_figures(people: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
 
     Returns:
         A row per group: its names, `n_people`, `n_families`, and every one of `FIGURES` with `_low` and `_high`, which are
-        NaN where families are too few for an interval (`LEAST_FAMILIES`).
+        NaN where families are too few for an interval (`LEAST_FOR_INTERVAL`).
     """
     rows = []
     for names, group in people.groupby(list(by), sort=False):
@@ -184,9 +185,7 @@ def _words(summary: pd.DataFrame, facts: dict[str, Any], folder: Path) -> str:
     shown = pd.DataFrame({"modality": summary["modality"]})
     for figure in FIGURES:
         numbers = summary[[figure, f"{figure}_low", f"{figure}_high"]].to_numpy()
-        shown[figure] = [
-            f"{value:z.3f} [{low:z.3f}, {high:z.3f}]" if np.isfinite(value) else "n/a" for value, low, high in numbers
-        ]
+        shown[figure] = [with_ends(*ends) for ends in numbers]
     return "\n".join(
         [
             f"{facts['headline']} {facts['n_people']} held-out people in {facts['n_families']} families; 95 % intervals, "

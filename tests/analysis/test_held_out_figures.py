@@ -1,6 +1,6 @@
 import numpy as np
 
-from bundle.analysis.held_out_figures import LEAST_FAMILIES, family_ratios
+from bundle.analysis.held_out_figures import LEAST_FOR_INTERVAL, family_ratios
 from bundle.analysis.reconstruction import skill
 
 
@@ -23,10 +23,10 @@ def test_skill_pooled_from_sums_is_the_skill_of_everybody():
 def test_families_that_are_too_few_have_a_figure_but_no_interval():
     values = np.random.default_rng(0).standard_normal((40, 2))
     values[:4, 1] = np.nan  # two of the families lack it
-    enough = family_ratios(values, np.ones_like(values), np.repeat(np.arange(LEAST_FAMILIES), 4).tolist())
+    enough = family_ratios(values, np.ones_like(values), np.repeat(np.arange(LEAST_FOR_INTERVAL), 4).tolist())
     assert np.isfinite(enough[:, 0]).all()
     assert np.isfinite(enough[0, 1]) and np.isnan(enough[1:, 1]).all()
-    few = family_ratios(values, np.ones_like(values), (np.arange(40) % (LEAST_FAMILIES - 1)).tolist())
+    few = family_ratios(values, np.ones_like(values), (np.arange(40) % (LEAST_FOR_INTERVAL - 1)).tolist())
     assert np.isfinite(few[0]).all() and np.isnan(few[1:]).all()
 
 
