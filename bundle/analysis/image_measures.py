@@ -25,8 +25,8 @@ class ImageMeasures:
     Attributes:
         mean, spread: mean and standard deviation in the mask, own units.
         top: the 99th percentile in the mask.
-        negative: share of the mask's voxels below 0.
-        outside_unit: share of the mask's voxels outside [0, 1], by more than 0.001.
+        negative: voxels below 0, as a share of the mask's; at most 1, since some may be outside the mask.
+        outside_unit: the same of voxels outside [0, 1], by more than 0.001.
         small: `SMALL_GRID` float16, z-scored.
         small_mask: `SMALL_GRID` bool.
         slices: three uint8 pictures through the middle: sagittal, coronal, axial.
@@ -70,8 +70,8 @@ def measure_image(voxels: np.ndarray) -> ImageMeasures:
         float(inside.mean(dtype=np.float64)),
         float(inside.std(dtype=np.float64)),
         float(np.percentile(inside[:: max(1, inside.size // 200_000)], 99)),
-        negative / share,
-        outside / share,
+        min(negative / share, 1.0),
+        min(outside / share, 1.0),
         ((small - small.mean()) / max(float(small.std()), 1e-12)).astype(np.float16),
         _pooled(mask.astype(np.float32)) > 0.5,
         _slices(whole, float(low), max(float(high), float(low) + 1e-6)),

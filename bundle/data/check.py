@@ -16,9 +16,12 @@ from tqdm.auto import tqdm
 
 from bundle.data.brain_mask import masked
 from bundle.data.datalist import Item, present_modalities
+from bundle.data.file_patterns import is_dead_link
 from bundle.data.findings import MEND, Finding, Job, split_sentence, to_mend
 from bundle.data.grids import SAME_GRID_MM, corners_apart_mm
+from bundle.data.leakage import same_images
 from bundle.data.problems import InputProblems
+from bundle.data.voxel_hash import voxel_hash
 from custom_nets import FusionAutoencoder
 
 LARGEST_VALUE = 1e15
@@ -27,11 +30,21 @@ LARGEST_VALUE = 1e15
 
 @dataclass(frozen=True)
 class ImageFacts:
-    """What one file is like, in RAS orientation: grid and affine, or what is wrong."""
+    """What one file is like, or what is wrong.
+
+    Args:
+        shape, affine: of its grid, in RAS orientation.
+        problem: that makes it unusable.
+        stored: directions in which its voxels are stored, such as `RAS`.
+        numbers: of its voxels, which copies in any orientation share; empty if voxels were not read.
+        seen: what a further look at its voxels gave.
+    """
 
     shape: tuple[int, ...] = ()
     affine: np.ndarray | None = None
     problem: Finding | None = None
+    stored: str = ""
+    numbers: str = ""
     seen: Any = None
 
     @property
@@ -50,7 +63,8 @@ def check_images(
     """Read every image and return a sentence for each that cannot be used; an empty list means all is well.
 
     Found: unreadable or truncated files, other than three axes, NaN or infinite values, images that are zero
-    everywhere, grids larger than `spatial_size`, and grids or affines that differ from those of most files.
+    everywhere, grids larger than `spatial_size`, grids or affines that differ from those of most files, and copies of an
+    image under another name.
 
     Args:
         items: people with a path for each modality that they have.
@@ -59,7 +73,8 @@ def check_images(
         num_workers: threads (decompression runs outside Python's lock).
         progress: show a bar.
     """
-    return [finding.sentence for finding in _check(items, modalities, spatial_size, num_workers, progress)]
+    problems, hashes = _check(items, modalities, spatial_size, num_workers, progress)
+    return [finding.sentence for finding in (*problems, *same_images(items, modalities, hashes))]
 
 
 def _check(
@@ -68,7 +83,8 @@ def _check(
     spatial_size: Sequence[int],
     num_workers: int,
     progress: bool = True,
-) -> list[Finding]:
+) -> tuple[list[Finding], dict[str, str]]:
+    """What is wrong with each image by itself or beside the others, and `hashes_of_likely_copies`."""
     jobs = [
         (item["participant_id"], modality, item[modality])
         for item in items
@@ -79,7 +95,18 @@ def _check(
             pool.map(inspect_image, jobs), total=len(jobs), desc="Checking images", unit="file", disable=not progress
         )
         facts = list(bar)
-    return [fact.problem for fact in facts if fact.problem] + grid_problems(jobs, facts, spatial_size)
+    problems = [fact.problem for fact in facts if fact.problem] + grid_problems(jobs, facts, spatial_size)
+    return problems, hashes_of_likely_copies(jobs, facts)
+
+
+def hashes_of_likely_copies(jobs: Sequence[Job], facts: Sequence[ImageFacts]) -> dict[str, str]:
+    """Path -> `voxel_hash` of those images that share their numbers with another, which are read again for it."""
+    counts = Counter(fact.numbers for fact in facts)
+    return {
+        job[2]: voxel_hash(job[2])
+        for job, fact in zip(jobs, facts, strict=True)
+        if fact.numbers and counts[fact.numbers] > 1
+    }
 
 
 def grid_problems(
@@ -121,7 +148,7 @@ def check_against_network(items: Sequence[Item], network: FusionAutoencoder, num
 
     Images in another orientation of the same space pass: they are turned to RAS on loading.
     """
-    problems = _check(items, network.modalities, network.spatial_size, num_workers)
+    problems, _ = _check(items, network.modalities, network.spatial_size, num_workers)
     named = {(finding.participant_id, finding.modality) for finding in problems}
     expected = network.grid_affine.cpu().numpy()
     for item in items:
@@ -200,12 +227,24 @@ def inspect_image(
     unusable = ~(np.abs(voxels) < LARGEST_VALUE)  # catches NaN too
     if unusable.any():
         count = int(unusable.sum())
-        reason = f"{count} voxels are NaN or infinite (or above 1e15)"
+        reason = f"NaN or infinite (or above 1e15) in {count} of its voxels"
         return ImageFacts(problem=to_mend(job, reason, "set them to background"))
-    if voxels.max() == voxels.min():
-        value = "zero" if not voxels.any() else voxels.flat[0]
+    low, high = voxels.min(), voxels.max()
+    if low == high:
+        value = f"{voxels.flat[0]:.6g}" if voxels.any() else "zero"
         return ImageFacts(problem=to_mend(job, f"every voxel is {value}", "make it again or remove the person"))
-    return ImageFacts(shape, affine, seen=look(voxels, image.affine) if look else None)
+    return ImageFacts(
+        shape,
+        affine,
+        stored=stored_as(image),
+        numbers=f"{shape} {low} {high} {voxels.sum(dtype=np.float64):.11e}",
+        seen=look(voxels, image.affine) if look else None,
+    )
+
+
+def stored_as(image: Any) -> str:
+    """Directions in which an image's voxels are stored, such as `RAS`."""
+    return "".join(nib.aff2axcodes(image.affine))
 
 
 def not_three_axes(job: Job, image: Any) -> ImageFacts:
@@ -215,6 +254,9 @@ def not_three_axes(job: Job, image: Any) -> ImageFacts:
 
 def unreadable(job: Job, error: Exception) -> ImageFacts:
     """What is said of an image that its reader fails on."""
+    if is_dead_link(Path(job[2])):
+        reason = f"is a link to {Path(job[2]).readlink()}, which is not there"
+        return ImageFacts(problem=to_mend(job, reason, "fetch that file (datalad get, git annex get), or copy it here"))
     return ImageFacts(problem=to_mend(job, f"cannot be read ({error})", "copy or make it again"))
 
 

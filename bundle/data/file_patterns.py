@@ -45,7 +45,7 @@ def find_files(
     start = "/" if pattern.startswith("/") else f"{folder}/"
     form = re.compile(re.escape(start) + _expression(pattern.removeprefix("/"), spaces, ids))
     found: dict[Image, list[Path]] = defaultdict(list)
-    for path in matching_files(folder, re.sub(r"(\{\w+\}\*?)+", "*", pattern)):
+    for path in matching_files(folder, re.sub(r"(\{\w+\}\*?)+", "*", pattern), dead_links=True):
         match = form.fullmatch(str(path))
         if match is not None and not any(fnmatch(path.name, other) for other in without):
             known = match.groupdict()
@@ -53,11 +53,22 @@ def find_files(
     return {image: sorted(paths) for image, paths in found.items()}
 
 
-def matching_files(folder: Path, pattern: str) -> list[Path]:
-    """Files that a pattern with `*` matches, in order; relative ones start at `folder`, hidden ones do not count."""
+def matching_files(folder: Path, pattern: str, dead_links: bool = False) -> list[Path]:
+    """Files that a pattern with `*` matches, in order; relative ones start at `folder`, hidden ones do not count.
+
+    Args:
+        folder: where relative patterns start.
+        pattern: with `*`.
+        dead_links: whether links to files that are not there count, which version control of data leaves for files not fetched.
+    """
     start = Path("/") if pattern.startswith("/") else folder
-    paths = start.glob(pattern.removeprefix("/"))
-    return sorted(path for path in paths if not path.name.startswith(".") and path.is_file())
+    paths = [path for path in start.glob(pattern.removeprefix("/")) if not path.name.startswith(".")]
+    return sorted(path for path in paths if path.is_file() or (dead_links and is_dead_link(path)))
+
+
+def is_dead_link(path: Path) -> bool:
+    """Whether a path is a link to something that is not there."""
+    return path.is_symlink() and not path.exists()
 
 
 def _expression(pattern: str, spaces: Sequence[str], ids: str) -> str:

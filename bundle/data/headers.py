@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from math import prod
 from pathlib import Path
@@ -10,8 +11,19 @@ from typing import Any
 
 import nibabel as nib
 
-from bundle.data.check import ImageFacts, canonical_grid, grid_problems, not_three_axes, read_to_the_end, unreadable
-from bundle.data.findings import MEND, Finding, Job
+from bundle.data.check import (
+    ImageFacts,
+    canonical_grid,
+    grid_problems,
+    not_three_axes,
+    read_to_the_end,
+    stored_as,
+    unreadable,
+)
+from bundle.data.findings import LOOK, MEND, Finding, Job
+
+FEW_OTHERWISE = 0.25
+"""Share of a map's images above which directions are a matter of scanners or sites, not of single files."""
 
 
 def inspect_header(job: Job) -> ImageFacts:
@@ -30,7 +42,7 @@ def inspect_header(job: Job) -> ImageFacts:
                 read_to_the_end(path)
         elif Path(path).suffix == ".nii" and Path(path).stat().st_size < length:
             raise EOFError(f"it has {Path(path).stat().st_size} bytes, its header asks for {length}")
-        return ImageFacts(*canonical_grid(image))
+        return ImageFacts(*canonical_grid(image), stored=stored_as(image))
     except Exception as error:  # whatever a broken file makes the reader raise is this file's problem
         return unreadable(job, error)
 
@@ -67,6 +79,26 @@ def compare_grids(
             groups = [[row for rows in groups for row in rows]]
     for rows in groups:
         findings += grid_problems([jobs[row] for row in rows], [facts[row] for row in rows], spatial_size)
+    return findings
+
+
+def stored_otherwise(jobs: Sequence[Job], facts: Sequence[ImageFacts]) -> list[Finding]:
+    """A finding to look at for each image stored in other directions than nearly all of its map.
+
+    Images are turned by their headers, so this is no fault by itself; but a header that was changed without the voxels
+    exchanges left and right, and in a cohort that is nearly symmetric nothing else shows it.
+    """
+    findings = []
+    for modality in dict.fromkeys(job[1] for job in jobs):
+        own = [(job, fact.stored) for job, fact in zip(jobs, facts, strict=True) if job[1] == modality and fact.stored]
+        counts = Counter(stored for _, stored in own).most_common()
+        others = [(job, stored) for job, stored in own if stored != counts[0][0]]
+        if len(others) <= FEW_OTHERWISE * len(own):
+            findings += [
+                Finding(*job[:2], LOOK, f"is stored {stored}, {counts[0][1]} of {len(own)} files of {modality} {counts[0][0]}: left and right may be exchanged",
+                        "look whether its left is the person's left", job[2])
+                for job, stored in others
+            ]  # fmt: skip
     return findings
 
 

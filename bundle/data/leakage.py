@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from bundle.data.datalist import Item, present_modalities
-from bundle.data.findings import MEND, Finding
+from bundle.data.findings import MEND, Finding, Job, to_mend
 
 RELATIVE_COLUMNS = (
     "family_id",
@@ -45,27 +45,27 @@ def shared_files(items: Sequence[Item], modalities: Sequence[str]) -> list[Findi
     ]
 
 
-def same_images(items: Sequence[Item], modalities: Sequence[str], hashes: Mapping[str, str]) -> list[str]:
-    """A sentence for each group of images that hold the same voxels.
+def same_images(items: Sequence[Item], modalities: Sequence[str], hashes: Mapping[str, str]) -> list[Finding]:
+    """A finding for each image that shows the voxels of another; one file given twice is for `shared_files`.
 
     Args:
         items: everybody, with the paths of their images.
         modalities: which paths to compare, also with each other.
         hashes: path -> hash of its voxels.
     """
-    owners: dict[str, list[tuple[str, str, str]]] = defaultdict(list)
+    owners: dict[str, list[Job]] = defaultdict(list)
     for item in items:
-        for modality in modalities:
-            path = item.get(modality, "")
-            if path in hashes:
+        for modality in present_modalities(item, modalities):
+            path = item[modality]
+            if path in hashes and path not in {known for _, _, known in owners[hashes[path]]}:
                 owners[hashes[path]].append((item["participant_id"], modality, path))
-    return [
-        "The same image stands under several names: "
-        + " and ".join(f"{name} {modality} ({path})" for name, modality, path in group)
-        + ": keep the right one."
-        for group in owners.values()
-        if len(group) > 1
-    ]
+    findings = []
+    for group in owners.values():
+        for job in group:
+            others = " and ".join(f"{name} {modality} ({path})" for name, modality, path in group if path != job[2])
+            if others:
+                findings.append(to_mend(job, f"shows the same voxels as {others}", "keep the right one"))
+    return findings
 
 
 def relatives_apart(table: pd.DataFrame, families: Mapping[str, str]) -> list[str]:

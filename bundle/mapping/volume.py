@@ -97,7 +97,7 @@ def read_volume(path: Path) -> Volume:
     if voxels.ndim != 3:
         raise InputProblems("Images", [f"{path}: expected 3 axes, got {voxels.shape}: extract the volume you mean."])
     if not np.isfinite(voxels).all():
-        raise InputProblems("Images", [f"{path}: {int((~np.isfinite(voxels)).sum())} voxels are NaN or infinite: set them to background."])  # fmt: skip
+        raise InputProblems("Images", [f"{path}: NaN or infinite in {int((~np.isfinite(voxels)).sum())} of its voxels: set them to background."])  # fmt: skip
     return Volume(voxels, checked_affine(image.affine, path))
 
 

@@ -16,11 +16,11 @@ from tqdm.auto import tqdm
 from bundle.analysis.image_measures import CohortMeasures, ImageMeasures, measure_image
 from bundle.analysis.image_oddities import find_oddities, measure_cohort
 from bundle.data.atomic import write_text
-from bundle.data.check import ImageFacts, inspect_image
+from bundle.data.check import ImageFacts, hashes_of_likely_copies, inspect_image
 from bundle.data.cohort_source import CohortSource, FoundCohort
 from bundle.data.findings import LOOK, MEND, SOUND, Finding, Job, findings_table
-from bundle.data.headers import compare_grids, inspect_header
-from bundle.data.leakage import shared_files
+from bundle.data.headers import compare_grids, inspect_header, stored_otherwise
+from bundle.data.leakage import same_images, shared_files
 from bundle.data.problems import InputProblems
 from bundle.data.tables import write_table
 from bundle.mapping.derivation import check_libraries, inspect_derivation
@@ -120,10 +120,13 @@ def look_at(
     everything, all_facts = [*jobs, *derived], [*facts, *derived_facts]
     findings = [*found.findings, *(fact.problem for fact in all_facts if fact.problem)]
     findings += compare_grids(everything, all_facts, None if resample else spatial_size)
-    findings += shared_files(found.items, modalities)
+    findings += [*stored_otherwise(jobs, facts), *shared_files(found.items, modalities)]
     kinds = {modality: kind.kind for modality, kind in found.jacobians.items()}
     people, images, compared, odd = _compare(jobs, facts, kinds, outlier_limit)
     findings += odd
+    known = {finding.file for finding in findings if finding.status == MEND}  # which of two is wrong
+    hashes = {path: value for path, value in hashes_of_likely_copies(jobs, facts).items() if path not in known}
+    findings += same_images(found.items, modalities, hashes)
     named = {(finding.participant_id, finding.modality) for finding in findings}
     findings += [Finding(*job[:2], SOUND, "", "", job[2]) for job in jobs if job[:2] not in named]
     findings += [Finding(*job[:2], SOUND, "preparing derives it of this file", "", job[2]) for job in derived if job[:2] not in named]  # fmt: skip

@@ -78,7 +78,7 @@ def check_folds(
     cache = stage_folder(output_dir, FOLDS) / "image_hashes.tsv"
     hashes, unreadable = voxel_hashes(paths, cache, num_workers, progress)
     problems += unreadable
-    problems += same_images(cohort.items, modalities, hashes)
+    problems += [finding.sentence for finding in same_images(cohort.items, modalities, hashes)]
     problems += relatives_apart(cohort.table, cohort.families)
     if problems:
         raise InputProblems("Folds", problems)

@@ -11,15 +11,15 @@ AFFINE = np.diag([2.0, 2.0, 2.0, 1.0])
 GRID = (8, 8, 6)
 
 
-def save(path, voxels=None, affine=AFFINE):
-    voxels = np.random.default_rng(0).random(GRID) if voxels is None else voxels
+def save(path, voxels=None, affine=AFFINE, seed=0):
+    voxels = np.random.default_rng(seed).random(GRID) if voxels is None else voxels
     nib.save(nib.Nifti1Image(voxels.astype(np.float32), affine), path)
     return str(path)
 
 
 @pytest.fixture
 def items(tmp_path):
-    return [{"participant_id": f"sub-{n}", "T1w": save(tmp_path / f"sub-{n}.nii.gz")} for n in range(4)]
+    return [{"participant_id": f"sub-{n}", "T1w": save(tmp_path / f"sub-{n}.nii.gz", seed=n)} for n in range(4)]
 
 
 def broken(items, tmp_path, voxels=None, affine=AFFINE, which=2):
@@ -32,7 +32,7 @@ def test_sound_images_have_no_problem(items):
 
 
 def test_images_in_another_orientation_of_the_same_space_are_sound(items, tmp_path):
-    image = nib.load(items[0]["T1w"])
+    image = nib.load(items[1]["T1w"])
     flipped = image.as_reoriented(np.array([[1, -1], [0, 1], [2, 1]]))
     path = tmp_path / "flipped.nii.gz"
     nib.save(flipped, path)
@@ -46,10 +46,10 @@ def test_images_in_another_orientation_of_the_same_space_are_sound(items, tmp_pa
         (np.arange(320.0).reshape(8, 8, 5), AFFINE, "expected the grid 8 x 8 x 6 of most files, got 8 x 8 x 5"),
         (np.arange(384.0).reshape(GRID), np.diag([2.0, 2.0, 2.5, 1.0]), "its affine differs"),
         (np.zeros(GRID), AFFINE, "every voxel is zero"),
-        (np.full(GRID, np.nan), AFFINE, "384 voxels are NaN or infinite"),
+        (np.full(GRID, np.nan), AFFINE, "in 384 of its voxels"),
         (np.full(GRID, np.inf), AFFINE, "NaN or infinite"),
         (np.full(GRID, 1e30), AFFINE, "above 1e15"),
-        (np.full(GRID, 5.0), AFFINE, "every voxel is 5.0"),
+        (np.full(GRID, 5.0), AFFINE, "every voxel is 5:"),
         (np.ones((*GRID, 3)), AFFINE, "expected 3 axes, got 4"),
     ],
 )
@@ -67,7 +67,9 @@ def test_the_odd_affine_is_named_wherever_it_stands(items, tmp_path):
 def test_voxels_a_little_larger_that_end_millimetres_elsewhere_are_another_grid(tmp_path):
     grid, items = (90, 108, 90), []
     for number, size in enumerate((2.0, 2.0, 2.019)):
-        path = save(tmp_path / f"{number}.nii.gz", np.arange(np.prod(grid)).reshape(grid), np.diag([size] * 3 + [1]))
+        path = save(
+            tmp_path / f"{number}.nii.gz", number + np.arange(np.prod(grid)).reshape(grid), np.diag([size] * 3 + [1])
+        )
         items.append({"participant_id": f"sub-{number}", "T1w": path})
     (problem,) = check_images(items, ["T1w"], grid)
     assert "sub-2, T1w" in problem and "a corner of the grid lies 3.14 mm elsewhere" in problem
@@ -75,9 +77,9 @@ def test_voxels_a_little_larger_that_end_millimetres_elsewhere_are_another_grid(
 
 def test_affines_that_differ_by_rounding_are_the_same(tmp_path):
     affine = nib.affines.from_matvec(nib.eulerangles.euler2mat(3.14, 0.1, 0.2) * 0.9375, [90.123456, -126.7, -72.3])
-    image = nib.Nifti1Image(np.arange(384, dtype=np.float32).reshape(GRID), affine)
     items = []
-    for name in ("sform", "qform"):
+    for number, name in enumerate(("sform", "qform")):
+        image = nib.Nifti1Image(number + np.arange(384, dtype=np.float32).reshape(GRID), affine)
         image.set_sform(affine, int(name == "sform"))
         image.set_qform(affine, 1)
         nib.save(image, tmp_path / f"{name}.nii.gz")
@@ -112,6 +114,14 @@ def test_a_broken_file_in_a_folder_with_a_colon_is_said_once(tmp_path):
     network = SimpleNamespace(modalities=("T1w",), spatial_size=GRID, grid_affine=torch.eye(4))
     (problem,) = check_against_network([{"participant_id": "a", "T1w": str(folder / "t1.nii.gz")}], network)
     assert problem.startswith(f"a, T1w, {folder / 't1.nii.gz'}: cannot be read (")
+
+
+def test_one_persons_image_under_anothers_name_is_named_for_both(items, tmp_path):
+    items[2]["T1w"] = str(tmp_path / "copy.nii")
+    nib.save(nib.load(items[0]["T1w"]).as_reoriented(np.array([[1, -1], [0, 1], [2, 1]])), items[2]["T1w"])
+    first, second = check_images(items, ["T1w"], GRID)
+    assert first.startswith("sub-0, T1w") and "shows the same voxels as sub-2 T1w" in first
+    assert second.startswith("sub-2, T1w") and "shows the same voxels as sub-0 T1w" in second
 
 
 def test_all_problems_come_at_once(items, tmp_path):

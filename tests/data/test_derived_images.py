@@ -43,7 +43,7 @@ def test_nan_outside_the_mask_becomes_0(with_nan_outside):
 
 def test_the_check_looks_inside_the_mask(with_nan_outside):
     job = ("a", "T1w", str(with_nan_outside.source))
-    assert "784 voxels are NaN" in inspect_image(job).problem.reason
+    assert "in 784 of its voxels" in inspect_image(job).problem.reason
     assert not inspect_image(job, mask=with_nan_outside.mask).problem
     nib.save(nib.Nifti1Image(np.ones((10, 10, 9), np.uint8), np.eye(4)), with_nan_outside.mask)
     assert (

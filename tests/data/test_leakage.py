@@ -71,9 +71,11 @@ def test_a_planted_copy_is_found_between_people_and_between_maps():
     items = [{"participant_id": f"s{n}", "family_id": f"f{n}", "T1w": f"{n}t", "FA": f"{n}f"} for n in range(3)]
     hashes = {"0t": "a", "0f": "b", "1t": "c", "1f": "d", "2t": "a", "2f": "c"}
     found = same_images(items, ["T1w", "FA"], hashes)
-    assert found == [
-        "The same image stands under several names: s0 T1w (0t) and s2 T1w (2t): keep the right one.",
-        "The same image stands under several names: s1 T1w (1t) and s2 FA (2f): keep the right one.",
+    assert [finding.sentence for finding in found] == [
+        "s0, T1w, 0t: shows the same voxels as s2 T1w (2t): keep the right one.",
+        "s2, T1w, 2t: shows the same voxels as s0 T1w (0t): keep the right one.",
+        "s1, T1w, 1t: shows the same voxels as s2 FA (2f): keep the right one.",
+        "s2, FA, 2f: shows the same voxels as s1 T1w (1t): keep the right one.",
     ]
     assert same_images(items, ["T1w", "FA"], {path: path for path in hashes}) == []
 

@@ -50,7 +50,13 @@ def broken(tiny_cohort, tmp_path_factory):
     shutil.rmtree(cohort / "sub-0013")
     shutil.copytree(cohort / "sub-0014", cohort / "stranger")
     for file in (cohort / "stranger").iterdir():
-        file.rename(file.with_name(file.name.replace("sub-0014", "stranger")))
+        own = file.rename(file.with_name(file.name.replace("sub-0014", "stranger")))
+        rewrite(own, lambda voxels: voxels + np.float32(1e-4))
+    shutil.copy(image_of(cohort, 18, "JAC"), image_of(cohort, 19, "JAC"))
+    flipped = nib.load(image_of(cohort, 20, "NDI"))
+    rewrite(image_of(cohort, 20, "NDI"), lambda voxels: voxels, affine=np.diag([-1, 1, 1, 1]) @ flipped.affine)
+    image_of(cohort, 21, "JAC").unlink()
+    image_of(cohort, 21, "JAC").symlink_to("../.git/annex/objects/key.nii.gz")
     rewrite(image_of(cohort, 2, "FA"), lambda voxels: voxels + np.float32(1e-4))
     (cohort / "exclude.txt").write_text(
         "participant_id\treason\nsub-0015\tmotion\nsub-0016, motion\nsub-0017\nnobody x\n"
@@ -85,6 +91,9 @@ WRONG = [
     ("sub-0008", "NDI", "its affine differs", "bring it to the common template space"),
     ("sub-0009", "T1w", "left and right seem exchanged", "sign of its affine's first axis"),
     ("sub-0011", "FA", "in most files of FA 0.5", "another map under its name"),
+    ("sub-0018", "JAC", "shows the same voxels as sub-0019 JAC", "keep the right one"),
+    ("sub-0019", "JAC", "shows the same voxels as sub-0018 JAC", "keep the right one"),
+    ("sub-0021", "JAC", "is a link to ../.git/annex/objects/key.nii.gz, which is not there", "datalad get"),
     ("stranger", "", "has images, but no row in the tables", "add the row"),
 ]
 
@@ -105,7 +114,7 @@ def test_nothing_else_must_be_mended_and_everything_comes_at_once(checked):
     assert set(wrong["participant_id"]) == {row[0] for row in WRONG}
 
 
-@pytest.mark.parametrize(("name", "reason"), [("sub-0010", "spread of values"), ("sub-0012", "negative Jacobian"), ("nobody", "nobody has this id")])  # fmt: skip
+@pytest.mark.parametrize(("name", "reason"), [("sub-0010", "spread of values"), ("sub-0012", "negative Jacobian"), ("sub-0020", "is stored LAS, 20 of 21 files of NDI RAS"), ("nobody", "nobody has this id")])  # fmt: skip
 def test_odd_images_and_names_are_worth_a_look(checked, name, reason):
     assert lines(checked, name, "look")["reason"].str.contains(reason).any()
 
@@ -122,7 +131,7 @@ def test_people_left_out_are_counted_with_reasons(checked):
 
 def test_page_needs_no_other_file_and_shows_the_oddest_first(checked):
     page = (checked[0] / "check.html").read_text()
-    assert "10 things to be mended before training, in 9 people" in page
+    assert "13 things to be mended before training, in 12 people" in page
     assert 'src="data:image/jpeg;base64,' in page and "http" not in page.replace("http-equiv", "")
     assert page.index("<h3>sub-0004") < page.index("<h3>sub-0010") < page.index("<h3>sub-0020")
 
