@@ -237,7 +237,7 @@ def inspect_image(
         shape,
         affine,
         stored=stored_as(image),
-        numbers=f"{shape} {low} {high} {voxels.sum(dtype=np.float64):.11e}",
+        numbers=f"{shape} {low + 0} {high + 0} {voxels.sum(dtype=np.float64):.11e}",
         seen=look(voxels, image.affine) if look else None,
     )
 

@@ -240,7 +240,7 @@ def test_two_real_folds_end_to_end(tiny_cohort, tmp_path):
         per_fold = pd.read_csv(folder / "8_cross_validation" / "per_fold.tsv", sep="\t").query("fold == @number")
         for figure in ("skill", "mse_mask", "norm_diff", "identifiability", "pca_skill"):
             assert np.allclose(own[figure], per_fold[figure], rtol=1e-3, atol=1e-5)
-        assert np.allclose(own["above_pca_low"], per_fold["above_pca_low"], rtol=1e-3, atol=1e-5)
+        assert own["above_pca_low"].isna().all() and per_fold["above_pca_low"].isna().all()  # six families a fold
 
 
 @pytest.mark.slow
