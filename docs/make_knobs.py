@@ -57,7 +57,7 @@ Written by `python docs/make_knobs.py` from the configs; edit those. [pipeline.m
 - Each knob is an option of its command: `--max_epochs 20`.
 - Entries of a mapping are reached by `::`: `--synthetic::n_subjects 100`. `images` and networks stand in files of their own, where `::`
   does not reach: give the whole mapping, `--images "{'T1w': '{participant_id}_T1w.nii.gz', ...}"`, or another file.
-- Lists and mappings are written as in Python.
+- Lists and mappings are written as in Python, and so are switches: `--progress False`.
 - What several stages have must be given to each that has it.
 """
 

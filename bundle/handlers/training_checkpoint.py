@@ -118,5 +118,5 @@ def _write(state: Mapping[str, Any], file: Path) -> None:
             torch.save(state, temporary)
     except (OSError, RuntimeError) as error:  # torch's archive writer reports a full disk as RuntimeError
         raise OSError(
-            f"Could not write {file} ({error}). What was there before is whole; make room and go on with --resume true."
+            f"Could not write {file} ({error}). What was there before is whole; make room and go on with --resume True."
         ) from error

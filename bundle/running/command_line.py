@@ -42,6 +42,11 @@ def check_command_line(words: Sequence[str]) -> None:
         values = ConfigParser.load_config_file(values["args_file"]) | values
     if "config_file" not in values:
         return
+    if "help" in options:
+        raise InputProblems(
+            "Command line",
+            ["There is no --help: docs/knobs.md has every option, the config itself says what each does."],
+        )
     base, *overlays = ensure_tuple(values["config_file"])
     absent = [_no_file(name) for name in (base, *overlays) if not Path(str(name)).is_file()]
     if absent:

@@ -110,10 +110,14 @@ class KnownKeys:
     def _problems_of_value(self, place: str, value: Any, base: Any) -> Iterator[str]:
         """What is wrong inside a mapping or list that is given whole, compared with what stood there."""
         value, base = self._content(value), self._content(base)
+        name = self._mark + place
         if isinstance(base, bool) and _is_no_switch(value):
-            name = self._mark + place
             words = f"{name} True or {name} False, with a capital" if self._mark else "true or false, without quotes"
             yield f"{name}: {value!r} is no switch, and text would count as true: write {words}."
+        if isinstance(base, dict) and isinstance(value, str) and not value.startswith(("$", "@")):
+            yield f"{name}: expected a mapping, or a file with % before its path, got {value!r}."
+        if isinstance(base, list) and isinstance(value, int | float):
+            yield f"{name}: expected a list such as {base}, got {value!r}."
         if isinstance(value, list):
             for number, entry in enumerate(value):
                 yield from self._problems_of_value(f"{place}::{number}", entry, None)

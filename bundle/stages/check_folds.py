@@ -90,7 +90,7 @@ def say_so(checked: tuple[WholeCohort, pd.DataFrame]) -> None:
     """Say that `check_folds` found nothing, and what is next."""
     logger.info(
         "No leakage found: no family is divided, no image is there twice, no relatives are in different families. Next: "
-        "%s (and the options given here)",
+        "%s (and those options given here that it has, too)",
         shown_command("cross_validating", "cross_validate.yaml"),
     )
 

@@ -205,7 +205,9 @@ def _words(
     following = ("phenotyping", "phenotypes.yaml")
     if not (Path(bundle_root()) / "configs" / following[1]).is_file():  # a package does not hold it
         following = ("reporting", "report.yaml")
-    lines.append(f"Next: {shown_command(*following)} --output_dir {folder.parent} (and the options given here)")
+    lines.append(
+        f"Next: {shown_command(*following)} --output_dir {folder.parent} (and those options given here that it has, too)"
+    )
     lines.append(
         f"For new people: {shown_command('assigning', 'assign.yaml')} "
         f"--stratifier {folder / STRATIFIER} --output_dir NEW --participants TABLE"

@@ -149,6 +149,6 @@ def _words(summary: pd.DataFrame, nearest: np.ndarray, encoder: str, folder: Pat
             f"Written: {folder}/summary.tsv, people.tsv, pca_curve.tsv, reconstruction_median.png, "
             "reconstruction_worst.png",
             "Next, the cohort itself or people of your own: "
-            f"{shown_command('embedding', 'inference.yaml')} --output_dir {folder.parent} --dataset_dir FOLDER (and the options given here)",
+            f"{shown_command('embedding', 'inference.yaml')} --output_dir {folder.parent} --dataset_dir FOLDER (and those options given here that it has, too)",
         ]
     )

@@ -19,16 +19,25 @@ from bundle.data.datalist import present_modalities
 from bundle.data.problems import InputProblems
 from bundle.engines.inferer import AutocastInferer
 from bundle.handlers.training_log import TrainingLog
+from bundle.losses import KINDS
 from bundle.paths import BEST_MODEL, CHECKPOINT, TRAINING, shown_command, stage_folder
 from bundle.pictures import learning_curve, reconstruction_picture, save_figure
 from bundle.running.process import start_process
 from custom_nets import FusionAutoencoder, size_table
+from custom_nets.fusion import FUSIONS
 
 logger = logging.getLogger(__name__)
 
 
 def start_run(
-    output_dir: str, seed: int, resume: bool, deterministic: bool, positive: Mapping[str, float], mixing: float
+    output_dir: str,
+    seed: int,
+    resume: bool,
+    deterministic: bool,
+    positive: Mapping[str, float],
+    mixing: float,
+    fusion: str,
+    loss: str,
 ) -> None:
     """Check the results folder and set up the process, before anything is built.
 
@@ -39,9 +48,11 @@ def start_run(
         deterministic: only deterministic algorithms (slower on GPUs).
         positive: settings by name that must be above 0.
         mixing: share of batches, in [0, 1].
+        fusion: one of `custom_nets.fusion.FUSIONS`.
+        loss: one of `bundle.losses.KINDS`.
 
     Raises:
-        InputProblems: if a run is there and was not to be resumed, or the other way round, or a setting is out of range.
+        InputProblems: if a run is there and was not to be resumed, or the other way round, or a setting is none that there is.
     """
     start_process(seed, deterministic)
     problems = [
@@ -51,16 +62,21 @@ def start_run(
     ]
     if isinstance(mixing, str) or not 0 <= mixing <= 1:
         problems.append(f"--mixing: expected a share of batches in [0, 1], got {mixing!r}.")
+    problems += [
+        f"--{name}: expected one of {', '.join(known)}, got {value!r}."
+        for name, value, known in (("fusion", fusion, FUSIONS), ("loss", loss, KINDS))
+        if value not in known
+    ]
     if problems:
         raise InputProblems("Settings", problems)
     checkpoint = stage_folder(output_dir, TRAINING) / CHECKPOINT
     if checkpoint.is_file() and not resume:
         raise InputProblems(
             "Results folder",
-            [f"{checkpoint} is there from an earlier run: go on with --resume true, or choose another --output_dir."],
+            [f"{checkpoint} is there from an earlier run: go on with --resume True, or choose another --output_dir."],
         )
     if resume and not checkpoint.is_file():
-        raise InputProblems("Results folder", [f"--resume true, but there is no {checkpoint}: start without it."])
+        raise InputProblems("Results folder", [f"--resume True, but there is no {checkpoint}: start without it."])
 
 
 def fit_network(
@@ -110,7 +126,7 @@ def run_training(trainer: SupervisedTrainer, output_dir: str) -> None:
         trainer.run()
     except KeyboardInterrupt:
         if (folder / CHECKPOINT).is_file():
-            kept = f"Epochs 1 to {trainer.state.epoch - 1} are in {folder / CHECKPOINT}: go on with --resume true."
+            kept = f"Epochs 1 to {trainer.state.epoch - 1} are in {folder / CHECKPOINT}: go on with --resume True."
         else:
             kept = "No epoch was complete, so there is nothing to resume."
         logger.warning("Interrupted in epoch %d. %s", trainer.state.epoch, kept)
@@ -174,9 +190,9 @@ def closing_words(folder: Path, rows: Sequence[Mapping[str, Any]], modalities: S
             f"Training is complete: best validation skill {best['skill']:.3f} in epoch {best['epoch']} ({skills};",
             "0 is what the mean image scores, 1 is perfect). Written:",
             f"  {folder / BEST_MODEL}   the best weights, with scaling, mean image and brain mask",
-            f"  {folder / CHECKPOINT}   the last state, for --resume true",
+            f"  {folder / CHECKPOINT}   the last state, for --resume True",
             f"  {folder / 'log.tsv'}, tensorboard/, learning_curve.png, reconstruction.png",
             f"Next: {shown_command('evaluating', 'evaluate.yaml')} "
-            f"--output_dir {folder.parent} (and the options given here)",
+            f"--output_dir {folder.parent} (and those options given here that it has, too)",
         ]
     )

@@ -82,6 +82,22 @@ def test_words_that_would_count_as_true_are_refused(options):
         check_command_line([*COMMAND, *options])
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--help"], "docs/knobs.md has every option"),
+        (["--spatial_size", "32"], r"--spatial_size: expected a list such as \[64, 64, 48\], got 32"),
+        (
+            ["--network_def", "configs/parts/network.yaml"],
+            "a file with % before its path, got 'configs/parts/network.yaml'",
+        ),
+    ],
+)
+def test_beginners_slips_are_named(words, message):
+    with pytest.raises(InputProblems, match=message):
+        check_command_line([*COMMAND, *words])
+
+
 @pytest.mark.parametrize("content", [{"resume": "no"}, {"amp": "False"}, {"train::sampler::shuffle": "false"}])
 def test_texts_for_switches_are_refused_in_overlays_and_arguments_files(tmp_path, content):
     with pytest.raises(InputProblems, match="is no switch, and text would count as true: write "):

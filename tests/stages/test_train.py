@@ -96,7 +96,7 @@ def test_first_interrupted_epoch_leaves_nothing_half_written(tiny_cohort, tmp_pa
 
 def test_folder_with_another_run_is_refused_and_left_alone(trained, tiny_cohort):
     before = (trained / "2_training" / "checkpoint.pt").read_bytes()
-    with pytest.raises(InputProblems, match="--resume true, or choose another --output_dir"):
+    with pytest.raises(InputProblems, match="--resume True, or choose another --output_dir"):
         try:
             train(tiny_cohort, trained)
         except RuntimeError as error:
@@ -161,7 +161,7 @@ def test_full_disk_keeps_the_checkpoint_before(tiny_cohort, tmp_path, monkeypatc
         save(state, file)
 
     monkeypatch.setattr(torch, "save", until_full)
-    with pytest.raises(OSError, match="make room and go on with --resume true"):
+    with pytest.raises(OSError, match="make room and go on with --resume True"):
         try:
             train(tiny_cohort, tmp_path)
         except RuntimeError as error:
@@ -249,9 +249,17 @@ def test_paper_presets_train_through_the_config(tiny_cohort, tmp_path, preset):
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("learning_rate", 0), ("max_epochs", -1), ("gradient_norm", float("nan")), ("mixing", 2)]
+    ("name", "value"),
+    [
+        ("learning_rate", 0),
+        ("max_epochs", -1),
+        ("gradient_norm", float("nan")),
+        ("mixing", 2),
+        ("fusion", "meen"),
+        ("loss", "mae"),
+    ],
 )
-def test_settings_out_of_range_are_refused_before_anything_is_drawn(tmp_path, name, value):
+def test_settings_that_there_are_not_are_refused_before_anything_is_drawn(tmp_path, name, value):
     with pytest.raises(InputProblems, match=f"--{name}: expected"):
         try:
             train(tmp_path / "nowhere", tmp_path, **{name: value})
