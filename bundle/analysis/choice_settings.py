@@ -22,7 +22,8 @@ class ChoiceSettings:
         dampings: tried in turn until affinity propagation converges.
         max_iterations: of one affinity propagation.
         max_strata: a scan considers 2 to so many clusters.
-        min_stratum_share: a scan drops partitions with a smaller cluster (share of all people): outliers, not strata.
+        min_stratum_share: a scan drops partitions with a smaller cluster (share of all people): outliers, not strata. It
+            also drops those with a cluster of fewer than ten people or five families.
         n_subsamples: how often half of the families are clustered again.
         subsample_share: of families in a subsample; without replacement, since doubled people look like clusters.
     """

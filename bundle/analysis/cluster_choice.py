@@ -16,6 +16,8 @@ from bundle.analysis.preference_scan import Scanned, cluster_subsample, scan_pre
 
 SCAN_BEYOND = 2
 """A choice ends after so many neighbouring preferences with more than the largest number of strata."""
+LEAST_PEOPLE, LEAST_FAMILIES = 10, 5
+"""A cluster of fewer is a few odd people, or a family or two, in a small cohort."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ def choose(
     subsamples = list(family_subsamples(family_of, settings.n_subsamples, settings.subsample_share, seed))
     considered = list(_until_beyond(scan_preferences(points, settings) if scan is None else scan, settings))
     candidates = []
-    for run in _plateaus(considered, settings, len(points)):
+    for run in _plateaus(considered, settings, family_of):
         middle = run[len(run) // 2]
         labels = middle.clustering.labels
         stability = [_agreement(points, labels, rows, middle, settings) for rows in subsamples]
@@ -118,23 +120,26 @@ def _until_beyond(scan: Iterable[Scanned], settings: ChoiceSettings) -> Iterator
             return
 
 
-def _plateaus(scan: Sequence[Scanned], settings: ChoiceSettings, n_points: int) -> list[list[Scanned]]:
+def _plateaus(scan: Sequence[Scanned], settings: ChoiceSettings, family_of: np.ndarray) -> list[list[Scanned]]:
     """Runs of converged neighbouring preferences with one number of clusters; the longest run of each number."""
     if settings.preference != SCAN:
         return [[found] for found in scan if found.clustering.converged]
     runs: dict[int, list[Scanned]] = {}
     for n_clusters, group in groupby(scan, key=lambda found: found.clustering.n_clusters):
-        run = [found for found in group if _is_eligible(found, settings, n_points)]
+        run = [found for found in group if _is_eligible(found, settings, family_of)]
         if run and len(run) > len(runs.get(n_clusters, [])):
             runs[n_clusters] = run
     return list(runs.values())
 
 
-def _is_eligible(found: Scanned, settings: ChoiceSettings, n_points: int) -> bool:
+def _is_eligible(found: Scanned, settings: ChoiceSettings, family_of: np.ndarray) -> bool:
     clustering = found.clustering
     if not clustering.converged or not 2 <= clustering.n_clusters <= settings.max_strata:
         return False
-    return bool(np.bincount(clustering.labels).min() >= settings.min_stratum_share * n_points)
+    if np.bincount(clustering.labels).min() < max(LEAST_PEOPLE, settings.min_stratum_share * len(family_of)):
+        return False
+    people = pd.DataFrame({"cluster": clustering.labels, "family": family_of})
+    return bool(people.groupby("cluster")["family"].nunique().min() >= LEAST_FAMILIES)
 
 
 def _agreement(

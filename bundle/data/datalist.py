@@ -86,8 +86,8 @@ def _item_of(
         if modality not in entry:
             if not any_subset:
                 problems.append(
-                    f"{name}: no {modality} in {path}: it has {sorted(set(entry) - set(item))}; a network that "
-                    "takes any of the maps (--fusion mean) could do without."
+                    f"{name}: no {modality} in {path}: it has {', '.join(key for key in entry if key not in ('participant_id', 'family_id'))}; leave "
+                    f"{modality} out of --modalities, or take a network that does without (--fusion mean)."
                 )
             continue
         if not isinstance(entry[modality], str):

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
+from bundle.analysis.cluster_choice import LEAST_FAMILIES, LEAST_PEOPLE
 from bundle.data.datalist import SECTIONS
 from bundle.paths import CLUSTERS, CROSS_VALIDATION, EMBEDDINGS, EVALUATION, PHENOTYPING, TRAINING
 from bundle.report.blocks import Section, Table, Text
@@ -152,7 +153,8 @@ def _choice(choice: Mapping[str, Any]) -> list[str]:
         f"People were clustered by affinity propagation at {choice['n_preferences']} preferences, with the first "
         f"damping of {setting(choice['dampings'])} that converged in {choice['max_iterations']} sweeps.",
         f"Numbers of clusters from 2 to {choice['max_strata']} whose smallest cluster had at least "
-        f"{share(choice['min_stratum_share'])} of the people were candidates; of those as stable as the best over "
+        f"{share(choice['min_stratum_share'])} of the people, and {LEAST_PEOPLE} people of {LEAST_FAMILIES} families, "
+        "were candidates; of those as stable as the best over "
         f"{choice['n_subsamples']} samples of {share(choice['subsample_share'])} of the families, the one with the "
         "longest run of preferences was chosen.",
     ]

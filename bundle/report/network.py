@@ -55,7 +55,7 @@ def reconstruction_section(results: Results) -> Section:
     if summary["skill_code_swapped"].notna().all():
         swapped = listed([digits(2)(value) for value in summary["skill_code_swapped"]])
         sentences.append(
-            f"Drawn from another person's code, skill is {swapped}; what is left did not come through the code."
+            f"Drawn from another person's code, skill is {swapped}; what is above 0 did not come through the code."
         )
     nearest = share(summary["identifiability"].iloc[0])
     sentences.append(f"{nearest} of the reconstructions are nearer to their own image than to anybody else's.")

@@ -20,6 +20,7 @@ from bundle.paths import (
     CROSS_VALIDATION,
     DATALIST,
     EMBEDDINGS,
+    EVALUATED,
     EVALUATION,
     PHENOTYPING,
     PREPARED,
@@ -29,6 +30,7 @@ from bundle.paths import (
 )
 from bundle.report.forms import FACTS, FORMS, LAST_WRITTEN, Form
 from bundle.strata.tables import strata_sha256
+from bundle.trained.encoder_hash import encoder_hash_of
 from bundle.trained.weights import read_weights, signature_of
 
 MADE_BY = {
@@ -173,25 +175,32 @@ def _read_training(folder: Path) -> dict[str, Any]:
     return facts
 
 
-def _check_encoders(results: Results) -> None:
-    """Refuse to put codes of one encoder beside strata of another."""
-    if CLUSTERS in results.facts:
-        known = [encoder["encoder_hash"] for encoder in results.facts[CLUSTERS]["encoders"]]
-        source = CLUSTERS
-    elif results.embeddings is not None:
-        known, source = [results.embeddings.encoder_hash], EMBEDDINGS
-    else:
-        return
-    others = {PHENOTYPING: results.facts.get(PHENOTYPING, {}).get("encoder_hash")}
-    if results.embeddings is not None:
-        others[EMBEDDINGS] = results.embeddings.encoder_hash
-    problems = [
-        f"{stage_folder(results.output_dir, stage)} is of encoder {encoder}, {source} of {', '.join(known)}: their "
-        f"codes live in different spaces. Run {MADE_BY[max(stage, source)][0]} again, or keep the two in "
-        "folders of their own."
-        for stage, encoder in others.items()
-        if encoder is not None and encoder not in known
+def _encoders(results: Results) -> list[tuple[str, list[str]]]:
+    """(stage, hashes of the encoders that it is of), in the order in which they run, of those that are there."""
+    weights, evaluated = results.file(TRAINING, BEST_MODEL), results.file(EVALUATION, EVALUATED)
+    found = [
+        (TRAINING, [encoder_hash_of(read_weights(weights))] if weights.is_file() else []),
+        (EVALUATION, [read_json(evaluated)["encoder_hash"]] if evaluated.is_file() else []),
+        (EMBEDDINGS, [results.embeddings.encoder_hash] if results.embeddings is not None else []),
+        (CLUSTERS, [encoder["encoder_hash"] for encoder in results.facts.get(CLUSTERS, {}).get("encoders", [])]),
+        (PHENOTYPING, [results.facts.get(PHENOTYPING, {}).get("encoder_hash")]),
     ]
+    return [(stage, known) for stage, hashes in found if (known := [one for one in hashes if one])]
+
+
+def _check_encoders(results: Results) -> None:
+    """Refuse to put what is of one encoder beside what is of another."""
+    made_of_encoders = _encoders(results)
+    problems = []
+    for number, (stage, encoders) in enumerate(made_of_encoders):
+        before = dict(made_of_encoders[:number])
+        source = CLUSTERS if stage == PHENOTYPING and CLUSTERS in before else next(iter(before), stage)
+        known = before.get(source, encoders)
+        if not set(known) & set(encoders):
+            problems.append(
+                f"{stage_folder(results.output_dir, stage)} is of encoder {', '.join(encoders)}, {source} of {', '.join(known)}: "
+                f"their codes live in different spaces. Run {MADE_BY[stage][0]} again, or keep the two in folders of their own."
+            )
     made_of = results.facts.get(PHENOTYPING, {}).get("strata_sha256")
     strata = stage_folder(results.output_dir, CLUSTERS) / "strata.tsv"
     if made_of is not None and strata.is_file() and strata_sha256(results.output_dir) != made_of:

@@ -40,6 +40,9 @@ def show_error(kind: type[BaseException], error: BaseException, traceback: Trace
     A config builds objects inside objects, and every level wraps the error of the one below. What a network of ours
     says of its settings is a problem of input too: `custom_nets` stands alone, so it raises plain `ValueError`.
     """
+    if isinstance(error, KeyboardInterrupt):
+        print("\nInterrupted; the same command goes on or starts again.", file=sys.stderr)
+        return
     root: BaseException = error
     while root.__cause__ is not None and not isinstance(root, InputProblems):
         root = root.__cause__

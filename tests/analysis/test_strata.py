@@ -74,6 +74,17 @@ def test_a_covariate_is_no_stratum():
     assert raw.n_strata == 2 and adjusted.n_strata == 1
 
 
+@pytest.mark.parametrize("odd", [1, 11])
+def test_an_odd_person_or_family_of_a_small_cohort_is_no_stratum(odd):
+    codes, _, _ = planted(2, n=20 + odd, n_strata=1)
+    codes[20:] += 40 * np.random.default_rng(0).standard_normal(codes.shape[1])
+    families = [*range(20), *[20] * odd]
+    found = find_strata(codes, families, settings=QUICK)
+    assert found.n_strata == 1
+    apart = find_strata(codes, list(range(20 + odd)), settings=QUICK)
+    assert apart.n_strata == (1 if odd == 1 else 2)
+
+
 def test_a_large_cohort_is_clustered_by_the_choice_of_a_part():
     codes, families, truth = planted(3, n=240)
     part = find_strata(codes, families, settings=StrataSettings(**{**vars(QUICK), "choice_size": 120}))

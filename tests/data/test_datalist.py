@@ -43,7 +43,11 @@ def test_datalist_problems_come_in_one_list(tmp_path, tiny_cohort):
     with pytest.raises(InputProblems) as caught:
         items_from_datalist(file, [*MODALITIES, "NDI"])
     text = str(caught.value)
-    assert "unknown section 'holdout'" in text and "sub-7777: T1w is not at" in text and "sub-0001: no NDI" in text
+    assert (
+        "unknown section 'holdout'" in text
+        and "sub-7777: T1w is not at" in text
+        and f"sub-0001: no NDI in {file}: it has {', '.join(MODALITIES)}; leave NDI out of --modalities" in text
+    )
 
 
 def test_a_family_and_a_person_called_0_are_such(tmp_path, tiny_cohort):

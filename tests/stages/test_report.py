@@ -6,6 +6,7 @@ from functools import partial
 
 import monai.bundle
 import pytest
+import torch
 
 from bundle.data.problems import InputProblems
 from bundle.data.tables import read_table, write_table
@@ -248,6 +249,18 @@ def test_stages_of_different_encoders_are_refused(tmp_path):
         "6_phenotypes is of encoder bbbbbbbbbbbb, 5_clusters of aaaaaaaaaaaa" in text
         and "Run phenotyping again" in text
     )
+
+
+def test_a_network_trained_anew_is_not_reported_beside_what_the_old_one_made(tmp_path):
+    folder = write_results(tmp_path / "results")
+    (folder / "2_training").mkdir(exist_ok=True)
+    torch.save({"weights": torch.ones(2)}, folder / "2_training" / "model.pt")
+    text = refused(folder)
+    for stage, run in (("4_embeddings", "embedding"), ("5_clusters", "clustering")):
+        assert f"{stage} is of encoder aaaaaaaaaaaa, " in text and f"Run {run} again" in text
+    (folder / "3_evaluation").mkdir(exist_ok=True)
+    (folder / "3_evaluation" / "evaluation.json").write_text('{"encoder_hash": "cccccccccccc"}')
+    assert "3_evaluation is of encoder cccccccccccc, 2_training of" in refused(folder)
 
 
 def test_broken_input_is_reported_through_the_bundle_too(tmp_path):
