@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 
 from bundle.data.brain_mask import masked
 from bundle.data.datalist import Item, present_modalities
-from bundle.data.file_patterns import is_dead_link
+from bundle.data.file_patterns import FETCH, dead_link
 from bundle.data.findings import MEND, Finding, Job, split_sentence, to_mend
 from bundle.data.grids import SAME_GRID_MM, corners_apart_mm
 from bundle.data.leakage import same_images
@@ -254,9 +254,8 @@ def not_three_axes(job: Job, image: Any) -> ImageFacts:
 
 def unreadable(job: Job, error: Exception) -> ImageFacts:
     """What is said of an image that its reader fails on."""
-    if is_dead_link(Path(job[2])):
-        reason = f"is a link to {Path(job[2]).readlink()}, which is not there"
-        return ImageFacts(problem=to_mend(job, reason, "fetch that file (datalad get, git annex get), or copy it here"))
+    if reason := dead_link(Path(job[2])):
+        return ImageFacts(problem=to_mend(job, reason, FETCH))
     return ImageFacts(problem=to_mend(job, f"cannot be read ({error})", "copy or make it again"))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from bundle.data.datalist import Item
-from bundle.data.file_patterns import is_dead_link
+from bundle.data.file_patterns import FETCH, dead_link
 from bundle.data.participants import read_participants
 from bundle.data.problems import InputProblems
 from bundle.paths import PARTICIPANTS
@@ -36,8 +36,8 @@ def items_from_folder(
     for row in table.to_dict("records"):
         name = row["participant_id"]
         files = {m: folder / patterns[m].format(participant_id=name) for m in modalities}
-        dead = [path for path in files.values() if is_dead_link(path)]
-        problems += [f"{path} is a link to {path.readlink()}, which is not there: fetch that file (datalad get, git annex get), or copy it here." for path in dead]  # fmt: skip
+        dead = {path: reason for path in files.values() if (reason := dead_link(path))}
+        problems += [f"{path} {reason}: {FETCH}." for path, reason in dead.items()]
         missing = [m for m, path in files.items() if not path.is_file() and path not in dead]
         if len(missing) == len(files):
             problems.append(f"{name}: none of its files is there (looked for {files[missing[0]]}): remove its row.")

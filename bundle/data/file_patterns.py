@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 ANY_ID = "[^/.][^/]*?"
+FETCH = "fetch that file (datalad get, git annex get), or copy it here"
+"""How to mend a dead link."""
 
 
 class Image(NamedTuple):
@@ -63,12 +65,12 @@ def matching_files(folder: Path, pattern: str, dead_links: bool = False) -> list
     """
     start = Path("/") if pattern.startswith("/") else folder
     paths = [path for path in start.glob(pattern.removeprefix("/")) if not path.name.startswith(".")]
-    return sorted(path for path in paths if path.is_file() or (dead_links and is_dead_link(path)))
+    return sorted(path for path in paths if path.is_file() or (dead_links and dead_link(path)))
 
 
-def is_dead_link(path: Path) -> bool:
-    """Whether a path is a link to something that is not there."""
-    return path.is_symlink() and not path.exists()
+def dead_link(path: Path) -> str:
+    """What a link to something that is not there leads to, in words; empty if the path is none."""
+    return f"is a link to {path.readlink()}, which is not there" if path.is_symlink() and not path.exists() else ""
 
 
 def _expression(pattern: str, spaces: Sequence[str], ids: str) -> str:

@@ -22,6 +22,18 @@ def test_all_problems_of_a_folder_come_in_one_list(cohort):
     assert "sub-9999: has files (T1w, JAC) but no row" in text
 
 
+@pytest.mark.parametrize("any_subset", [False, True])
+def test_a_link_to_a_file_that_was_not_fetched_is_no_missing_map(cohort, any_subset):
+    file = cohort / "sub-0002" / "sub-0002_JAC.nii.gz"
+    file.unlink()
+    file.symlink_to("../.git/annex/objects/key.nii.gz")
+    with pytest.raises(
+        InputProblems, match="sub-0002_JAC.nii.gz is a link to .*, which is not there: fetch that file"
+    ) as caught:
+        items_from_folder(cohort, PATTERNS, MODALITIES, any_subset)
+    assert len(caught.value.problems) == 1
+
+
 def test_unknown_modality_is_named_with_those_known(tiny_cohort):
     with pytest.raises(InputProblems, match=r"Unknown modality 'T2w': .*'FA'"):
         items_from_folder(tiny_cohort, PATTERNS, ["T1w", "T2w"])
