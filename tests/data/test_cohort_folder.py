@@ -28,7 +28,7 @@ def test_a_link_to_a_file_that_was_not_fetched_is_no_missing_map(cohort, any_sub
     file.unlink()
     file.symlink_to("../.git/annex/objects/key.nii.gz")
     with pytest.raises(
-        InputProblems, match="sub-0002_JAC.nii.gz is a link to .*, which is not there: fetch that file"
+        InputProblems, match=r"sub-0002_JAC\.nii\.gz is a link to .*, which is not there: fetch that file"
     ) as caught:
         items_from_folder(cohort, PATTERNS, MODALITIES, any_subset)
     assert len(caught.value.problems) == 1
