@@ -143,12 +143,14 @@ def grid_problems(
     return problems
 
 
-def check_against_network(items: Sequence[Item], network: FusionAutoencoder, num_workers: int = 2) -> list[str]:
+def check_against_network(
+    items: Sequence[Item], network: FusionAutoencoder, num_workers: int = 2, progress: bool = True
+) -> list[str]:
     """As `check_images`, and a sentence for each image that is not in the space that the network was trained in.
 
     Images in another orientation of the same space pass: they are turned to RAS on loading.
     """
-    problems, _ = _check(items, network.modalities, network.spatial_size, num_workers)
+    problems, _ = _check(items, network.modalities, network.spatial_size, num_workers, progress)
     named = {(finding.participant_id, finding.modality) for finding in problems}
     expected = network.grid_affine.cpu().numpy()
     for item in items:

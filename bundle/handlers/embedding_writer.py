@@ -53,14 +53,16 @@ def embedded_so_far(folder: Path, network: FusionAutoencoder) -> EmbeddingTable:
     return table
 
 
-def image_hashes(folder: Path, items: Sequence[Item], modalities: Sequence[str], num_workers: int) -> np.ndarray:
+def image_hashes(
+    folder: Path, items: Sequence[Item], modalities: Sequence[str], num_workers: int, progress: bool
+) -> np.ndarray:
     """`(N, M)` text: `voxel_hash` of everybody's images, empty where a person has none; kept beside the table.
 
     Raises:
         InputProblems: for images that cannot be read.
     """
     paths = [str(item[modality]) for item in items for modality in modalities if modality in item]
-    hashes, problems = voxel_hashes(paths, folder / HASHES, num_workers)
+    hashes, problems = voxel_hashes(paths, folder / HASHES, num_workers, progress)
     if problems:
         raise InputProblems("Images", problems)
     rows = [[hashes[str(item[m])] if m in item else "" for m in modalities] for item in items]
@@ -84,6 +86,7 @@ class EmbeddingWriter:
         items: who is embedded, with their files.
         write_reconstructions: also write each reconstruction as NIfTI in its input's own orientation, grid and affine.
         num_workers: threads that tell images apart.
+        progress: show a bar meanwhile.
     """
 
     seconds_between = 30.0
@@ -95,6 +98,7 @@ class EmbeddingWriter:
         items: Sequence[Item],
         write_reconstructions: bool = False,
         num_workers: int = 2,
+        progress: bool = True,
     ) -> None:
         self.network = network
         self.hash = encoder_hash(network)
@@ -105,7 +109,7 @@ class EmbeddingWriter:
         self.table = embedded_so_far(self.folder, network)
         self._known = set(self.table.participant_ids)
         self._images = dict(
-            zip(self.items, image_hashes(self.folder, items, network.modalities, num_workers), strict=True)
+            zip(self.items, image_hashes(self.folder, items, network.modalities, num_workers, progress), strict=True)
         )
         self.unlike: list[str] = []
         self._last_write = 0.0

@@ -32,6 +32,7 @@ def new_people(
     given: Sequence[str] | None = None,
     write_reconstructions: bool = False,
     num_workers: int = 2,
+    progress: bool = True,
 ) -> list[Item]:
     """Who is to be embedded, checked against the network; people who have all that is asked for are left out.
 
@@ -45,6 +46,7 @@ def new_people(
         given: everybody is embedded from these maps alone, which all must have; None takes all that each person has.
         write_reconstructions: people in the table whose reconstructions are not there yet are drawn too.
         num_workers: threads that check.
+        progress: show bars.
 
     Raises:
         InputProblems: with everything that cannot be embedded and how to mend it; if the one person of `files` is in the
@@ -66,14 +68,16 @@ def new_people(
         raise InputProblems(
             "Embeddings", [f"{participant_id} is in {folder}/{TABLE}.tsv already: give another --participant_id."]
         )
-    others = _with_other_images(folder, table, [item for item in items if item["participant_id"] in known], num_workers)
+    others = _with_other_images(
+        folder, table, [item for item in items if item["participant_id"] in known], num_workers, progress
+    )
     if others:
         raise InputProblems("Embeddings", others)
     if len(new) < len(items):
         logger.info(
             "%d of %d people are in the table already and are left as they are.", len(items) - len(new), len(items)
         )
-    problems = subsets_never_trained(network, new) or check_against_network(new, network, num_workers)
+    problems = subsets_never_trained(network, new) or check_against_network(new, network, num_workers, progress)
     if problems:
         raise InputProblems("Images", problems)
     return new
@@ -98,11 +102,13 @@ def _from_these_maps(items: Sequence[Item], given: Sequence[str], network: Fusio
     return [{key: value for key, value in item.items() if key not in others} for item in items]
 
 
-def _with_other_images(folder: Path, table: EmbeddingTable, items: Sequence[Item], num_workers: int) -> list[str]:
+def _with_other_images(
+    folder: Path, table: EmbeddingTable, items: Sequence[Item], num_workers: int, progress: bool
+) -> list[str]:
     """A sentence for everybody whose code was made from other images than those that are given."""
     if not items:
         return []
-    given = image_hashes(folder, items, table.modalities, num_workers)
+    given = image_hashes(folder, items, table.modalities, num_workers, progress)
     before = table.in_order_of([item["participant_id"] for item in items])
     problems = []
     for item, own, made_of, was_there in zip(items, given, before.images, before.present, strict=True):

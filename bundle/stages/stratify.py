@@ -82,7 +82,7 @@ def embed_and_assign(
         mapped.raise_failures()
     checkpoint, stratifier = model
     logs = stage_folder(output_dir, MAPPED) / "logs"
-    run_stage(EMBEDDING[0], [EMBEDDING[1]], {"output_dir": output_dir, "dataset_dir": str(mapped.folder), "checkpoint": str(checkpoint), **options, **_options(embedding)}, logs / "embedding.log")  # fmt: skip
+    run_stage(EMBEDDING[0], [EMBEDDING[1]], {"output_dir": output_dir, "dataset_dir": str(mapped.folder), "checkpoint": str(checkpoint), "progress": False, **options, **_options(embedding)}, logs / "embedding.log")  # fmt: skip
     given = {"participants": participants} if participants else {}
     run_stage(ASSIGNING[0], [ASSIGNING[1]], {"output_dir": output_dir, "stratifier": str(stratifier), **given}, logs / "assigning.log")  # fmt: skip
     file = stage_folder(output_dir, ASSIGNED) / "assignments.tsv"

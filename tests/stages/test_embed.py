@@ -105,6 +105,13 @@ def test_embeddings_of_another_encoder_are_not_mixed_in(output_dir, tiny_cohort)
     assert (output_dir / "4_embeddings" / "embeddings.npz").read_bytes() == before
 
 
+@pytest.mark.parametrize("progress", [True, False])
+def test_bars_are_shown_if_they_are_wanted(output_dir, tiny_cohort, capfd, progress):
+    embed(output_dir, dataset_dir=str(tiny_cohort), progress=progress)
+    shown = capfd.readouterr().err
+    assert [bar in shown for bar in ("Checking images", "Comparing images", "Embedding: ")] == [progress] * 3
+
+
 def reoriented(path, target, axes):
     image = nib.load(path)
     transform = nib.orientations.ornt_transform(nib.io_orientation(image.affine), nib.orientations.axcodes2ornt(axes))
