@@ -16,20 +16,19 @@ MISSING = ["n/a", "N/A", "NA", "NaN", "nan", ""]
 """Words for a value that is not there; the first is that of BIDS."""
 
 
-def write_table(table: pd.DataFrame, file: str | Path, missing: str = MISSING[0]) -> None:
+def write_table(table: pd.DataFrame, file: str | Path) -> None:
     """Write a tab-separated table in UTF-8, whole or not at all.
 
     Args:
         table: a header and a row per record; its index is not written. Numbers that are no integers are rounded to six
-            significant digits.
+            significant digits; values that are not there become `n/a`.
         file: where to; its folder is made.
-        missing: written for values that are not there.
 
     Raises:
         OSError: as the writing did; what was at `file` before is untouched.
     """
     with atomic_path(file) as temporary:
-        table.to_csv(temporary, sep="\t", index=False, float_format="%.6g", na_rep=missing)
+        table.to_csv(temporary, sep="\t", index=False, float_format="%.6g", na_rep=MISSING[0])
 
 
 def read_table(file: str | Path, dtype: type | Mapping[str, type] | None = None) -> pd.DataFrame:

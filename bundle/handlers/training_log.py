@@ -94,7 +94,7 @@ class TrainingLog:
             row["cuda_memory_gb"] = torch.cuda.max_memory_allocated() / 1e9
         self.rows.append(row)
         self._bar.set_postfix(self._postfix(engine.state.epoch))
-        write_table(pd.DataFrame(self.rows), self.file, missing="")
+        write_table(pd.DataFrame(self.rows), self.file)
 
     def _postfix(self, epoch: int) -> dict[str, str]:
         recent = self._losses[-10:]

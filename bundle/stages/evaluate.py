@@ -80,7 +80,7 @@ def run_evaluation(
         tables["subsets"] = skill_of_subsets(network, inferer, held_out, people.families, device, progress)
         save_figure(subset_picture(tables["subsets"], network.modalities), folder / "subsets.png")
     for name, table in tables.items():
-        write_table(table, folder / f"{name}.tsv", missing="")
+        write_table(table, folder / f"{name}.tsv")
     facts = {"encoder_hash": encoder_hash(network), "section": section, "n_people": len(people.images)}
     write_text(json.dumps(facts, indent=1) + "\n", folder / EVALUATED)
     _draw_people(network, inferer, held_out, skill_per_person(people.images, people.drawn).mean(axis=1), folder, device)

@@ -18,6 +18,7 @@ from bundle.data.embedding_table import TABLE
 from bundle.data.json_files import read_json
 from bundle.data.one_at_a_time import one_at_a_time
 from bundle.data.problems import InputProblems
+from bundle.data.tables import read_table
 from bundle.paths import CHECKPOINT, CLUSTERS, EMBEDDINGS, EVALUATION, TRAINING
 from bundle.running.plain_settings import plain_settings
 from bundle.running.stage_process import BUNDLE_ROOT, run_stage
@@ -159,7 +160,7 @@ class SeedRun:
 
     def log(self) -> pd.DataFrame:
         """The training log, a row per epoch."""
-        return pd.read_csv(self.folder / TRAINING / "log.tsv", sep="\t")
+        return read_table(self.folder / TRAINING / "log.tsv")
 
     def _stage(self, stage: str, part: Path, record: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         """Name of the config and options of a stage."""
