@@ -22,6 +22,7 @@ from bundle.analysis.strata_null import NullTest, null_test
 from bundle.analysis.strata_quality import are_apart, gaps, hubness, other_partitions
 from bundle.analysis.strata_settings import StrataSettings, check_codes
 from bundle.analysis.stratum_distances import held_out_distances
+from bundle.analysis.values_apart import notes_on_covariates
 
 Report = Callable[[str, int, int], None]
 """Called with a word, steps done and all steps."""
@@ -81,7 +82,7 @@ def find_strata(
         _reporting(report, settings.n_references),
     )
     found = _partition(points, family_of, few, choice, test, settings, show_progress)
-    notes = found.notes
+    notes = [*found.notes, *notes_on_covariates(covariates)]
     if not settings.reduce:
         whole = "Codes are not reduced, so the stratifier holds whole codes of real people: keep it to yourself."
         notes = [whole, *notes]

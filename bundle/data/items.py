@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from bundle.analysis.values_apart import words_on_values_apart
 from bundle.data.problems import InputProblems
 from bundle.data.tables import read_strictly
 
@@ -43,12 +44,14 @@ class ItemTable:
     Attributes:
         values: a row per participant_id, a column per item that may enter the factors; numbers, NaN if missing, turned
             to the dictionary's direction.
+        directions: of these columns, 1 or -1: what the table's own numbers were multiplied by.
         labels: of these columns; one that was turned round and has no label of its own is "reversed".
         is_ordinal: of these columns.
         demographics: a column per demographic item; numbers, or words.
     """
 
     values: pd.DataFrame
+    directions: list[int]
     labels: list[str]
     is_ordinal: list[bool]
     demographics: pd.DataFrame
@@ -76,7 +79,7 @@ def read_items(file: str | Path, dictionary: str | Path | Mapping[str, Any] | No
     ]
     values: dict[str, pd.Series] = {}
     demographics: dict[str, pd.Series] = {}
-    labels, is_ordinal = [], []
+    directions, labels, is_ordinal = [], [], []
     for name, item in known.items():
         if name not in table:
             continue
@@ -92,12 +95,17 @@ def read_items(file: str | Path, dictionary: str | Path | Mapping[str, Any] | No
                 "demographic in the dictionary, or leave it out of it."
             )
         values[name] = numbers * item.direction
+        directions.append(item.direction)
         labels.append(item.label or (name if item.direction > 0 else f"{name} reversed"))
         is_ordinal.append(item.scale == "ordinal")
     if problems:
         raise InputProblems(f"Phenotypes {path}", problems)
     return ItemTable(
-        pd.DataFrame(values, index=table.index), labels, is_ordinal, pd.DataFrame(demographics, index=table.index)
+        pd.DataFrame(values, index=table.index),
+        directions,
+        labels,
+        is_ordinal,
+        pd.DataFrame(demographics, index=table.index),
     )
 
 
@@ -176,8 +184,8 @@ def _read_dictionary(source: str | Path | Mapping[str, Any]) -> dict[str, ItemFa
 
 
 def usable_items(table: ItemTable, names: Sequence[str], most_missing: float) -> pd.DataFrame:
-    """What becomes of each item: columns `item`, `label`, `state` (used, left out), `reason`, `missing` (share),
-    `least`, `largest`, and `farthest`, how many standard deviations from the mean the farthest value lies.
+    """What becomes of each item: columns `item`, `label`, `state` (used, left out), `reason`, `missing` (share), and of the
+    table's own numbers `least`, `largest` and `apart`, see `words_on_values_apart`.
 
     Args:
         table: items.
@@ -186,7 +194,8 @@ def usable_items(table: ItemTable, names: Sequence[str], most_missing: float) ->
     """
     values = table.values.loc[list(names)]
     rows = []
-    for (name, column), label in zip(values.items(), table.labels, strict=True):
+    for (name, turned), direction, label in zip(values.items(), table.directions, table.labels, strict=True):
+        column = turned * direction
         missing = float(column.isna().mean())
         reason = ""
         if missing == 1:
@@ -206,7 +215,7 @@ def usable_items(table: ItemTable, names: Sequence[str], most_missing: float) ->
                 "missing": missing,
                 "least": column.min(),
                 "largest": column.max(),
-                "farthest": float((column - column.mean()).abs().max() / column.std()) if column.nunique() > 1 else 0.0,
+                "apart": words_on_values_apart(column.to_numpy(dtype=float)),
             }
         )
     return pd.DataFrame(rows)

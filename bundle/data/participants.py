@@ -48,8 +48,6 @@ def read_participants(source: str | Path) -> pd.DataFrame:
         table = read_strictly(path)
     except ValueError as error:
         raise InputProblems(str(path), [f"Not a tab-separated table in UTF-8 ({error}): save it as one."]) from error
-    if "participant_id" not in table and "," in "".join(table.columns):
-        raise InputProblems(str(path), ["This table is separated by commas: save it with tabs."])
     if "participant_id" not in table:
         raise InputProblems(
             str(path), [f"Expected a column participant_id, got {list(table.columns)}: rename the id column."]

@@ -14,6 +14,7 @@ from bundle.data.atomic import atomic_path
 
 MISSING = ["n/a", "N/A", "NA", "NaN", "nan", ""]
 """Words for a value that is not there; the first is that of BIDS."""
+SEPARATORS = {"\t": "tabs", ",": "commas", ";": "semicolons"}
 
 
 def write_table(table: pd.DataFrame, file: str | Path) -> None:
@@ -52,9 +53,14 @@ def read_strictly(path: Path, separator: str = "\t") -> pd.DataFrame:
     Blanks around values and names of columns do not count: `F1` and `F1 ` would be two families.
 
     Raises:
-        ValueError: if it is empty, not in UTF-8, has rows of more fields than its header, or two columns of one name.
+        ValueError: if it is empty, not in UTF-8, separated otherwise, has rows of more fields than its header, or two columns of
+            one name.
     """
     how: dict[str, Any] = {"sep": separator, "dtype": str, "encoding": "utf-8-sig", "keep_default_na": False}
+    header = pd.read_csv(path, header=None, nrows=1, **how).iloc[0].str.strip()
+    others = [word for mark, word in SEPARATORS.items() if mark != separator and mark in header[0]]
+    if len(header) == 1 and others:
+        raise ValueError(f"its columns are separated by {others[0]}, expected {SEPARATORS[separator]}")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter(
@@ -63,7 +69,6 @@ def read_strictly(path: Path, separator: str = "\t") -> pd.DataFrame:
             table = pd.read_csv(path, index_col=False, **how)
     except pd.errors.ParserWarning as error:
         raise ValueError(str(error)) from error
-    header = pd.read_csv(path, header=None, nrows=1, **how).iloc[0].str.strip()
     twice = sorted(set(header[header.duplicated() & (header != "")]))
     if twice:
         raise ValueError(f"two columns are called {' and '.join(twice)}: keep one")

@@ -8,11 +8,10 @@ from bundle.analysis.covariates import CovariateModel
 from bundle.analysis.groupings import shown_first
 from bundle.analysis.phenotype_cohort import Cohort
 from bundle.analysis.phenotyping import PHENOTYPE_ADJUSTED, RAW
+from bundle.analysis.values_apart import sentence_on_values_apart
 from bundle.phenotypes.tables import Findings
 
 PEOPLE_PER_TERM = 20
-FAR = 8.0
-"""Standard deviations that an item's value may lie from the mean without a word."""
 
 
 def notes_on(cohort: Cohort, found: Findings, not_described: Sequence[str]) -> list[str]:
@@ -41,12 +40,16 @@ def notes_on(cohort: Cohort, found: Findings, not_described: Sequence[str]) -> l
             "p of adjusted scores is a little too small."
         )
     items = found.made.items
-    far = items[(items["state"] == "used") & (items["farthest"] > FAR)]
-    notes += [
-        f"{row.item}: a value lies {row.farthest:.0f} standard deviations from the mean ({row.least:g} to "
-        f"{row.largest:g}): is it a code for a missing value?"
-        for row in far.itertuples()
-    ]
+    used = items[items["state"] == "used"]
+    notes += [sentence_on_values_apart(row.item, row.apart) for row in used.itertuples() if row.apart]
+    values = cohort.items.values.loc[cohort.people.index[cohort.rows], used["item"]]
+    copies = values.columns[values.T.duplicated()]
+    notes += [f"{name}: the same numbers as an item before it, which so count twice: keep one." for name in copies]
+    n_without = len(cohort.people) - len(cohort.rows)
+    if n_without:
+        notes.append(
+            f"{n_without} of {len(cohort.people)} people with a code have no phenotypes or too few, and are in no test."
+        )
     if not_described:
         notes.append(
             f"Not described by stratum, since nearly everybody has a word of their own: {', '.join(not_described)}."

@@ -58,7 +58,8 @@ def test_everything_that_is_wrong_is_said_at_once(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"participant_id,fold\ns0,1\n", "has no column participant_id and fold"),
+        (b"participant_id,fold\ns0,1\n", "its columns are separated by commas, expected tabs"),
+        (b"id\tfolds\ns0\t1\n", "has no column participant_id and fold"),
         (b"", "cannot be read"),
         (b"\xff\xfe\x00", "cannot be read"),
         (b"participant_id\ts\n", "has no column fold"),

@@ -44,6 +44,13 @@ def test_blanks_around_a_users_words_do_not_count(tmp_path):
     assert list(table["family_id"][:2]) == ["F1", "F1"] and pd.isna(table["family_id"][2])
 
 
+@pytest.mark.parametrize(("content", "words"), [("a;b\n1;2,5\n3;4,5\n", "semicolons"), ("a,b\n1,2\n", "commas")])
+def test_another_separator_is_named(tmp_path, content, words):
+    (tmp_path / "table.tsv").write_text(content)
+    with pytest.raises(ValueError, match=f"its columns are separated by {words}, expected tabs"):
+        read_strictly(tmp_path / "table.tsv")
+
+
 def test_two_columns_of_one_name_are_refused(tmp_path):
     (tmp_path / "table.tsv").write_text("participant_id\tfamily_id\tfamily_id \nsub-1\tF1\tF2\n")
     with pytest.raises(ValueError, match="two columns are called family_id"):

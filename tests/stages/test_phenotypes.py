@@ -269,14 +269,18 @@ def test_bad_items_are_named_with_the_mend(phenotyped, tmp_path):
     assert "unexpected keyword" in refused(**options, factors={"n_factor": 4})
 
 
-def test_constant_and_missing_items_are_left_out_and_said(phenotyped, tmp_path):
+def test_odd_items_and_people_without_are_said(phenotyped, tmp_path):
     folder, options = phenotyped
     table = pd.read_csv(folder / "items.tsv", sep="\t")
     table["anger_0"] = 3
+    table["anger_2"] = table["anger_1"]
+    table.loc[100:139, "strength_1"] = -999
     table["sleep_1"] = np.nan
     table.loc[:39, "sleep_2"] = np.nan
     table.loc[0, [name for name in table if name[-1].isdigit()]] = np.nan
-    items = write_items(tmp_path, table.iloc[:-2], dictionary_of(table))
+    dictionary = dictionary_of(table)
+    dictionary["strength_1"]["direction"] = -1
+    items = write_items(tmp_path, table.iloc[:-2], dictionary)
     for name in ("4_embeddings", "5_clusters"):
         (tmp_path / name).symlink_to(folder / name)
     run_stage("phenotyping", **(options | items | {"output_dir": tmp_path}), **OPTIONS)
@@ -287,6 +291,10 @@ def test_constant_and_missing_items_are_left_out_and_said(phenotyped, tmp_path):
     assert read(tmp_path, "flow")["people"].tolist() == [160, 158, 157]
     left_out = read(tmp_path, "left_out").set_index("participant_id")["reason"]
     assert "items are missing" in left_out["sub-000"] and left_out["sub-159"] == "no row in the items table"
+    notes = json.loads((tmp_path / "6_phenotypes" / "summary.json").read_text())["notes"]
+    assert "3 of 160 people with a code have no phenotypes or too few, and are in no test." in notes
+    assert any(note.startswith("anger_2: the same numbers as an item before it") for note in notes)
+    assert any(note.startswith("strength_1: 40 people have -999, all others") for note in notes)
 
 
 def test_bad_families_and_strata_are_refused(phenotyped, tmp_path):
