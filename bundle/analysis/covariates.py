@@ -48,7 +48,7 @@ class CovariateModel:
         ]
         problems += [f"{column}: the same for everybody" for column in table if table[column].nunique() == 1]
         problems += [
-            f"{column}: fewer than {MIN_LEVEL} people have {', '.join(rare)}: join levels, or do without {column}"
+            f"{column}: fewer than {MIN_LEVEL} people have {_few(rare)}: join levels, or do without {column}"
             for column in table
             if not is_number(table[column])
             and (rare := sorted(level for level, n in table[column].value_counts().items() if n < MIN_LEVEL))
@@ -184,6 +184,6 @@ def _bends(values: np.ndarray, knots: Sequence[float]) -> list[np.ndarray]:
     return [bend(values, knot) - bend(0.0, knot) for knot in knots[:-2]]
 
 
-def _few(names: pd.Index) -> str:
+def _few(names: Sequence[object]) -> str:
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
     return ", ".join(map(str, names[:5])) + more

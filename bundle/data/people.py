@@ -20,6 +20,9 @@ logger = logging.getLogger(__name__)
 LARGE_FAMILY = 12
 USUAL = "usual"
 USUAL_CATEGORIES = ("sex", "site")
+DECIMAL_COMMA = r"-?\d*,\d+"
+FEW_LEVELS = 6
+"""Levels of a category that are named one by one."""
 USUAL_COVARIATES = ("age_years", "sex", "head_size_ml", "motion_mm", "site")
 
 
@@ -46,6 +49,11 @@ def people_table(
     everybody = _read(output_dir, participants)
     table = everybody.set_index("participant_id")
     absent = [name for name in names if name not in table.index]
+    if absent and len(absent) == len(names):
+        others = f"(such as {names[0]}) is in the participants table (such as {table.index[0]})"
+        raise InputProblems(
+            "Participants", [f"None of the {len(names)} people with an embedding {others}: make the ids the same."]
+        )
     if absent:
         raise InputProblems(
             "Participants",
@@ -56,8 +64,13 @@ def people_table(
     for column in table.columns.difference(["family_id", *categories]):
         numbers = pd.to_numeric(table[column], errors="coerce")
         odd = numbers.isna() & table[column].notna()
+        with_comma = table[column][odd][table[column][odd].str.fullmatch(DECIMAL_COMMA)]
         if not odd.any():
             table[column] = numbers
+        elif 2 * len(with_comma) > odd.sum():
+            problems.append(
+                f"{column}: numbers with a comma, such as {with_comma.iloc[0]}: write decimal points, and no commas at thousands."
+            )
         elif numbers.notna().sum() > odd.sum():
             few = ", ".join(f"{person} {table[column][person]!r}" for person in table.index[odd][:5])
             problems.append(
@@ -152,9 +165,28 @@ def covariate_columns(
         if name in table
         for person in table.index[table[name].isna()]
     ]
+    problems += [
+        f"{name}: {' and '.join(alike)} count as different: write one of them."
+        for name in columns
+        if name in table and not is_numeric_dtype(table[name])
+        for alike in _spelled_alike(table[name])
+    ]
     if problems:
         raise InputProblems("Covariates", problems)
     if columns:
-        words = [f"{name} ({'number' if is_numeric_dtype(table[name]) else 'categories'})" for name in columns]
-        logger.info("Taken out of the codes: %s.", ", ".join(words))
+        logger.info("Taken out of the codes: %s.", ", ".join(f"{name} ({_kind(table[name])})" for name in columns))
     return table[columns]
+
+
+def _spelled_alike(values: pd.Series) -> list[list[str]]:
+    """Levels that differ in upper and lower case alone."""
+    levels = pd.Series(sorted(values.dropna().unique()), dtype=str)
+    return [group.tolist() for _, group in levels.groupby(levels.str.casefold()) if len(group) > 1]
+
+
+def _kind(values: pd.Series) -> str:
+    """`number`, or the levels of a category."""
+    levels = sorted(values.unique())
+    if is_numeric_dtype(values):
+        return "number"
+    return ", ".join(levels) if len(levels) <= FEW_LEVELS else f"{len(levels)} categories"
