@@ -129,6 +129,7 @@ def ukb(cohort: Path, folder: Path, n_people: int = 24, n_twice: int = 2) -> Pat
             "20016-2.0": people["PMAT24_A_CR"],
             "4080-2.0": people["BPSystolic"],
             "46-2.0": people["Strength_Unadj"],
+            "1558-2.0": [-3, *np.random.default_rng(0).integers(1, 7, len(people) - 1)],  # -3: prefer not to answer
         }
     )
     (folder / "tables").mkdir(parents=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -13,7 +14,8 @@ from bundle.data.problems import InputProblems
 KINDS = ("raw", "log")
 AFFINE = ("excluded", "included")
 DIRECTIONS = ("subject_to_template", "template_to_subject")
-PATTERNS = ("files", "without", "mask", "matrix", "columns", "jacobian_of", "warp", "image", "native", "like")
+WORDS = ("files", "without", "mask", "matrix", "columns", "jacobian_of", "warp", "image", "native", "like", "missing")
+"""Entries that are a list of words, or one word."""
 OUR_COLUMNS = ("family_id", "zygosity", "age_years", "sex", "site", "head_size_ml", "motion_mm")
 """Of `participants.tsv`, that later stages know by name; a layout may have others."""
 COMPANIONS = {"native": "the image that the warp was made for", "like": "that image in the template"}
@@ -98,6 +100,7 @@ class TableSource:
         restricted: no column of it may be passed on.
         required: refused if no file matches.
         warning: said if no file matches.
+        missing: numbers that stand for a missing value, in columns of whole numbers; empty cells and n/a always do.
     """
 
     file: str
@@ -106,6 +109,7 @@ class TableSource:
     restricted: bool = False
     required: bool = False
     warning: str = ""
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -186,7 +190,7 @@ def read_layout(content: Any) -> Layout:
     values: dict[str, Any] = {"name": "", "space": (), "images": {}} | dict(content)
     values["space"] = _words(values["space"])
     values["images"] = {m: _image(m, entry, problems) for m, entry in _pairs(values["images"])}
-    values["tables"] = tuple(_build(TableSource, entry, "tables", problems) for entry in values.get("tables") or [])
+    values["tables"] = tuple(_table(entry, problems) for entry in values.get("tables") or [])
     values["participants"] = {
         name: _column(name, entry, problems) for name, entry in _pairs(values.get("participants"))
     }
@@ -199,6 +203,14 @@ def read_layout(content: Any) -> Layout:
     if problems:
         raise InputProblems(title, problems)
     return layout
+
+
+def _table(entry: Any, problems: list[str]) -> Any:
+    source = _build(TableSource, entry, "tables", problems)
+    if source is not None:
+        words = [code for code in source.missing if not re.fullmatch(r"-?\d+", code)]
+        problems += [f"tables: missing: expected whole numbers such as -1, got {word!r}." for word in words]
+    return source
 
 
 def _image(modality: str, entry: Any, problems: list[str]) -> ImageSource:
@@ -259,7 +271,7 @@ def _build(kind: type, entry: Any, where: str, problems: list[str]) -> Any:
             meant = near_name(str(name), known)
             problems.append(f"{before}unknown entry {name!r}: " + (f"did you mean {meant!r}?" if meant else f"known are {', '.join(known)}."))  # fmt: skip
     values = {name: value for name, value in entry.items() if name in known}
-    for name in PATTERNS:
+    for name in WORDS:
         if name in values:
             values[name] = _words(values[name])
     try:

@@ -30,6 +30,7 @@ class SourceTables:
         files: those that were read.
         notes: sentences on what is missing or differs.
         related: pairs of ids of relatives, where the source lists such.
+        decoded: sentences on codes that became missing values.
     """
 
     values: pd.DataFrame
@@ -37,6 +38,7 @@ class SourceTables:
     files: tuple[Path, ...] = ()
     notes: tuple[str, ...] = ()
     related: tuple[tuple[str, str], ...] = field(default=())
+    decoded: tuple[str, ...] = ()
 
 
 def read_source_tables(layout: Layout, folder: Path) -> SourceTables:
@@ -50,6 +52,7 @@ def read_source_tables(layout: Layout, folder: Path) -> SourceTables:
     parts: list[pd.DataFrame] = []
     files: list[Path] = []
     notes: list[str] = []
+    decoded: list[str] = []
     problems: list[str] = []
     restricted: set[str] = set()
     for source in layout.tables:
@@ -64,6 +67,9 @@ def read_source_tables(layout: Layout, folder: Path) -> SourceTables:
             except InputProblems as error:
                 problems += error.problems
                 continue
+            part, words = _without_codes(part, source.missing)
+            if words:
+                decoded.append(f"{file.name}: {words}")
             if source.restricted:
                 restricted |= set(part.columns)
             parts.append(part)
@@ -92,7 +98,7 @@ def read_source_tables(layout: Layout, folder: Path) -> SourceTables:
     related: tuple[tuple[str, str], ...] = ()
     if layout.relatives is not None:
         related = _read_relatives(layout.relatives, folder, layout.prefix, values.index, notes)
-    return SourceTables(values, frozenset(restricted), tuple(files), tuple(notes), related)
+    return SourceTables(values, frozenset(restricted), tuple(files), tuple(notes), related, tuple(decoded))
 
 
 def _restricted_that_match_nothing(layout: Layout, folder: Path, values: pd.DataFrame) -> tuple[list[str], list[str]]:
@@ -140,6 +146,30 @@ def _read(file: Path, source: TableSource) -> pd.DataFrame:
         raise InputProblems(f"Table {file}", [f"{name}: stands twice, with and without {source.prefix!r}: keep one." for name in twice])  # fmt: skip
     table.index = pd.Index(names, name="participant_id")
     return table
+
+
+def _without_codes(table: pd.DataFrame, codes: Sequence[str]) -> tuple[pd.DataFrame, str]:
+    """A table in which codes for a missing value are missing, and in words how many there were.
+
+    Args:
+        table: words.
+        codes: whole numbers. Columns that hold anything else than whole numbers keep theirs: -1 is a deprivation index there.
+    """
+    changed: dict[str, pd.Series] = {}
+    count = 0
+    for name, column in table.items() if codes else ():
+        numbers = pd.to_numeric(column, errors="coerce")
+        is_code = numbers.isin([float(code) for code in codes])
+        is_whole = numbers.notna().eq(column.notna()).all() and (numbers.dropna() % 1 == 0).all()
+        if is_code.any() and is_whole:
+            changed[str(name)] = column.mask(is_code)
+            count += int(is_code.sum())
+    if not count:
+        return table, ""
+    said = (
+        f"codes for a missing value ({', '.join(codes)}) became missing, {count} in all."  # columns may be restricted
+    )
+    return table.assign(**changed), said
 
 
 def _with_prefix(names: pd.Series, prefix: str) -> pd.Series:

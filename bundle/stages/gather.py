@@ -250,6 +250,7 @@ def _notes(cohort: CohortSource, found: FoundCohort, restricted: str) -> list[st
     if sessions:
         rule = f", by the rule {cohort.session}" if cohort.session else ""
         notes.append(f"One session of each person was taken{rule}: {', '.join(sorted(sessions))}.")
+    notes += found.tables.decoded
     if found.tables.restricted:
         where = "are kept apart in restricted/" if restricted == "local" else "were written nowhere"
         notes.append(f"{len(found.tables.restricted)} restricted columns {where}; families are running numbers.")

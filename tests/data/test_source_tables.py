@@ -130,3 +130,20 @@ def test_one_person_under_two_writings_of_an_id_is_refused(tmp_path):
     layout = layout_of(tables=[{"file": "people.tsv", "prefix": "sub-"}])
     with pytest.raises(InputProblems, match="sub-01: stands twice, with and without 'sub-'"):
         read_source_tables(layout, tmp_path)
+
+
+def test_codes_for_missing_are_missing_in_columns_of_whole_numbers(folder):
+    columns = {"memory": ["-1", "5", "-3.0", "7"], "deprivation": [-1, -2.5, 0.5, 3], "word": ["-1", "no", "x", "y"]}
+    pd.DataFrame({"participant_id": NAMES, **columns}).to_csv(folder / "clinic.csv", index=False)
+    layout = layout_of(tables=[{"file": "clinic.csv", "missing": [-1, -3]}])
+    tables = read_source_tables(layout, folder)
+    items = phenotypes_of(tables, layout, NAMES, None, False)
+    assert items["memory"].isna().tolist() == [True, False, True, False]
+    assert items["deprivation"].tolist() == ["-1.0", "-2.5", "0.5", "3.0"]
+    assert tables.values["word"].tolist() == ["-1", "no", "x", "y"]
+    assert tables.decoded == ("clinic.csv: codes for a missing value (-1, -3) became missing, 2 in all.",)
+
+
+def test_a_code_for_missing_that_is_no_whole_number_is_refused():
+    with pytest.raises(InputProblems, match="missing: expected whole numbers such as -1, got 'none'"):
+        layout_of(tables=[{"file": "clinic.csv", "missing": ["none"]}])

@@ -144,6 +144,8 @@ def test_what_was_derived_of_what_is_said(prepared):
     assert "JAC: Jacobians are log determinants without the affine part; they were derived of the warp {participant_id}*_from-T1w_to-{space}_mode-image_xfm.h5 (24 people), less the affine that fits it best in the brain." in notes  # fmt: skip
     notes = json.loads((prepared["ukb"] / "preparation.json").read_text())["notes"]
     assert "NDI: brought to the template from native space, NODDI_ICVF.nii.gz by dti_FA_to_MNI_warp.nii.gz (24 people)." in notes  # fmt: skip
+    assert "ukb12345.csv: codes for a missing value (-1, -3, -121, -818) became missing, 1 in all." in notes
+    assert read(prepared["ukb"] / "phenotypes.tsv")["1558-2.0"].tolist()[0] == "n/a"
     check = pd.read_csv(prepared["ukb"].parent / "0_checked" / "check.tsv", sep="\t", keep_default_na=False)
     own = check[(check["participant_id"] == 1000015) & (check["modality"] == "NDI")]
     assert own[["status", "reason"]].to_numpy().tolist() == [["ok", "preparing derives it of this file"]]
