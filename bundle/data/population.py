@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 
 N_FACTORS = 6
+DECIMALS = 6
+"""Factors are rounded to this many decimals, so that processors that differ in the last bit give the same tables."""
 MODALITY_LOADINGS = pd.DataFrame(
     # a factor shifts tissue contrast in T1w, FA and NDI and owns a warp, hence JAC, where its entry is 1;
     # no modality sees all six, so only fusing them recovers the person
@@ -147,7 +149,8 @@ def draw_population(
     factors = offsets[member_of] + _heritable(rng, family, N_FACTORS)
     factors[:, 0] += AGE_EFFECT * (age_years - 29) / 4
     factors[:, 1] += SEX_EFFECT * (is_male - MEN) / 0.5
-    head_size = 0.7 * (is_male - MEN) / 0.5 + 0.7 * _heritable(rng, family, 1)[:, 0]
+    factors = factors.round(DECIMALS)
+    head_size = (0.7 * (is_male - MEN) / 0.5 + 0.7 * _heritable(rng, family, 1)[:, 0]).round(DECIMALS)
 
     index = pd.Index([f"sub-{number + 1:04d}" for number in range(n_subjects)], name="participant_id")
     participants = pd.DataFrame(
@@ -201,15 +204,35 @@ def _draw_strata(
     if not 1 <= n_strata <= N_FACTORS + 1:
         raise ValueError(f"n_strata must lie between 1 and {N_FACTORS + 1}, got {n_strata}.")
     n_centres = n_strata if n_strata > 1 else 4
-    simplex = np.eye(n_centres) - 1 / n_centres
-    corners = simplex @ np.linalg.svd(simplex)[2][: n_centres - 1].T * separation / np.sqrt(2)
-    directions = np.linalg.qr(rng.standard_normal((N_FACTORS, n_centres - 1)))[0]
-    centres = corners @ directions.T
+    directions = _orthonormal_columns(rng.standard_normal((N_FACTORS, n_centres - 1)))
+    corners = _simplex_corners(n_centres) * separation / np.sqrt(2)
+    centres = np.einsum("cd,fd->cf", corners, directions).round(DECIMALS)
     stratum = rng.permutation(np.arange(n_families) % n_centres)
-    gaussian = rng.multivariate_normal(np.zeros(N_FACTORS), centres.T @ centres / n_centres, size=n_families)
+    weights = rng.standard_normal((n_families, n_centres))
     if n_strata == 1:
-        return np.zeros(n_families, dtype=int), gaussian
+        # standard normals times the centres have the covariance centres.T @ centres, without a matrix square root
+        gaussian = np.einsum("nc,cf->nf", weights, centres) / np.sqrt(n_centres)
+        return np.zeros(n_families, dtype=int), gaussian.round(DECIMALS)
     return stratum, centres[stratum]
+
+
+def _simplex_corners(count: int) -> np.ndarray:
+    """`(count, count - 1)` points, any two sqrt(2) apart and their mean 0: the Helmert basis, in closed form."""
+    corners = np.zeros((count, count - 1))
+    for axis in range(1, count):
+        corners[:axis, axis - 1] = 1 / np.sqrt(axis * (axis + 1))
+        corners[axis, axis - 1] = -axis / np.sqrt(axis * (axis + 1))
+    return corners
+
+
+def _orthonormal_columns(matrix: np.ndarray) -> np.ndarray:
+    """Gram-Schmidt, column by column: no library's choice of signs or order of operations is in it."""
+    columns: list[np.ndarray] = []
+    for column in matrix.T:
+        for earlier in columns:
+            column = column - (column * earlier).sum() * earlier
+        columns.append(column / np.sqrt((column * column).sum()))
+    return np.stack(columns, axis=1)
 
 
 def _draw_men(rng: np.random.Generator, stratum: np.ndarray, n_strata: int) -> np.ndarray:
@@ -254,7 +277,7 @@ def _draw_phenotypes(
             r = factor.correlation
             score = r * standardised[:, factor.brain_factor] + np.sqrt(1 - r**2) * score
         by_sex = factor.sex_effect * (is_male - MEN)
-        scores[name] = (score + by_sex) / np.sqrt(1 + (factor.sex_effect / 2) ** 2)
+        scores[name] = ((score + by_sex) / np.sqrt(1 + (factor.sex_effect / 2) ** 2)).round(DECIMALS)
         for item, (loading, mean, deviation, decimals) in factor.items.items():
             noise = np.sqrt(1 - loading**2) * rng.standard_normal(len(factors))
             values = mean + deviation * (loading * scores[name] + noise)
