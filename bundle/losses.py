@@ -10,15 +10,13 @@ from torch import Tensor, nn
 
 from bundle.data.problems import InputProblems
 from custom_nets import FusionAutoencoder
-from custom_nets.fusion import ProductOfExperts, maps_present
+from custom_nets.presence import modalities_present
 
 KINDS = ("mse", "l1", "bce")
 
 
 class ReconstructionLoss(nn.Module):
     """Mean over people, modalities and brain voxels of the error between scaled images, of the maps that people have.
-
-    With a product of experts its `surprise` is added in training: how badly its variances foretell what further maps change.
 
     Scaled units make modalities comparable: with the `residual` scaling an MSE of 1 is what the mean image scores.
 
@@ -69,7 +67,7 @@ class ReconstructionLoss(nn.Module):
     def forward(self, reconstruction: Tensor, images: Tensor) -> Tensor:
         network = self._network[0]
         scaling = network.scaling
-        present = maps_present(images)
+        present = modalities_present(images)
         images = images.nan_to_num()  # NaN times nothing is NaN, also in gradients
         if self.kind == "bce":
             predicted, target = scaling(reconstruction).clamp(0, 1), scaling(images).clamp(0, 1)
@@ -80,7 +78,4 @@ class ReconstructionLoss(nn.Module):
         n_voxels = scaling.brain_mask.sum()
         per_map = error.sum(dim=(2, 3, 4)) * present
         per_modality = per_map.sum(dim=0) / (present.sum(dim=0).clamp_min(1) * n_voxels)
-        loss = (per_modality * self.weights.to(per_modality.device)).mean()
-        if network.training and isinstance(network.fusion, ProductOfExperts):
-            loss = loss + network.fusion.surprise
-        return loss
+        return (per_modality * self.weights.to(per_modality.device)).mean()

@@ -10,7 +10,7 @@ from monai.handlers import from_engine
 from torch import Tensor
 
 from custom_nets import FusionAutoencoder
-from custom_nets.fusion import maps_present
+from custom_nets.presence import modalities_present
 
 
 class ReconstructionSkill(Metric):
@@ -42,7 +42,7 @@ class ReconstructionSkill(Metric):
         """Add a batch: lists of `(M, D, H, W)` reconstructions and images."""
         mean_image, mask = self._network.scaling.mean_image, self._network.scaling.brain_mask
         for reconstruction, image in zip(*output, strict=True):
-            present = maps_present(image[None])[0].view(-1, 1, 1, 1)
+            present = modalities_present(image[None])[0].view(-1, 1, 1, 1)
             self._error += _masked_sum_of_squares((reconstruction.float() - image).where(present, 0), mask)
             self._reference += _masked_sum_of_squares((image - mean_image).where(present, 0), mask)
 

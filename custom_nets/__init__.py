@@ -1,14 +1,14 @@
 """Networks: building blocks and the fusion autoencoders."""
 
-from custom_nets.folded_autoencoder import FoldedFusionAutoencoder
 from custom_nets.fusion_autoencoder import FusionAutoencoder
 from custom_nets.paper_autoencoder import PaperFusionAutoencoder
+from custom_nets.refined_linear_autoencoder import RefinedLinearAutoencoder
 from custom_nets.size_table import mid_flow_saving, separable_saving, size_table, trainable_parameters
 
 __all__ = [
-    "FoldedFusionAutoencoder",
     "FusionAutoencoder",
     "PaperFusionAutoencoder",
+    "RefinedLinearAutoencoder",
     "mid_flow_saving",
     "separable_saving",
     "size_table",

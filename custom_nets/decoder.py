@@ -1,17 +1,14 @@
-"""One modality's path from code map to image: the paper's decoder and the unfolding one."""
+"""One modality's path from code map to image: the paper's decoder."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
 from custom_nets.conv_unit import ConvUnit
-from custom_nets.folding import depth_to_space
-from custom_nets.mid_flow import MidFlow3d, ResidualMidFlow3d
-from custom_nets.separable_conv import PointwiseConv3d
+from custom_nets.mid_flow import MidFlow3d
 
 
 class UpsamplingStage(nn.Module):
@@ -95,47 +92,3 @@ class UpsamplingDecoder(nn.Module):
         for number, stage in enumerate(self.stages):
             volume = stage(volume, skips[number : number + 1] if self.with_skips else [])
         return self.head(volume)
-
-
-class UnfoldingDecoder(nn.Module):
-    """Our decoder, the mirror of `FoldingEncoder`; its head starts at zero, so the output does too.
-
-    Args:
-        code_channels: channels of the fused code map.
-        out_channels: channels of the still folded output.
-        widths: the encoder's widths.
-        n_units: the encoder's units per level.
-        norm: see `make_norm`.
-        kernel_size: of the depthwise filters.
-
-    Shapes: `(B, code_channels, D, H, W)` in, `(B, out_channels, 2^(L-1) D, ...)` out for L levels.
-    """
-
-    def __init__(
-        self,
-        code_channels: int,
-        out_channels: int,
-        widths: Sequence[int],
-        n_units: Sequence[int],
-        norm: str,
-        kernel_size: Sequence[int] = (3, 3, 3),
-    ) -> None:
-        super().__init__()
-        head = PointwiseConv3d(widths[0], out_channels)
-        nn.init.zeros_(head.weight)
-        nn.init.zeros_(head.bias)
-        exits = [*[PointwiseConv3d(coarse, 8 * fine) for fine, coarse in pairwise(widths)][::-1], head]
-        levels = [
-            [ResidualMidFlow3d(width, n, norm, kernel_size), leave]
-            for width, n, leave in zip(widths[::-1], n_units[::-1], exits, strict=True)
-        ]
-        levels[0].insert(0, PointwiseConv3d(code_channels, widths[-1]))
-        self.levels = nn.ModuleList(nn.Sequential(*level) for level in levels)
-
-    def forward(self, code_map: Tensor) -> Tensor:
-        volume = code_map
-        for number, level in enumerate(self.levels):
-            if number > 0:
-                volume = depth_to_space(volume, 2)
-            volume = level(volume)
-        return volume

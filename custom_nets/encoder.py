@@ -1,4 +1,4 @@
-"""One modality's path from image to code map: the paper's encoder and the folding one."""
+"""One modality's path from image to embedding map: the paper's encoder."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from custom_nets.conv_unit import ConvUnit
-from custom_nets.folding import space_to_depth
-from custom_nets.mid_flow import MidFlow3d, ResidualMidFlow3d
-from custom_nets.separable_conv import PointwiseConv3d
+from custom_nets.mid_flow import MidFlow3d
 
 
 class PoolingStage(nn.Module):
@@ -82,39 +80,3 @@ class PoolingEncoder(nn.Module):
                 skips.append(before_pooling)
             skips.append(volume)
         return volume, skips[:-1][::-1]
-
-
-class FoldingEncoder(nn.Module):
-    """Our encoder: space folded into channels, then a pointwise convolution and a residual mid-flow, level by level.
-
-    Args:
-        in_channels: channels of the already folded input.
-        widths: channels per level; every level after the first halves the grid.
-        n_units: residual units per level.
-        norm: see `make_norm`.
-        kernel_size: of the depthwise filters.
-
-    Shapes: `(B, in_channels, D, H, W)` in, `(B, widths[-1], D/2^(L-1), ...)` out for L levels.
-    """
-
-    def __init__(
-        self,
-        in_channels: int,
-        widths: Sequence[int],
-        n_units: Sequence[int],
-        norm: str,
-        kernel_size: Sequence[int] = (3, 3, 3),
-    ) -> None:
-        super().__init__()
-        in_widths = [in_channels, *[8 * width for width in widths[:-1]]]
-        self.levels = nn.ModuleList(
-            nn.Sequential(PointwiseConv3d(c_in, c), ResidualMidFlow3d(c, n, norm, kernel_size))
-            for c_in, c, n in zip(in_widths, widths, n_units, strict=True)
-        )
-
-    def forward(self, volume: Tensor) -> Tensor:
-        for number, level in enumerate(self.levels):
-            if number > 0:
-                volume = space_to_depth(volume, 2)
-            volume = level(volume)
-        return volume

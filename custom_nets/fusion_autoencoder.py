@@ -22,8 +22,8 @@ class FusionAutoencoder(nn.Module, ABC):
         modalities: names, in channel order.
         spatial_size: the grid `(D, H, W)`.
         scaling: see `ImageScaling`.
-        total_stride: by how much the encoder shrinks the grid.
-        code_channels: channels of the code map.
+        multiple: each side of the grid must be a multiple of it.
+        code_shape: shape of one participant's embedding inside the network.
         architecture: every other argument that the weights mean nothing without; plain values.
 
     Attributes:
@@ -33,11 +33,10 @@ class FusionAutoencoder(nn.Module, ABC):
         signature: JSON of what was built, as bytes, so that a checkpoint says which network it is of.
         grid_affine: `(4, 4)` voxel to world (RAS, mm) of the training images' grid, to refuse images of another space.
 
-    Shapes: `(B, M, D, H, W)` in, the same out; codes are `(B, embedding_size)`, the code map
-    `(code_channels, D/stride, H/stride, W/stride)` flattened in that order.
+    Shapes: `(B, M, D, H, W)` in, the same out; embeddings are `(B, embedding_size)`, `code_shape` flattened.
 
     Raises:
-        ValueError: if the grid is not divisible by the stride, or there is no modality or one twice.
+        ValueError: if the grid is no multiple of `multiple`, or there is no modality or one twice.
     """
 
     grid_affine: Tensor
@@ -48,21 +47,21 @@ class FusionAutoencoder(nn.Module, ABC):
         modalities: Sequence[str],
         spatial_size: Sequence[int],
         scaling: str,
-        total_stride: int,
-        code_channels: int,
+        multiple: int,
+        code_shape: Sequence[int],
         architecture: Mapping[str, Any],
     ) -> None:
         super().__init__()
         if not modalities or len(set(modalities)) != len(modalities):
             raise ValueError(f"Expected one or more different modalities, got {list(modalities)}.")
-        if len(spatial_size) != 3 or any(size % total_stride for size in spatial_size):
+        if len(spatial_size) != 3 or any(size % multiple for size in spatial_size):
             raise ValueError(
-                f"Expected a grid of three sizes divisible by {total_stride}, got {list(spatial_size)}: "
+                f"Expected a grid of three sizes divisible by {multiple}, got {list(spatial_size)}: "
                 "set spatial_size to the next multiples; images are padded to it and cropped back."
             )
         self.modalities = tuple(modalities)
         self.spatial_size = (int(spatial_size[0]), int(spatial_size[1]), int(spatial_size[2]))
-        self.code_shape = (code_channels, *[size // total_stride for size in self.spatial_size])
+        self.code_shape = tuple(code_shape)
         self.embedding_size = prod(self.code_shape)
         self.takes_any_subset = False
         self.squashes = False
@@ -100,6 +99,17 @@ class FusionAutoencoder(nn.Module, ABC):
     def decode_scaled(self, code_map: Tensor, skips: list[list[Tensor]]) -> Tensor:
         """The code map and skips to scaled images."""
 
-    def fit_to_images(self, images: Callable[[], Iterable[Tensor]]) -> None:
-        """Fit scaling, mean image and brain mask on training images; see `ImageScaling.fit`."""
+    @torch.jit.unused
+    def uncertainty(self, images: Tensor) -> Tensor:
+        """`(B, M, D, H, W)` to `(B, embedding_size)` standard deviations of the embedding, or `(B, 0)` if the network has none."""
+        return images.new_zeros(len(images), 0)
+
+    @torch.jit.unused
+    def fit_to_images(self, images: Callable[[], Iterable[Tensor]], families: Sequence[str] | None = None) -> None:
+        """Fit scaling, mean image and brain mask on training images; see `ImageScaling.fit`.
+
+        Args:
+            images: returns an iterable over `(M, D, H, W)` images, one per participant.
+            families: of the participants, for networks that leave families out in turn.
+        """
         self.scaling.fit(images)

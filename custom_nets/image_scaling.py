@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor, nn
 
-from custom_nets.fusion import maps_present
+from custom_nets.presence import modalities_present
 
 SCALINGS = ("residual", "min_max")
 
@@ -26,8 +26,10 @@ class ImageScaling(nn.Module):
     Attributes:
         mean_image: `(M, D, H, W)`, mean of the training images in their own units.
         brain_mask: `(D, H, W)`, 1 where every modality is non-zero in at least half of the training images.
-        base, gain: `(M, D, H, W)`; image = base + gain * scaled. Outside the mask: the mean image and 0.
-        inverse_gain: 1 / gain, and 0 outside the mask.
+        offset, factor: image = offset + factor * scaled in the mask; `(M, D, H, W)` with `min_max`, `(M, 1, 1, 1)` with
+            `residual`, whose offset is the mean image.
+        base, gain: `(M, D, H, W)`, the same, with the mean image and 0 outside the mask; made of the above, not stored.
+        inverse_gain: 1 / gain, and 0 outside the mask; not stored.
         n_fitted: training images seen; 0 until fitted.
 
     Raises:
@@ -36,6 +38,8 @@ class ImageScaling(nn.Module):
 
     mean_image: Tensor
     brain_mask: Tensor
+    offset: Tensor
+    factor: Tensor
     base: Tensor
     gain: Tensor
     inverse_gain: Tensor
@@ -48,10 +52,14 @@ class ImageScaling(nn.Module):
         self.kind = kind
         self.register_buffer("mean_image", torch.zeros(n_modalities, *spatial_size))
         self.register_buffer("brain_mask", torch.ones(*spatial_size))
-        self.register_buffer("base", torch.zeros(n_modalities, *spatial_size))
-        self.register_buffer("gain", torch.ones(n_modalities, *spatial_size))
-        self.register_buffer("inverse_gain", torch.ones(n_modalities, *spatial_size))
+        whole = spatial_size if kind == "min_max" else (1, 1, 1)
+        self.register_buffer("offset", torch.zeros(n_modalities, *whole))
+        self.register_buffer("factor", torch.ones(n_modalities, *whole))
         self.register_buffer("n_fitted", torch.zeros((), dtype=torch.long))
+        self.register_buffer("base", torch.zeros(n_modalities, *spatial_size), persistent=False)
+        self.register_buffer("gain", torch.ones(n_modalities, *spatial_size), persistent=False)
+        self.register_buffer("inverse_gain", torch.ones(n_modalities, *spatial_size), persistent=False)
+        self.register_load_state_dict_post_hook(lambda module, _: module._spread())
 
     def forward(self, images: Tensor) -> Tensor:
         """`(B, M, D, H, W)` in the images' units to scaled values, 0 outside the mask."""
@@ -80,7 +88,7 @@ class ImageScaling(nn.Module):
         highest = -lowest
         for image in images():
             image = image.to(self.mean_image.device)
-            has = maps_present(image[None])[0].view(-1, 1, 1, 1)
+            has = modalities_present(image[None])[0].view(-1, 1, 1, 1)
             n_images += 1
             count += has
             total += image.where(has, 0)
@@ -114,8 +122,16 @@ class ImageScaling(nn.Module):
             if bool((spread <= 0).any()):
                 flat = torch.nonzero(spread <= 0).flatten().tolist()
                 raise ValueError(f"Modality number {flat} is the same in at least half of the training subjects.")
-            offset, gain = self.mean_image, spread.view(-1, 1, 1, 1).expand_as(self.gain)
-        self.base.copy_(torch.where(is_brain, offset, self.mean_image))
-        self.gain.copy_(gain * is_brain)
-        self.inverse_gain.copy_(is_brain / gain)
+            offset, gain = self.mean_image, spread.view(-1, 1, 1, 1)
+        self.offset.copy_(offset if self.kind == "min_max" else torch.zeros_like(self.offset))
+        self.factor.copy_(gain)
         self.n_fitted.fill_(n_images)
+        self._spread()
+
+    def _spread(self) -> None:
+        """Lay offset and factor out over the grid."""
+        is_brain = self.brain_mask > 0
+        offset = self.offset if self.kind == "min_max" else self.mean_image
+        self.base.copy_(torch.where(is_brain, offset, self.mean_image))
+        self.gain.copy_(self.factor * is_brain)
+        self.inverse_gain.copy_(is_brain / self.factor)

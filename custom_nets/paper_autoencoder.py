@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from custom_nets.conv_unit import ConvUnit
 from custom_nets.decoder import UpsamplingDecoder
 from custom_nets.encoder import PoolingEncoder
-from custom_nets.fusion import maps_present
 from custom_nets.fusion_autoencoder import FusionAutoencoder
+from custom_nets.presence import modalities_present
 
 
 class PaperFusionAutoencoder(FusionAutoencoder):
@@ -55,7 +55,9 @@ class PaperFusionAutoencoder(FusionAutoencoder):
             "skips": skips,
             "norm": norm,
         }
-        super().__init__(modalities, spatial_size, scaling, 2 ** len(widths), widths[-1], architecture)
+        stride = 2 ** len(widths)
+        code_shape = (widths[-1], *[size // stride for size in spatial_size])
+        super().__init__(modalities, spatial_size, scaling, stride, code_shape, architecture)
         self.skips = skips
         self.squashes = scaling == "min_max"
         shared: dict[str, Any] = dict(
@@ -77,8 +79,10 @@ class PaperFusionAutoencoder(FusionAutoencoder):
                     nn.init.zeros_(parameter)
 
     def encode_scaled(self, scaled: Tensor) -> tuple[Tensor, list[list[Tensor]]]:
-        if not torch.compiler.is_compiling() and not bool(maps_present(scaled).all()):
-            raise ValueError("This network needs every map of a person; FoldedFusionAutoencoder can do with fewer.")
+        if not torch.compiler.is_compiling() and not bool(modalities_present(scaled).all()):
+            raise ValueError(
+                "This network needs every modality of a participant; RefinedLinearAutoencoder takes any of them."
+            )
         maps: list[Tensor] = []
         skips: list[list[Tensor]] = []
         for number, encoder in enumerate(self.encoders):

@@ -7,6 +7,7 @@ from math import prod
 from torch import nn
 
 from custom_nets.fusion_autoencoder import FusionAutoencoder
+from custom_nets.linear_embedding import LinearEmbedding
 from custom_nets.mid_flow import MidFlow3d, ResidualMidFlow3d
 from custom_nets.separable_conv import SeparableConv3d
 
@@ -43,6 +44,11 @@ def size_table(network: FusionAutoencoder, native_voxels_per_modality: int | Non
     parts = {name: trainable_parameters(part) for name, part in network.named_children() if trainable_parameters(part)}
     rows = [(name, f"{count:,}") for name, count in parts.items()]
     rows += [("all parameters", f"{sum(parts.values()):,}")]
+    fitted = sum(
+        part.bases.numel() + part.axes.numel() for part in network.modules() if isinstance(part, LinearEmbedding)
+    )
+    if fitted:
+        rows.append(("fitted in closed form, 16-bit", f"{fitted:,}"))
     rows += [("mid-flow weights, standard over separable", f"{mid_flow_saving(network):.1f}")]
     n_modalities, voxels = len(network.modalities), prod(network.spatial_size)
     size = network.embedding_size

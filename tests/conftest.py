@@ -53,12 +53,13 @@ def from_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 TINY_NETWORK = {
-    "_target_": "custom_nets.FoldedFusionAutoencoder",
+    "_target_": "custom_nets.RefinedLinearAutoencoder",
     "modalities": "@modalities",
     "spatial_size": "@spatial_size",
-    "widths": [16, 24],
-    "n_units": [1, 1],
-    "code_channels": 8,
+    "embedding_size": 384,
+    "n_components": 800,
+    "width": 8,
+    "n_units": 1,
 }
 
 

@@ -44,7 +44,7 @@ def items_from_folder(
         elif missing and not any_subset:
             problems += [
                 f"{name}: no {m} at {files[m]}: add the file, remove the row, or train a network without {m} "
-                "(--modalities) or one that takes any of the maps (--fusion mean; docs/fewer_maps.md)."
+                "(--modalities) or use the default network, which takes any of the modalities."
                 for m in missing
             ]
         there = {m: str(path) for m, path in files.items() if m not in missing}

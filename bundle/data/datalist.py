@@ -87,7 +87,7 @@ def _item_of(
             if not any_subset:
                 problems.append(
                     f"{name}: no {modality} in {path}: it has {', '.join(key for key in entry if key not in ('participant_id', 'family_id'))}; leave "
-                    f"{modality} out of --modalities, or take a network that does without (--fusion mean)."
+                    f"{modality} out of --modalities, or use the default network, which takes any of the modalities."
                 )
             continue
         if not isinstance(entry[modality], str):

@@ -49,7 +49,6 @@ def read_whole_cohort(
     participants: str | None = None,
     synthetic: Mapping[str, Any] | None = None,
     num_workers: int = 2,
-    fusion: str = "concat",
     progress: bool = True,
 ) -> WholeCohort:
     """Read a cohort as training does, but leave it in one piece.
@@ -64,7 +63,6 @@ def read_whole_cohort(
             names no family keep theirs.
         synthetic: arguments of `CohortSettings`.
         num_workers: processes that draw.
-        fusion: of the network; with `concat` people who lack a map are refused.
         progress: show a bar.
 
     Raises:
@@ -79,10 +77,10 @@ def read_whole_cohort(
             "Cohort", [f"--dataset_dir {source} does not exist: expected a cohort folder or a datalist."]
         )
     if source.is_file():
-        sections = items_from_datalist(source, modalities, fusion != "concat")
+        sections = items_from_datalist(source, modalities, any_subset=True)
         items = [item for section in SECTIONS for item in sections[section]]
     else:
-        items = items_from_folder(source, images, modalities, fusion != "concat")
+        items = items_from_folder(source, images, modalities, any_subset=True)
     problems = [finding.sentence for finding in shared_files(items, modalities)]
     if participants is not None or source.is_dir():
         table = read_participants(source if participants is None else Path(participants).expanduser())

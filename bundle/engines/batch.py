@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 class PrepareReconstructionBatch(PrepareBatch):
-    """The images are target and, with what `hide` takes away, input: `{"image": (B, M, D, H, W)}` on the device."""
+    """The images are input and target alike: `{"image": (B, M, D, H, W)}` on the device."""
 
     def __call__(
         self,
@@ -20,13 +20,4 @@ class PrepareReconstructionBatch(PrepareBatch):
         **kwargs: Any,
     ) -> tuple[Tensor, Tensor]:
         images = torch.as_tensor(batchdata["image"]).to(device=device, non_blocking=non_blocking)
-        images = self.augment(images)
-        return self.hide(images), images
-
-    def augment(self, images: Tensor) -> Tensor:
-        """What training may do to a batch `(B, M, D, H, W)`; here nothing."""
-        return images
-
-    def hide(self, images: Tensor) -> Tensor:
-        """What the network does not see of a batch though it has to draw it, as NaN; here nothing."""
-        return images
+        return images, images

@@ -10,15 +10,14 @@ from torch import Tensor
 from bundle.data.grids import SAME_GRID_MM, corners_apart_mm
 from bundle.data.problems import InputProblems
 from bundle.engines.inferer import AutocastInferer
-from custom_nets.fusion import ProductOfExperts
 
 
 class EmbeddingInferer(AutocastInferer):
     """Gives reconstruction, embedding and uncertainty from one pass, as a tuple.
 
     Reconstructions are `(B, M, D, H, W)`, of every map, and first, since programs that know nothing of codes take the first
-    output for `pred` of the metadata. Embeddings are `(B, E)`, their standard deviations too, or `(B, 0)` if the fusion gives
-    none.
+    output for `pred` of the metadata. Embeddings are `(B, E)`, their standard deviations too, or `(B, 0)` if the
+    network gives none.
     """
 
     def __call__(self, inputs: Tensor, network: Any, *args: Any, **kwargs: Any) -> Any:
@@ -39,9 +38,7 @@ class EmbeddingInferer(AutocastInferer):
 
         code_map = super().__call__(inputs, encode)
         scaled = super().__call__(code_map, lambda code: network.decode_scaled(code, skips))
-        gives = isinstance(network.fusion, ProductOfExperts)
-        uncertainty = network.fusion.variance.sqrt().flatten(1) if gives else code_map.new_zeros(len(code_map), 0)
-        return network.scaling.inverse(scaled), code_map.flatten(1), uncertainty
+        return network.scaling.inverse(scaled), code_map.flatten(1), network.uncertainty(inputs)
 
 
 def refuse_other_space(affine: Tensor, network: Any) -> None:

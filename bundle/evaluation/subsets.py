@@ -16,9 +16,8 @@ from tqdm.auto import tqdm
 from bundle.analysis.held_out_figures import family_ratios
 from bundle.engines.inferer import AutocastInferer
 from bundle.handlers.reconstruction_recorder import masked_residuals
-from bundle.trained.subsets import known_subsets
+from bundle.trained.subsets import subsets_taken
 from custom_nets import FusionAutoencoder
-from custom_nets.fusion import ProductOfExperts
 
 
 @torch.no_grad()
@@ -42,13 +41,12 @@ def skill_of_subsets(
 
     Returns:
         A row per subset and modality: `inputs` (`T1w+FA`), `modality`, `given` (False: drawn from other maps), `skill`
-        with `low` and `high` (see `family_ratios`). With a product of experts also `uncertainty`, how far
+        with `low` and `high` (see `family_ratios`), `uncertainty`, how far
         values of the code are expected to move when the other maps are added (mean standard deviation), and `standardised_move`:
         how far they move over how far each was expected to (root mean square; 1 is right, NaN for all maps, and where training never showed all).
     """
-    subsets = known_subsets(network)
+    subsets = subsets_taken(network)
     hidden = torch.tensor([[m not in subset for m in network.modalities] for subset in subsets], device=device)
-    gives_variance = isinstance(network.fusion, ProductOfExperts)
     errors = np.zeros((len(subsets), len(families), len(network.modalities)))
     totals = np.zeros((len(families), len(network.modalities)))
     spread, moved = np.zeros(len(subsets)), np.zeros(len(subsets))
@@ -56,44 +54,39 @@ def skill_of_subsets(
         image = torch.as_tensor(held_out[person]["image"])[None].to(device)
         truth = masked_residuals(network, image)[0]
         totals[person] = np.square(truth).sum(axis=1, dtype=float)
-        codes, variances, drawn = _drawn_from_each(network, inferer, image, hidden, gives_variance)
+        codes, variances, drawn = _drawn_from_each(network, inferer, image, hidden)
         errors[:, person] = [np.square(one - truth).sum(axis=1, dtype=float) for one in drawn]
-        if gives_variance:
-            spread += np.array([float(part.sqrt().mean()) for part in variances])
-            is_whole = set(subsets[-1]) == set(network.modalities)  # else there is nothing that codes should move to
-            moved += np.array(standardised_moves(torch.stack(codes), torch.stack(variances)) if is_whole else np.nan)
+        spread += np.array([float(part.sqrt().mean()) for part in variances])
+        moved += np.array(standardised_moves(torch.stack(codes), torch.stack(variances)))
     rows = []
     for number, subset in enumerate(subsets):
         skills = family_ratios(totals - errors[number], totals, families)
         for modality, (skill, low, high) in zip(network.modalities, skills.T, strict=True):
             row = {"inputs": "+".join(subset), "modality": modality, "given": modality in subset}
             row |= {"skill": skill, "low": low, "high": high}
-            if gives_variance:
-                row["uncertainty"] = spread[number] / len(families)
-                row["standardised_move"] = np.sqrt(moved[number] / len(families))
+            row["uncertainty"] = spread[number] / len(families)
+            row["standardised_move"] = np.sqrt(moved[number] / len(families))
             rows.append(row)
     return pd.DataFrame(rows)
 
 
 def _drawn_from_each(
-    network: FusionAutoencoder, inferer: AutocastInferer, image: Tensor, hidden: Tensor, gives_variance: bool
+    network: FusionAutoencoder, inferer: AutocastInferer, image: Tensor, hidden: Tensor
 ) -> tuple[list[Tensor], list[Tensor], list[np.ndarray]]:
-    """Code, its variance if the fusion gives one, and residuals `(M, V)` of what is drawn, from each subset of an image.
+    """Embedding, its variance, and residuals `(M, V)` of what is drawn, from each subset of an image.
 
     Args:
         network: trained.
         inferer: precision of forward passes.
         image: `(1, M, D, H, W)`.
         hidden: `(S, M)` maps that each of S subsets lacks.
-        gives_variance: whether it does.
     """
     inputs = image.expand(len(hidden), *image.shape[1:]).masked_fill(hidden[:, :, None, None, None], torch.nan)
     codes, variances, residuals = [], [], []
     for one in inputs.split(1):
         code = inferer(network.scaling(one), lambda scaled: network.encode_scaled(scaled)[0])
         codes.append(code.flatten())
-        if gives_variance:
-            variances.append(network.fusion.variance.flatten())
+        variances.append(network.uncertainty(one).square().flatten())
         drawn = network.scaling.inverse(inferer(code, lambda code_map: network.decode_scaled(code_map, [])))
         residuals.append(masked_residuals(network, drawn)[0])
     return codes, variances, residuals

@@ -26,7 +26,7 @@ from bundle.running.software_versions import software_versions
 from bundle.trained.encoder_hash import encoder_hash
 from bundle.trained.familiarity import reconstruction_errors, unlike_training
 from custom_nets import FusionAutoencoder
-from custom_nets.fusion import maps_present
+from custom_nets.presence import modalities_present
 
 HASHES = "image_hashes.tsv"
 
@@ -137,7 +137,7 @@ class EmbeddingWriter:
                 participant_ids=np.array(names),
                 codes=codes.cpu().numpy(),
                 reconstruction_errors=errors.cpu().numpy(),
-                present=maps_present(images).cpu().numpy(),
+                present=modalities_present(images).cpu().numpy(),
                 uncertainties=uncertainties.cpu().numpy(),
                 images=np.stack([self._images[name] for name in names]),
             )

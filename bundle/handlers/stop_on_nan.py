@@ -7,7 +7,7 @@ import math
 import torch
 from ignite.engine import Engine, Events
 
-from custom_nets.fusion import maps_present
+from custom_nets.presence import modalities_present
 
 
 class StopOnNan:
@@ -42,5 +42,5 @@ class StopOnNan:
 
 def _is_sound(image: torch.Tensor) -> bool:
     """Whether the maps that are there, which are not NaN everywhere, are finite everywhere."""
-    present = maps_present(image[None])[0]
+    present = modalities_present(image[None])[0]
     return bool(present.any()) and bool(torch.isfinite(image[present]).all())

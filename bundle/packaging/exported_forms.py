@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from bundle.packaging.without_paths import clean_onnx, clean_program, clean_torchscript
 from custom_nets import FusionAutoencoder
-from custom_nets.fusion import maps_present
+from custom_nets.presence import modalities_present
 
 FORMS = {"torchscript": "model.ts", "onnx": "model.onnx", "torch_export": "model.pt2"}
 """Form -> file name in `models/`."""
@@ -47,7 +47,7 @@ class ExportedForm(nn.Module):
         embedding = code_map.flatten(1)
         reconstruction = network.scaling.inverse(network.decode_scaled(code_map, skips))
         if not network.takes_any_subset:
-            lacks = ~maps_present(image).all(dim=1)
+            lacks = ~modalities_present(image).all(dim=1)
             embedding = embedding.masked_fill(lacks[:, None], torch.nan)
             reconstruction = reconstruction.masked_fill(lacks[:, None, None, None, None], torch.nan)
         return embedding, reconstruction

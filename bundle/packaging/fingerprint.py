@@ -19,10 +19,9 @@ from monai.bundle import ConfigParser
 from bundle.data.atomic import atomic_path
 from bundle.data.problems import InputProblems
 from custom_nets import FusionAutoencoder
-from custom_nets.fusion import FUSIONS
 
 NETWORKS = ("network", "network_paper", "network_release", "network_128")
-"""Parts in `configs/parts/` that are watched, all on one small grid; those that take `--fusion` with each."""
+"""Parts in `configs/parts/` that are watched, all on one small grid."""
 GRID = (32, 32, 32)
 MODALITIES = ("T1w", "FA")
 KEY = "network_fingerprints"
@@ -70,7 +69,7 @@ def differs(found: dict[str, Any], stored: dict[str, Any]) -> bool:
 
 
 def fingerprints(configs: Path, parts: Sequence[str] = NETWORKS) -> dict[str, dict[str, Any]]:
-    """Part, with `--fusion` if that is not the default -> fingerprint of the network that it describes.
+    """Part -> fingerprint of the network that it describes.
 
     Args:
         configs: the folder `configs/`.
@@ -79,10 +78,8 @@ def fingerprints(configs: Path, parts: Sequence[str] = NETWORKS) -> dict[str, di
     found = {}
     for part in parts:
         definition = ConfigParser.load_config_file(str(configs / "parts" / f"{part}.yaml"))
-        for fusion in FUSIONS if "fusion" in definition else FUSIONS[:1]:
-            facts = {"modalities": list(MODALITIES), "spatial_size": list(GRID), "fusion": fusion}
-            network = ConfigParser({**facts, "network": definition}).get_parsed_content("network")
-            found[part if fusion == FUSIONS[0] else f"{part} --fusion {fusion}"] = fingerprint(network)
+        facts = {"modalities": list(MODALITIES), "spatial_size": list(GRID)}
+        found[part] = fingerprint(ConfigParser({**facts, "network": definition}).get_parsed_content("network"))
     return found
 
 

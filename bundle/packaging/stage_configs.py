@@ -55,7 +55,7 @@ def network_definition(signature: Mapping[str, Any]) -> dict[str, Any]:
     """What a config needs to build the network that a signature is of; see `FusionAutoencoder.signature`."""
     arguments = dict(signature)
     definition: dict[str, Any] = {"_target_": f"custom_nets.{arguments.pop('network')}", **arguments}
-    return definition | {key: f"@{key}" for key in ("modalities", "spatial_size", "fusion") if key in arguments}
+    return definition | {key: f"@{key}" for key in ("modalities", "spatial_size") if key in arguments}
 
 
 def _with_value(block: str, key: str, value: Any) -> str:

@@ -37,7 +37,6 @@ def check_folds(
     seed: int,
     num_workers: int = 2,
     progress: bool = True,
-    fusion: str = "concat",
 ) -> tuple[WholeCohort, pd.DataFrame]:
     """Read the cohort, divide it into folds or read how it is divided, and look for leakage. Writes no folds.
 
@@ -54,7 +53,6 @@ def check_folds(
         seed: of the folds.
         num_workers: threads that compare images.
         progress: show bars.
-        fusion: as for `read_whole_cohort`.
 
     Returns:
         The cohort with the hash of its images, and a row per person with `participant_id`, `family_id`, `fold` and the stratifying columns.
@@ -64,7 +62,7 @@ def check_folds(
             different families.
     """
     cohort = read_whole_cohort(
-        output_dir, dataset_dir, images, modalities, participants, synthetic, num_workers, fusion, progress
+        output_dir, dataset_dir, images, modalities, participants, synthetic, num_workers, progress
     )
     columns = _columns(stratify, cohort.table)
     problems: list[str] = []

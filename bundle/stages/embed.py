@@ -16,7 +16,7 @@ from bundle.data.participants import check_ids
 from bundle.data.problems import InputProblems
 from bundle.handlers.embedding_writer import EmbeddingWriter, embedded_so_far, image_hashes, reconstruction_folder
 from bundle.paths import EMBEDDINGS, shown_command, stage_folder
-from bundle.trained.subsets import subsets_never_trained
+from bundle.trained.subsets import refuse_incomplete
 from custom_nets import FusionAutoencoder
 
 logger = logging.getLogger(__name__)
@@ -77,7 +77,7 @@ def new_people(
         logger.info(
             "%d of %d people are in the table already and are left as they are.", len(items) - len(new), len(items)
         )
-    problems = subsets_never_trained(network, new) or check_against_network(new, network, num_workers, progress)
+    problems = check_against_network(new, network, num_workers, progress)
     if problems:
         raise InputProblems("Images", problems)
     return new
@@ -90,7 +90,7 @@ def _from_these_maps(items: Sequence[Item], given: Sequence[str], network: Fusio
         raise InputProblems("Input", [f"--given: expected {expected}, got {given!r}."])
     others = set(network.modalities) - set(given)
     if others and not network.takes_any_subset:
-        raise InputProblems("Input", ["--given: this network needs every map; one of --fusion mean does not."])
+        raise InputProblems("Input", ["--given: this network needs every modality; the default network does not."])
     problems = [
         f"{item['participant_id']}: no {m}, which --given asks of everybody: add the file, remove the row, or leave {m} out of --given."
         for item in items

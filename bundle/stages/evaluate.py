@@ -24,7 +24,7 @@ from bundle.handlers.reconstruction_recorder import ReconstructionRecorder, mask
 from bundle.paths import EVALUATED, EVALUATION, shown_command, stage_folder
 from bundle.pictures import reconstruction_picture, save_figure
 from bundle.trained.encoder_hash import encoder_hash
-from bundle.trained.subsets import known_subsets, never_shown
+from bundle.trained.subsets import subsets_taken
 from custom_nets import FusionAutoencoder
 
 logger = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ def run_evaluation(
         "pca_curve": baseline.curve_table(network.modalities),
     }
     folder = stage_folder(output_dir, EVALUATION)
-    if len(known_subsets(network)) > 1:
+    if len(subsets_taken(network)) > 1:
         tables["subsets"] = skill_of_subsets(network, inferer, held_out, people.families, device, progress)
         save_figure(subset_picture(tables["subsets"], network.modalities), folder / "subsets.png")
     for name, table in tables.items():
@@ -87,9 +87,8 @@ def run_evaluation(
     logger.info("%s", _words(summary, people.nearest, encoder_hash(network), folder))
     if "subsets" in tables:
         logger.info(
-            "Skill of every map (columns) from every subset (rows):\n%s\n%sWritten: %s/subsets.tsv, .png",
+            "R2 of every modality (columns) from every subset (rows):\n%s\nWritten: %s/subsets.tsv, .png",
             subset_words(tables["subsets"], network.modalities),
-            never_shown(network),
             folder,
         )
     return summary

@@ -147,7 +147,7 @@ def _write_configs(
         "bundle_root": {"_target_": "bundle.paths.bundle_root"},
         "network_def": network_definition(facts.signature),
         "images": {m: images[m] for m in facts.network.modalities},
-        **{key: facts.signature[key] for key in ("modalities", "spatial_size", "fusion") if key in facts.signature},
+        **{key: facts.signature[key] for key in ("modalities", "spatial_size") if key in facts.signature},
     }
     of_stage: dict[str, dict[str, Any]] = {
         "train": {name: value for name, value in facts.settings.items() if name != "people"},

@@ -35,7 +35,6 @@ def prepare(
     seed: int,
     synthetic: Mapping[str, Any],
     num_workers: int = 2,
-    fusion: str = "concat",
     progress: bool = True,
 ) -> dict[str, list[Item]]:
     """Check the cohort and write `1_prepared/datalist.json`; a second call gives the same split.
@@ -52,7 +51,6 @@ def prepare(
         seed: of the split.
         synthetic: arguments of `CohortSettings`.
         num_workers: processes that draw, threads that check.
-        fusion: of the network; with `concat` people who lack a map are refused.
         progress: show bars.
 
     Returns:
@@ -74,8 +72,7 @@ def prepare(
         raise InputProblems(
             "Cohort", [f"--dataset_dir {source} does not exist: expected a cohort folder or a datalist JSON."]
         )
-    any_subset = fusion != "concat"
-    sections = _read(source, images, modalities, any_subset, validation_fraction, test_fraction, seed)
+    sections = _read(source, images, modalities, validation_fraction, test_fraction, seed)
     everybody = [item for name in SECTIONS for item in sections[name]]
     twice = [finding.sentence for finding in shared_files(everybody, modalities)]
     if twice:
@@ -97,9 +94,10 @@ def prepare(
     _check(folder / DATALIST, sections, facts, num_workers, progress)
     first = everybody[0]
     note = explain_padding(canonical_grid(first[present_modalities(first, modalities)[0]])[0], spatial_size)
-    incomplete = sum(len(present_modalities(item, modalities)) < len(modalities) for item in everybody)
-    if incomplete:
-        note = f"{incomplete} of them lack some of the maps. {note}"
+    absent = {m: [item["participant_id"] for item in everybody if m not in item] for m in modalities}
+    lacking = [f"{m} of {len(names)} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})" for m, names in absent.items() if names]  # fmt: skip
+    if lacking:
+        note = f"Modalities that are missing: {'; '.join(lacking)}. {note}"
     counts = ", ".join(f"{len(sections[name])} {name}" for name in SECTIONS)
     logger.info("%d people from %s: %s. %s", len(everybody), source, counts, note)
     return sections
@@ -109,20 +107,19 @@ def _read(
     source: Path,
     images: Mapping[str, str],
     modalities: Sequence[str],
-    any_subset: bool,
     validation_fraction: float,
     test_fraction: float,
     seed: int,
 ) -> dict[str, list[Item]]:
     if source.is_file():
-        sections = items_from_datalist(source, modalities, any_subset)
+        sections = items_from_datalist(source, modalities, any_subset=True)
         empty = [name for name, items in sections.items() if not items]
         if empty:
             raise InputProblems(
                 f"Datalist {source}", [f"Nobody in {name}: training needs all of {SECTIONS}." for name in empty]
             )
         return sections
-    items = items_from_folder(source, images, modalities, any_subset)
+    items = items_from_folder(source, images, modalities, any_subset=True)
     return split_by_family(items, validation_fraction, test_fraction, seed)
 
 

@@ -23,8 +23,8 @@ from bundle.losses import KINDS
 from bundle.paths import BEST_MODEL, CHECKPOINT, TRAINING, shown_command, stage_folder
 from bundle.pictures import learning_curve, reconstruction_picture, save_figure
 from bundle.running.process import start_process
+from bundle.trained.subsets import refuse_incomplete
 from custom_nets import FusionAutoencoder, size_table
-from custom_nets.fusion import FUSIONS
 
 logger = logging.getLogger(__name__)
 
@@ -35,8 +35,7 @@ def start_run(
     resume: bool,
     deterministic: bool,
     positive: Mapping[str, float],
-    mixing: float,
-    fusion: str,
+    mirroring: float,
     loss: str,
 ) -> None:
     """Check the results folder and set up the process, before anything is built.
@@ -47,8 +46,7 @@ def start_run(
         resume: go on with the run that is there; otherwise there must be none.
         deterministic: only deterministic algorithms (slower on GPUs).
         positive: settings by name that must be above 0.
-        mixing: share of batches, in [0, 1].
-        fusion: one of `custom_nets.fusion.FUSIONS`.
+        mirroring: share of batches, in [0, 1].
         loss: one of `bundle.losses.KINDS`.
 
     Raises:
@@ -60,13 +58,10 @@ def start_run(
         for name, value in positive.items()
         if isinstance(value, str) or not 0 < value < float("inf")
     ]
-    if isinstance(mixing, str) or not 0 <= mixing <= 1:
-        problems.append(f"--mixing: expected a share of batches in [0, 1], got {mixing!r}.")
-    problems += [
-        f"--{name}: expected one of {', '.join(known)}, got {value!r}."
-        for name, value, known in (("fusion", fusion, FUSIONS), ("loss", loss, KINDS))
-        if value not in known
-    ]
+    if isinstance(mirroring, str) or not 0 <= mirroring <= 1:
+        problems.append(f"--mirroring: expected a share of batches in [0, 1], got {mirroring!r}.")
+    if loss not in KINDS:
+        problems.append(f"--loss: expected one of {', '.join(KINDS)}, got {loss!r}.")
     if problems:
         raise InputProblems("Settings", problems)
     checkpoint = stage_folder(output_dir, TRAINING) / CHECKPOINT
@@ -80,34 +75,32 @@ def start_run(
 
 
 def fit_network(
-    network: FusionAutoencoder, dataset: CacheDataset, device: torch.device, batch_size: int, fusion: str = "concat"
+    network: FusionAutoencoder, dataset: CacheDataset, device: torch.device, batch_size: int
 ) -> FusionAutoencoder:
-    """Fit scaling, mean image and brain mask on the training images, log the network's size, move it to the device.
+    """Fit what the network has in closed form on the training images, log its size, move it to the device.
 
     Args:
-        network: fresh; after this it reconstructs everybody as the mean image.
-        dataset: training people, each a dictionary with `image` `(M, D, H, W)`, absent maps NaN.
+        network: fresh; after this the default network is a linear embedding, others reconstruct everybody as the mean image.
+        dataset: training participants, each a dictionary with `image` `(M, D, H, W)`, absent modalities NaN.
         device: where training runs.
-        batch_size: of training; there must be as many people.
-        fusion: that was asked for; a network of another definition may have one of its own.
+        batch_size: of training; there must be as many participants.
 
     Raises:
-        InputProblems: if there are not as many people, or the network fuses otherwise.
+        InputProblems: if there are not as many participants, some lack modalities that the network needs, or the closed form
+            cannot be fitted on them.
     """
-    if network.takes_any_subset != (fusion != "concat"):
-        own = "takes any subset of maps" if network.takes_any_subset else "needs every map"
-        raise InputProblems(
-            "Network",
-            [
-                f"--fusion {fusion} was asked for, but the network of --network_def {own}: give the --fusion that it has, or "
-                'another --network_def; "@fusion" in its definition takes what is asked for (configs/parts/network.yaml).'
-            ],
-        )
+    refuse_incomplete(network, dataset.data)
     if len(dataset) < batch_size:
         raise InputProblems(
             "Training", [f"{len(dataset)} training people cannot fill a batch: lower --batch_size {batch_size}."]
         )
-    network.fit_to_images(lambda: (dataset[number]["image"] for number in range(len(dataset))))
+    try:
+        network.fit_to_images(
+            lambda: (torch.as_tensor(dataset[number]["image"]) for number in range(len(dataset))),
+            [item["family_id"] for item in dataset.data],
+        )
+    except ValueError as error:
+        raise InputProblems("Training", [str(error)]) from error
     first = dataset.data[0]
     shape, affine = canonical_grid(first[present_modalities(first, network.modalities)[0]])
     network.grid_affine.copy_(torch.from_numpy(padded_affine(shape, affine, network.spatial_size)))

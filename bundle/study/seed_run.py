@@ -25,7 +25,7 @@ from bundle.running.stage_process import BUNDLE_ROOT, run_stage
 from bundle.study.plan import PlannedRun
 
 RECORD = "made_with.json"
-SHARED = ("modalities", "spatial_size", "fusion", "images", "num_workers")
+SHARED = ("modalities", "spatial_size", "images", "num_workers")
 """Options of training that evaluating and embedding need, too."""
 NOT_RECORDED = (
     *("bundle_root", "output_dir", "dataset_dir", "synthetic", "resume", "seed", "network_def"),

@@ -23,7 +23,7 @@ def encoder_hash_of(weights: Mapping[str, Tensor]) -> str:
     """
     digest = hashlib.sha256()
     for name, value in sorted(weights.items()):
-        if not name.startswith("decoders."):
+        if not name.startswith(("decoders.", "refiner.")):
             digest.update(name.encode())
             digest.update(value.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:12]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from custom_nets import FusionAutoencoder
-from custom_nets.fusion import maps_present
+from custom_nets.presence import modalities_present
 
 FARTHEST = 3.0
 """Root mean square distance from the mean image, in that of a training person, from which an image is told of: training
@@ -19,7 +19,7 @@ def reconstruction_errors(network: FusionAutoencoder, images: Tensor, drawn: Ten
     """Mean squared error in scaled units in the brain, over the modalities that are there: `(B,)`."""
     scaling = network.scaling
     difference = (drawn - images.nan_to_num()) * scaling.inverse_gain  # 0 outside the brain
-    present = maps_present(images)
+    present = modalities_present(images)
     per_map = difference.square().sum(dim=(2, 3, 4)) * present
     return per_map.sum(dim=1) / (present.sum(dim=1) * scaling.brain_mask.sum())
 
@@ -33,7 +33,7 @@ def unlike_training(network: FusionAutoencoder, images: Tensor, names: Sequence[
     if scaling.kind != "residual":
         return []
     squared = ((images.nan_to_num() - scaling.mean_image) * scaling.inverse_gain).square().sum(dim=(2, 3, 4))
-    distances = (squared / scaling.brain_mask.sum()).sqrt() * maps_present(images)
+    distances = (squared / scaling.brain_mask.sum()).sqrt() * modalities_present(images)
     return [
         f"{names[row]} {network.modalities[column]} ({float(distances[row, column]):.1f})"
         for row, column in torch.nonzero(distances > FARTHEST).tolist()

@@ -72,8 +72,8 @@ def check_fits(network: FusionAutoencoder, state: Mapping[str, torch.Tensor], fi
             if expected.get(key) != found.get(key)
         ]
         problem = (
-            f"{file} does not fit ({'; '.join(differing)}): use the --network_def, --modalities, --spatial_size "
-            "and --fusion that it was trained with."
+            f"{file} does not fit ({'; '.join(differing)}): use the --network_def, --modalities and --spatial_size "
+            "that it was trained with."
         )
     raise InputProblems("Network", [problem])
 

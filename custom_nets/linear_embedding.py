@@ -1,0 +1,201 @@
+"""The linear part of the default network: principal axes of local anatomy, in closed form."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from custom_nets.folding import depth_to_space, space_to_depth
+
+STORED = ("bases", "axes", "variances", "noise", "block_sizes", "n_components")
+
+
+class LinearEmbedding(nn.Module):
+    """Embeds scaled images by two orthonormal matrices, and reconstructs them by their transposes.
+
+        p_b = P_b' x_b     components of all modalities together in block b of the grid
+        e   = Q' p         embedding: principal axes of a covariance of components that fades with distance
+        x^  = P Q e        reconstruction: the orthogonal projection of x
+
+    Of a participant who lacks modalities, e is the conditional mean of a Gaussian model given y_m = P_m' x_m of the modalities m
+    that are there, where P_m are the rows of P that belong to m:
+
+        e ~ N(0, diag(variances)),   y_m = P_m' P_m Q e + noise
+
+    `uncertainty` is its conditional standard deviation.
+
+    Fitted by `fit_linear_embedding`; until then it gives zeros.
+
+    Args:
+        n_modalities: M.
+        spatial_size: the grid `(D, H, W)`.
+        block: voxels along each side of a block.
+        embedding_size: E.
+
+    Attributes:
+        bases: float16, for every block with brain its P_b, brain voxels and modalities x components, one after the other.
+        axes: `(C, E)` float16, Q.
+        variances: `(E,)` of the embedding's values.
+        noise: `(C, M)` variance, in each component, of what the reconstruction leaves of each modality.
+        block_sizes: `(blocks,)` brain voxels of each block of the grid.
+        n_components: `(blocks,)` components of each block of the grid.
+
+    Shapes: `(B, M, D, H, W)` scaled images, 0 outside the brain; embeddings `(B, E)`.
+    Source: ours. Covariances tapered by distance as in Furrer & Bengtsson (2007), J. Multivar. Anal. 98; conditional mean
+    and uncertainty as in probabilistic PCA, Tipping & Bishop (1999), J. R. Stat. Soc. B 61.
+    """
+
+    bases: Tensor
+    axes: Tensor
+    variances: Tensor
+    noise: Tensor
+    block_sizes: Tensor
+    n_components: Tensor
+    dense: Tensor
+    blocks: Tensor
+    slots: Tensor
+
+    def __init__(
+        self, n_modalities: int, spatial_size: tuple[int, int, int], block: int = 8, embedding_size: int = 1536
+    ) -> None:
+        super().__init__()
+        self.n_modalities, self.block, self.embedding_size = n_modalities, block, embedding_size
+        self.grid = tuple(size // block for size in spatial_size)
+        n_blocks = self.grid[0] * self.grid[1] * self.grid[2]
+        self.register_buffer("bases", torch.zeros(0, dtype=torch.float16))
+        self.register_buffer("axes", torch.zeros(0, embedding_size, dtype=torch.float16))
+        self.register_buffer("variances", torch.ones(embedding_size))
+        self.register_buffer("noise", torch.ones(0, n_modalities))
+        self.register_buffer("block_sizes", torch.zeros(n_blocks, dtype=torch.long))
+        self.register_buffer("n_components", torch.zeros(n_blocks, dtype=torch.long))
+        # what follows is made of the above and the brain mask by `unpack`
+        self.register_buffer("dense", torch.zeros(0, block**3 * n_modalities, 0), persistent=False)
+        self.register_buffer("blocks", torch.zeros(0, dtype=torch.long), persistent=False)
+        self.register_buffer("slots", torch.zeros(0, dtype=torch.long), persistent=False)
+        self._posteriors: dict[tuple[bool, ...], Tensor] = {}
+
+    def forward(self, scaled: Tensor) -> Tensor:
+        """Embed participants who have every modality."""
+        return self.components(scaled) @ self.axes.to(scaled.dtype)
+
+    def components(self, scaled: Tensor) -> Tensor:
+        """`(B, C)` components of all blocks."""
+        folded = space_to_depth(scaled, self.block).permute(0, 2, 3, 4, 1).flatten(1, 3)  # (B, blocks, block^3 M)
+        products = torch.bmm(folded[:, self.blocks].transpose(0, 1), self.dense.to(scaled.dtype))
+        return products.transpose(0, 1).flatten(1)[:, self.slots]
+
+    def reconstruct(self, embeddings: Tensor) -> Tensor:
+        """`(B, E)` to `(B, M, D, H, W)` scaled images."""
+        components = embeddings @ self.axes.to(embeddings.dtype).t()
+        n_blocks, length, most = self.dense.shape
+        padded = embeddings.new_zeros(len(embeddings), n_blocks * most)
+        padded = padded.index_copy(1, self.slots, components).unflatten(1, (n_blocks, most))
+        voxels = torch.bmm(padded.transpose(0, 1), self.dense.to(embeddings.dtype).transpose(1, 2)).transpose(0, 1)
+        depth, height, width = self.grid
+        folded = embeddings.new_zeros(len(embeddings), depth * height * width, length)
+        folded = folded.index_copy(1, self.blocks, voxels).unflatten(1, (depth, height, width))
+        return depth_to_space(folded.permute(0, 4, 1, 2, 3), self.block)
+
+    @torch.jit.unused
+    def embed_subset(self, scaled: Tensor, present: Tensor) -> Tensor:
+        """Embed participants who lack modalities: the conditional mean given those that are there.
+
+        Args:
+            scaled: `(B, M, D, H, W)`, 0 where a modality is absent.
+            present: `(B, M)` bool.
+        """
+        embeddings = scaled.new_zeros(len(scaled), self.embedding_size)
+        for subset in torch.unique(present, dim=0):
+            rows = (present == subset).all(dim=1)
+            if bool(subset.all()):
+                embeddings[rows] = self(scaled[rows])
+                continue
+            voxels = space_to_depth(scaled[rows], self.block).permute(0, 2, 3, 4, 1).flatten(1, 3)[:, self.blocks]
+            evidence = sum(
+                torch.bmm(torch.bmm(voxels.transpose(0, 1), self._of_modality(m)) * precision[:, None], gram)
+                for m, gram, precision in self._measurements(subset)
+            )
+            information = evidence.transpose(0, 1).flatten(1)[:, self.slots] @ self.axes.to(scaled.dtype)
+            embeddings[rows] = information @ self.posterior(subset).to(scaled.dtype)
+        return embeddings
+
+    @torch.jit.unused
+    def posterior(self, subset: Tensor) -> Tensor:
+        """`(E, E)` covariance of the embedding given a subset of modalities `(M,)` bool; made once per subset."""
+        key = tuple(bool(one) for one in subset)
+        if key not in self._posteriors:
+            per_block = sum(
+                torch.bmm(gram * precision[:, None], gram) for _, gram, precision in self._measurements(subset)
+            )
+            n_blocks, _, most = self.dense.shape
+            axes = self.axes.new_zeros(n_blocks * most, self.embedding_size, dtype=torch.float32)
+            axes = axes.index_copy(0, self.slots, self.axes.float()).unflatten(0, (n_blocks, most))
+            information = axes.flatten(0, 1).t() @ torch.bmm(per_block, axes).flatten(0, 1)
+            information.diagonal().add_(1 / self.variances)
+            self._posteriors[key] = torch.cholesky_inverse(torch.linalg.cholesky(information))
+        return self._posteriors[key]
+
+    @torch.jit.unused
+    def uncertainty(self, present: Tensor) -> Tensor:
+        """`(B, M)` bool to `(B, E)`: how far the embedding's values are expected to move when absent modalities are added.
+
+        The conditional standard deviation given the modalities that are there; 0 where nothing is absent.
+        """
+        complete = self.variances.new_zeros(self.embedding_size)
+        return torch.stack([complete if bool(row.all()) else self.posterior(row).diagonal().sqrt() for row in present])
+
+    def _of_modality(self, number: int) -> Tensor:
+        """`(blocks with brain, block^3 M, most)` the bases, 0 in the rows of other modalities."""
+        rows = torch.arange(self.dense.shape[1], device=self.dense.device) % self.n_modalities == number
+        return self.dense * rows[:, None]
+
+    def _measurements(self, subset: Tensor) -> list[tuple[int, Tensor, Tensor]]:
+        """Of each modality that is there: its number, P_m' P_m `(blocks, most, most)` and 1 / noise `(blocks, most)`."""
+        n_blocks, _, most = self.dense.shape
+        found = []
+        for number in torch.nonzero(subset)[:, 0].tolist():
+            own = self._of_modality(number)
+            precision = self.noise.new_zeros(n_blocks * most).index_copy(0, self.slots, 1 / self.noise[:, number])
+            found.append((number, torch.bmm(own.transpose(1, 2), own), precision.view(n_blocks, most)))
+        return found
+
+    def store(self, fitted: Mapping[str, Tensor], brain_mask: Tensor) -> None:
+        """Take what `fit_linear_embedding` found."""
+        for name in STORED:
+            self.register_buffer(name, fitted[name].to(self.variances.device))
+        self.unpack(brain_mask)
+
+    @torch.no_grad()
+    def unpack(self, brain_mask: Tensor) -> None:
+        """Lay the bases out as one matrix per block with brain, as matrix products need them.
+
+        Args:
+            brain_mask: `(D, H, W)`, that the bases were fitted in.
+        """
+        self._posteriors = {}
+        device = self.variances.device
+        inside = space_to_depth(brain_mask[None, None].cpu(), self.block)[0].flatten(1).t() > 0  # (blocks, block^3)
+        counts = self.n_components.cpu()
+        blocks = torch.nonzero(counts)[:, 0]
+        most = int(counts.max()) if len(counts) else 0
+        dense = torch.zeros(len(blocks), self.block**3, self.n_modalities, most)
+        start, slots = 0, []
+        for row, number in enumerate(blocks.tolist()):
+            voxels, count = torch.nonzero(inside[number])[:, 0], int(counts[number])
+            length = len(voxels) * self.n_modalities * count
+            basis = self.bases[start : start + length].cpu().float().view(len(voxels), self.n_modalities, count)
+            dense[row, voxels, :, :count] = basis
+            start += length
+            slots.append(torch.arange(count) + row * most)
+        self.dense = dense.flatten(1, 2).to(device)
+        self.blocks = blocks.to(device)
+        self.slots = torch.cat(slots).to(device) if slots else torch.zeros(0, dtype=torch.long, device=device)
+
+    def _load_from_state_dict(self, state_dict: Mapping[str, Tensor], prefix: str, *rest: Any) -> None:
+        """How many components a block has follows from the fit, so buffers take the size of what is loaded."""
+        for name in STORED:
+            if prefix + name in state_dict:
+                stored = state_dict[prefix + name]
+                self.register_buffer(name, torch.empty_like(stored, device=self.variances.device))
+        super()._load_from_state_dict(state_dict, prefix, *rest)
