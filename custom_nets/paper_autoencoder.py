@@ -48,6 +48,7 @@ class PaperFusionAutoencoder(FusionAutoencoder):
         if skips not in ("none", "unet"):
             raise ValueError(f"Expected skips to be 'none' or 'unet', got {skips!r}.")
         architecture = {
+            "scaling": scaling,
             "widths": list(widths),
             "kernel_size": list(kernel_size),
             "separable_mid_flow": separable_mid_flow,
