@@ -55,6 +55,7 @@ class LinearEmbedding(nn.Module):
     dense: Tensor
     blocks: Tensor
     slots: Tensor
+    _posteriors: dict[tuple[bool, ...], Tensor]
     __jit_ignored_attributes__ = ["_posteriors"]  # subsets are for the eager network alone
 
     def __init__(
@@ -74,7 +75,7 @@ class LinearEmbedding(nn.Module):
         self.register_buffer("dense", torch.zeros(0, block**3 * n_modalities, 0), persistent=False)
         self.register_buffer("blocks", torch.zeros(0, dtype=torch.long), persistent=False)
         self.register_buffer("slots", torch.zeros(0, dtype=torch.long), persistent=False)
-        self._posteriors: dict[tuple[bool, ...], Tensor] = {}
+        self._posteriors = {}
 
     def forward(self, scaled: Tensor) -> Tensor:
         """Embed participants who have every modality."""
