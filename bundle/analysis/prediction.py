@@ -50,7 +50,9 @@ def outer_folds(target: Target, families: Sequence[str], n_folds: int, n_repeats
         seed: of the first repetition; the next ones count up.
     """
     strata = combined_strata(pd.DataFrame({target.name: target.values}), n_folds)
-    return np.stack([stratified_folds(strata.tolist(), families, n_folds, seed + repeat) for repeat in range(n_repeats)])
+    return np.stack(
+        [stratified_folds(strata.tolist(), families, n_folds, seed + repeat) for repeat in range(n_repeats)]
+    )
 
 
 def mean_predictions(target: Target, folds: np.ndarray) -> np.ndarray:

@@ -101,7 +101,9 @@ def test_figures_are_those_of_scikit_learn():
         folds = outer_folds(target, PAIRS, 5, 1, seed=0)
         signal = features_of(rng, target.values.astype(float))
         predicted = out_of_fold_predictions(signal, target, PAIRS, folds)
-        table = compare_predictions(target, {"own": predicted}, folds, PAIRS, EVERYBODY, 60).set_index("figure")["value"]
+        table = compare_predictions(target, {"own": predicted}, folds, PAIRS, EVERYBODY, 60).set_index("figure")[
+            "value"
+        ]
         values = predicted_values(target, predicted, folds)
         if target.levels:
             scores = (predicted - mean_predictions(target, folds))[0, :, 1]
