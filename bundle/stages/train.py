@@ -34,7 +34,7 @@ def start_run(
     seed: int,
     resume: bool,
     deterministic: bool,
-    positive: Mapping[str, float],
+    positive: Mapping[str, float | None],
     mixing: float,
     fusion: str,
     loss: str,
@@ -46,7 +46,7 @@ def start_run(
         seed: of weights and everything random.
         resume: go on with the run that is there; otherwise there must be none.
         deterministic: only deterministic algorithms (slower on GPUs).
-        positive: settings by name that must be above 0.
+        positive: settings by name that must be above 0; `gradient_norm` may be None.
         mixing: share of batches, in [0, 1].
         fusion: one of `custom_nets.fusion.FUSIONS`.
         loss: one of `bundle.losses.KINDS`.
@@ -58,7 +58,8 @@ def start_run(
     problems = [
         f"--{name}: expected a number above 0, got {value!r}."
         for name, value in positive.items()
-        if isinstance(value, str) or not 0 < value < float("inf")
+        if not (name == "gradient_norm" and value is None)
+        and not (isinstance(value, int | float) and 0 < value < float("inf"))
     ]
     if isinstance(mixing, str) or not 0 <= mixing <= 1:
         problems.append(f"--mixing: expected a share of batches in [0, 1], got {mixing!r}.")
