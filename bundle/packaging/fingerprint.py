@@ -21,7 +21,10 @@ from bundle.data.problems import InputProblems
 from custom_nets import FusionAutoencoder
 from custom_nets.fusion import FUSIONS
 
-NETWORKS = ("network", "network_paper", "network_release", "network_128")
+NETWORKS = (
+    *("network", "network_paper", "network_paper_no_skips", "network_release", "network_release_no_skips"),
+    "network_128",
+)
 """Parts in `configs/parts/` that are watched, all on one small grid; those that take `--fusion` with each."""
 GRID = (32, 32, 32)
 MODALITIES = ("T1w", "FA")
