@@ -107,7 +107,10 @@ def read_inputs(
     people = people_table(names, output_dir, participants, categories)
     check_categories(people, categories)
     _check_targets(people, tables, sources.covariates, targets)
-    lacks = {name: f"not in {table}" for table, own in tables.items() for name in set(names) - set(own.participant_ids)}
+    lacks: dict[str, str] = {}
+    for table, own in tables.items():
+        known = set(own.participant_ids)
+        lacks |= {name: f"not in {table}" for name in names if name not in known}
     for column in sources.covariates:
         lacks |= {str(name): f"no {column}" for name in people.index[people[column].isna()]}
     kept = [name for name in names if name not in lacks]

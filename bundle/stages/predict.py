@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -55,41 +55,14 @@ def predict(
     settings = CrossValidationSettings(**cross_validation)
     inputs = read_inputs(output_dir, Sources(**sources), participants, categories, targets)
     chosen = _known_targets(inputs, targets, categories, settings.n_folds)
-    figures, predictions, without_target, scores, held_out = [], [], [], {}, {}
-    for target, rows in chosen:
-        families = inputs.families[rows]
-        folds = outer_folds(target, families, settings.n_folds, settings.n_repeats, settings.seed)
-        logger.info("%s: %d participants, %d families.", target.name, len(rows), len(np.unique(families)))
-        predicted = {
-            name: out_of_fold_predictions(values[rows], target, families, folds)
-            for name, values in inputs.features.items()
-        }
-        for group, own in inputs.groups(rows):
-            table = compare_predictions(target, predicted, folds, families, own, settings.n_bootstrap, settings.seed)
-            table.insert(0, "n_participants", len(own))
-            table.insert(0, "participants", group)
-            table.insert(0, "target", target.name)
-            figures.append(table)
-        predictions += [
-            _prediction_rows(inputs, rows, target, folds, name, values) for name, values in predicted.items()
-        ]
-        scores[target.name] = _shown_scores(target, predicted[EMBEDDING], folds)
-        lacking = inputs.people.index[inputs.people[target.name].isna()]
-        without_target.append(pd.DataFrame({"participant_id": lacking, "reason": f"no {target.name}"}))
-        held_out[target.name] = inputs.is_held_out(rows)
-    table = pd.concat(figures, ignore_index=True)
     reliability = reliability_table(inputs, person, settings)
-    folder = stage_folder(output_dir, PREDICTION)
-    write_table(table, folder / "figures.tsv")
-    write_table(pd.concat(predictions, ignore_index=True), folder / "predictions.tsv")
-    write_table(pd.concat([inputs.left_out, *without_target], ignore_index=True), folder / "left_out.tsv")
-    write_table(reliability, folder / "reliability.tsv")
-    save_figure(
-        predictions_picture([target for target, _ in chosen], scores, held_out, table), folder / "predictions.png"
-    )
+    predicted = [_predict_target(inputs, target, rows, settings) for target, rows in chosen]
+    figures = pd.concat([one.figures for one in predicted], ignore_index=True)
+    scores, held_out = ({one.target.name: getattr(one, name) for one in predicted} for name in ("scores", "held_out"))
+    picture = predictions_picture([target for target, _ in chosen], scores, held_out, figures)
     notes = [*about_participants(inputs), *about_targets([target for target, _ in chosen], inputs)]
     facts = {
-        "headline": headline(table),
+        "headline": headline(figures),
         "notes": notes,
         "encoder_hash": inputs.encoder_hash,
         "n_people": len(inputs.people),
@@ -98,12 +71,67 @@ def predict(
         "targets": [target.name for target, _ in chosen],
         "features": {name: values.shape[1] for name, values in inputs.features.items()},
         "settings": asdict(settings),
-        "figures": table.astype(object).where(table.notna(), None).to_dict("records"),
+        "figures": figures.astype(object).where(figures.notna(), None).to_dict("records"),
     }
+    tables = {
+        "figures": figures,
+        "predictions": pd.concat([one.predictions for one in predicted], ignore_index=True),
+        "left_out": _left_out(inputs, [target.name for target, _ in chosen]),
+        "reliability": reliability,
+    }
+    folder = stage_folder(output_dir, PREDICTION)
+    for name, table in tables.items():
+        write_table(table, folder / f"{name}.tsv")
+    save_figure(picture, folder / "predictions.png")
     write_json(facts, folder / "summary.json")  # last: it says that the stage has run
-    shown = table.to_string(index=False, float_format=lambda value: f"{value:.3f}")
+    shown = figures.to_string(index=False, float_format=lambda value: f"{value:.3f}")
     logger.info("%s\n%s\n%s\nWritten: %s", shown, facts["headline"], "\n".join(notes), folder)
-    return table
+    return figures
+
+
+@dataclass(frozen=True)
+class _Predicted:
+    """One target: its figures and predictions, and what the picture shows of each participant."""
+
+    target: Target
+    figures: pd.DataFrame
+    predictions: pd.DataFrame
+    scores: np.ndarray
+    held_out: np.ndarray
+
+
+def _predict_target(
+    inputs: PredictionInputs, target: Target, rows: np.ndarray, settings: CrossValidationSettings
+) -> _Predicted:
+    families = inputs.families[rows]
+    folds = outer_folds(target, families, settings.n_folds, settings.n_repeats, settings.seed)
+    logger.info("%s: %d participants, %d families.", target.name, len(rows), len(np.unique(families)))
+    predicted = {
+        name: out_of_fold_predictions(values[rows], target, families, folds) for name, values in inputs.features.items()
+    }
+    figures = []
+    for group, own in inputs.groups(rows):
+        table = compare_predictions(target, predicted, folds, families, own, settings.n_bootstrap, settings.seed)
+        for column, value in (("n_participants", len(own)), ("participants", group), ("target", target.name)):
+            table.insert(0, column, value)
+        figures.append(table)
+    rows_of = [_prediction_rows(inputs, rows, target, folds, name, values) for name, values in predicted.items()]
+    return _Predicted(
+        target,
+        pd.concat(figures, ignore_index=True),
+        pd.concat(rows_of, ignore_index=True),
+        _shown_scores(target, predicted[EMBEDDING], folds),
+        inputs.is_held_out(rows),
+    )
+
+
+def _left_out(inputs: PredictionInputs, targets: Sequence[str]) -> pd.DataFrame:
+    """Who lacks features, then who lacks a target."""
+    parts = [inputs.left_out]
+    for name in targets:
+        lacking = inputs.people.index[inputs.people[name].isna()]
+        parts.append(pd.DataFrame({"participant_id": lacking, "reason": f"no {name}"}))
+    return pd.concat(parts, ignore_index=True)
 
 
 def _known_targets(

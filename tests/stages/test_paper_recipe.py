@@ -108,6 +108,8 @@ def test_a_short_run_uses_what_the_overlay_says(trained, overlay):
     assert (log["learning_rate"] == 1e-3).all() and log["loss"].iloc[1] < log["loss"].iloc[0]
     assert {"skill_NDI", "skill_JAC"} <= set(log)
     state = checkpoint(trained[overlay])
+    assert state["settings"]["optimizer"] == "AdamWithKernelPenalty"
+    assert state["settings"]["lr_scheduler"] == "ConstantLR"
     assert state["settings"]["gradient_norm"] is None and state["settings"]["batch_size"] == 1
     kernels, others = state["optimizer"]["param_groups"]
     assert kernels["weight_decay"] == pytest.approx(1e-4) and others["weight_decay"] == 0
