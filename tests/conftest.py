@@ -74,6 +74,7 @@ CONFIGS = {
     "clustering": "cluster",
     "assigning": "assign",
     "phenotyping": "phenotypes",
+    "predicting": "predict",
     "reporting": "report",
     "calibrating": "calibrate",
     "cross_validating": "cross_validate",

@@ -11,8 +11,11 @@ import pandas as pd
 from bundle.data.datalist import Item, present_modalities
 from bundle.data.findings import MEND, Finding, Job, to_mend
 
+PERSON_COLUMN = "person_id"
+"""Scans of one person, who has a participant_id for each of them."""
 RELATIVE_COLUMNS = (
     "family_id",
+    PERSON_COLUMN,
     "mother_id",
     "father_id",
     "twin_id",
@@ -21,7 +24,7 @@ RELATIVE_COLUMNS = (
     "twin_of",
     "cotwin_id",
 )
-"""Columns, in any case, whose equal values mean relatives; a value that is somebody's participant_id means that person."""
+"""Columns, in any case, whose equal values mean relatives, or one person; a value that is somebody's participant_id means that person."""
 UNKNOWN = "0"
 """A parent or twin that is not known, as PLINK writes it; a family may be called so."""
 ZYGOSITY_COLUMNS = ("zygosity", "zygositygt", "zygositysr")
@@ -90,9 +93,10 @@ def relatives_apart(table: pd.DataFrame, families: Mapping[str, str]) -> list[st
         for value, names in groups.items():
             together = list(dict.fromkeys([*([value] if value in families else []), *names]))
             if len({families[name] for name in together}) > 1:
-                words = f"{_named(together, families)} are relatives by {column} {value!r}{APART}"
+                what = "scans of one person" if column.lower() == PERSON_COLUMN else "relatives"
+                words = f"{_named(together, families)} are {what} by {column} {value!r}{APART}"
                 problems.setdefault(frozenset(together), words)
-    if columns.keys() & set(RELATIVE_COLUMNS) - {"family_id"}:
+    if columns.keys() & set(RELATIVE_COLUMNS) - {"family_id", PERSON_COLUMN}:
         return list(problems.values())
     return [*problems.values(), *_lone_twins(known, columns, families)]
 

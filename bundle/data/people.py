@@ -11,7 +11,7 @@ from pandas.api.types import is_numeric_dtype
 
 from bundle.data.datalist import SECTIONS
 from bundle.data.json_files import read_json
-from bundle.data.leakage import relatives_apart
+from bundle.data.leakage import PERSON_COLUMN, relatives_apart
 from bundle.data.participants import read_participants
 from bundle.data.problems import InputProblems
 from bundle.paths import DATALIST, PARTICIPANTS, PREPARED, beside_datalist, stage_folder
@@ -61,7 +61,7 @@ def people_table(
         )
     table = table.loc[list(names)]
     problems = relatives_apart(everybody, table["family_id"].to_dict())
-    for column in table.columns.difference(["family_id", *categories]):
+    for column in table.columns.difference(["family_id", PERSON_COLUMN, *categories]):
         numbers = pd.to_numeric(table[column], errors="coerce")
         odd = numbers.isna() & table[column].notna()
         with_comma = table[column][odd][table[column][odd].str.fullmatch(DECIMAL_COMMA)]

@@ -23,6 +23,7 @@ from bundle.paths import (
     EVALUATED,
     EVALUATION,
     PHENOTYPING,
+    PREDICTION,
     PREPARED,
     TRAINING,
     shown_command,
@@ -39,6 +40,7 @@ MADE_BY = {
     EMBEDDINGS: ("embedding", "inference.yaml"),
     CLUSTERS: ("clustering", "cluster.yaml"),
     PHENOTYPING: ("phenotyping", "phenotypes.yaml"),
+    PREDICTION: ("predicting", "predict.yaml"),
     CROSS_VALIDATION: ("cross_validating", "cross_validate.yaml"),
 }
 """Stage folder -> run id and config of the command that makes it."""
@@ -184,6 +186,7 @@ def _encoders(results: Results) -> list[tuple[str, list[str]]]:
         (EMBEDDINGS, [results.embeddings.encoder_hash] if results.embeddings is not None else []),
         (CLUSTERS, [encoder["encoder_hash"] for encoder in results.facts.get(CLUSTERS, {}).get("encoders", [])]),
         (PHENOTYPING, [results.facts.get(PHENOTYPING, {}).get("encoder_hash")]),
+        (PREDICTION, [results.facts.get(PREDICTION, {}).get("encoder_hash")]),
     ]
     return [(stage, known) for stage, hashes in found if (known := [one for one in hashes if one])]
 

@@ -22,9 +22,11 @@ SETTINGS = {
     "factors": "bundle.analysis.phenotype_cohort.FactorSettings",
     "tests": "bundle.analysis.phenotyping.TestSettings",
     "study": "bundle.study.settings.StudySettings",
+    "cross_validation": "bundle.prediction.settings.CrossValidationSettings",
+    "sources": "bundle.prediction.inputs.Sources",
 }
 """Mappings that become the fields of a dataclass, so that a config need not list them all."""
-ANY_KEY = ("images", "_meta_", "arguments", "options", "clustering", "layout")
+ANY_KEY = ("images", "_meta_", "arguments", "options", "clustering", "layout", "also")
 """Mappings with keys of the user's own, or with those of another stage, which their readers check."""
 BY_MODALITY = ("modality_weights", "files")
 """Mappings whose keys are modalities: those that `images` has patterns for."""

@@ -34,7 +34,7 @@ def start_run(
     seed: int,
     resume: bool,
     deterministic: bool,
-    positive: Mapping[str, float],
+    positive: Mapping[str, float | None],
     mirroring: float,
     loss: str,
 ) -> None:
@@ -45,7 +45,7 @@ def start_run(
         seed: of weights and everything random.
         resume: go on with the run that is there; otherwise there must be none.
         deterministic: only deterministic algorithms (slower on GPUs).
-        positive: settings by name that must be above 0.
+        positive: settings by name that must be above 0; `gradient_norm` may be None.
         mirroring: share of batches, in [0, 1].
         loss: one of `bundle.losses.KINDS`.
 
@@ -56,7 +56,8 @@ def start_run(
     problems = [
         f"--{name}: expected a number above 0, got {value!r}."
         for name, value in positive.items()
-        if isinstance(value, str) or not 0 < value < float("inf")
+        if not (name == "gradient_norm" and value is None)
+        and not (isinstance(value, int | float) and 0 < value < float("inf"))
     ]
     if isinstance(mirroring, str) or not 0 <= mirroring <= 1:
         problems.append(f"--mirroring: expected a share of batches in [0, 1], got {mirroring!r}.")

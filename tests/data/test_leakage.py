@@ -150,3 +150,20 @@ def test_hashes_of_other_images_stay_in_the_cache(tmp_path, monkeypatch):
     monkeypatch.setattr("bundle.data.voxel_hash.voxel_hash", None)
     hashes, problems = voxel_hashes(paths, cache, progress=False)
     assert [hashes[path] for path in paths] == first and problems == []
+
+
+def test_scans_of_one_person_in_two_families_are_found_and_hide_no_twins():
+    table = pd.DataFrame(
+        {
+            "participant_id": ["a", "a_again", "b", "c", "d"],
+            "person_id": ["a", "a", None, None, None],
+            "zygosity": ["n/a", "n/a", "n/a", "MZ", "MZ"],
+            "age_years": ["30.1", "31.2", "40.0", "25.5", "25.5"],
+        }
+    )
+    apart = {name: f"family of {name}" for name in table["participant_id"]}
+    scans, twins = relatives_apart(table, apart)
+    assert "a_again" in scans and "scans of one person by person_id 'a'" in scans
+    assert "c " in twins and "twins" in twins
+    together = apart | {"a_again": "family of a", "d": "family of c"}
+    assert relatives_apart(table, together) == []
