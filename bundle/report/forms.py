@@ -32,7 +32,7 @@ FORMS: dict[tuple[str, str], Form] = {
     (EVALUATION, "summary"): Form(
         "how well each map is reconstructed",
         ("modality",),
-        ("skill", "pca_skill", "skill_code_swapped", "ssim", "identifiability", "above_pca_low", "above_pca_high"),
+        ("skill", "pca_skill", "linear_r2", "above_linear", "above_linear_low", "above_linear_high", "skill_code_swapped", "ssim", "identifiability", "above_pca_low", "above_pca_high"),
     ),
     (EVALUATION, "people"): Form(
         "the same for each held-out person", ("participant_id", "modality"), ("skill", "ssim")
