@@ -85,7 +85,7 @@ def find_oddities(
 
     Args:
         images: modality -> its images.
-        tables, compared: of `measure_cohort`, for each modality.
+        tables, compared: of `measure_cohort`, for each modality; `compared` may have more, which images might show.
         jacobians: modality -> `raw` or `log`, for Jacobians.
         outlier_limit: robust standard deviations from which an image is worth a look.
     """
@@ -122,7 +122,9 @@ def swapped(
         top = float(table["top"].iloc[row])
         is_other_range = min(top, usual) > 0 and not 0.1 < top / usual < 10
         if other:
-            reason = f"looks like {other}: its fine detail is nearer to that of most files of {other} than of {modality}"
+            reason = (
+                f"looks like {other}: its fine detail is nearer to that of most files of {other} than of {modality}"
+            )
         elif is_other_range:
             reason = f"values reach {top:.3g}, in most files of {modality} {usual:.3g}: another map, or other units"
         else:

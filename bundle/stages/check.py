@@ -216,7 +216,9 @@ def _compare(
     for modality in images:
         tables[modality], compared[modality] = measure_cohort(modality, images[modality], kinds.get(modality, ""))
     findings = []
-    for modality, oddities in find_oddities(images, tables, {**(known or {}), **compared}, kinds, outlier_limit).items():
+    for modality, oddities in find_oddities(
+        images, tables, {**(known or {}), **compared}, kinds, outlier_limit
+    ).items():
         for oddity in oddities:
             name, _, file = jobs[rows[modality][oddity.row]]
             tables[modality].loc[oddity.row, "oddness"] += 1000 * oddity.is_wrong
