@@ -15,8 +15,8 @@ import torch
 import yaml
 
 from bundle.data.atomic import atomic_path
+from bundle.data.cohort_settings import CohortSettings
 from bundle.data.problems import InputProblems
-from bundle.data.synthetic import CohortSettings
 from bundle.packaging.archive import write_zip
 from bundle.packaging.card import model_card
 from bundle.packaging.exported_forms import (

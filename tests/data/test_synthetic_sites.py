@@ -5,8 +5,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bundle.data.cohort_settings import CohortSettings
 from bundle.data.cohort_writer import write_cohort
-from bundle.data.synthetic import CohortSettings, SyntheticCohort
+from bundle.data.synthetic import SyntheticCohort
 
 PLAIN = CohortSettings(n_subjects=24, spacing_mm=6.0)
 

@@ -340,8 +340,6 @@ def test_raw_scan_to_stratum_is_one_command(scanned, trained, tiny_cohort, tmp_p
         dataset_dir=str(folder),
         model_dir=str(model),
         brain_mask="template",
-        jacobian="raw",
-        jacobian_affine="included",
         embedding={"network_def": str(tmp_path / "network.yaml")},
     )
     table = pd.read_csv(tmp_path / "new" / "5_assigned" / "assignments.tsv", sep="\t")
