@@ -20,8 +20,8 @@ import pandas as pd
 
 from bundle.analysis.image_measures import ImageMeasures, measure_image
 from bundle.analysis.image_oddities import Oddity, find_oddities, measure_cohort
-from bundle.data.cohort_source import CohortSource
 from bundle.data.cohort_settings import CohortSettings
+from bundle.data.cohort_source import CohortSource
 from bundle.data.synthetic import SyntheticCohort
 from bundle.stages.check import look_at
 

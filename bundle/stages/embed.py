@@ -16,7 +16,6 @@ from bundle.data.participants import check_ids
 from bundle.data.problems import InputProblems
 from bundle.handlers.embedding_writer import EmbeddingWriter, embedded_so_far, image_hashes, reconstruction_folder
 from bundle.paths import EMBEDDINGS, shown_command, stage_folder
-from bundle.trained.subsets import refuse_incomplete
 from custom_nets import FusionAutoencoder
 
 logger = logging.getLogger(__name__)
