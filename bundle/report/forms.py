@@ -46,16 +46,13 @@ FORMS: dict[tuple[str, str], Form] = {
     (CLUSTERS, "candidates"): Form(
         "stability of each number of clusters",
         ("chosen",),
-        ("n_clusters", "plateau", "stability", "stability_low", "stability_high", "silhouette"),
-    ),
-    (CLUSTERS, "preferences"): Form(
-        "clusters at every preference", ("converged",), ("preference", "damping", "n_clusters")
+        ("n_clusters", "smallest_cluster", "stability", "stability_low", "stability_high"),
     ),
     (CLUSTERS, "null"): Form(
-        "the same choice on cohorts without strata", (), ("silhouette", "stability", "n_clusters")
+        "the same choice on cohorts without strata", (), ("evidence", "stability", "n_clusters")
     ),
     (CLUSTERS, "gaps"): Form(
-        "people between neighbouring clusters", (), ("cluster", "nearest_cluster", "middle", "flank")
+        "gaps between neighbouring clusters", (), ("cluster", "neighbour", "n_between", "depth", "p_value")
     ),
     (CLUSTERS, "other_methods"): Form(
         "what other methods make of the same people", ("method",), ("n_clusters", "share_noise", "ami")

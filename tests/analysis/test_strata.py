@@ -13,7 +13,7 @@ from bundle.analysis.stratifier import Stratifier
 from bundle.data.embedding_table import EmbeddingTable
 
 QUICK = StrataSettings(
-    n_references=19, n_stability=10, choice=ChoiceSettings(n_preferences=20, n_subsamples=5, max_strata=6)
+    n_references=19, n_stability=10, n_power=0, choice=ChoiceSettings(max_strata=6, n_folds=5, least_stability=0.85)
 )
 
 
