@@ -68,6 +68,14 @@ def matching_files(folder: Path, pattern: str, dead_links: bool = False) -> list
     return sorted(path for path in paths if path.is_file() or (dead_links and dead_link(path)))
 
 
+def is_file(path: Path) -> bool:
+    """Whether there is a file; a name too long for the disk names none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
 def dead_link(path: Path) -> str:
     """What a link to something that is not there leads to, in words; empty if the path is none."""
     return f"is a link to {path.readlink()}, which is not there" if path.is_symlink() and not path.exists() else ""

@@ -2,39 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-import yaml
 
 from bundle.analysis.values_apart import words_on_values_apart
+from bundle.data.data_dictionary import ItemFacts, read_dictionary
+from bundle.data.id_forms import in_words_of, joined_twice
+from bundle.data.missing_words import as_numbers
+from bundle.data.plausible import implausible_values
 from bundle.data.problems import InputProblems
-from bundle.data.tables import read_strictly
+from bundle.data.relative_columns import is_relative_column
+from bundle.data.tables import read_strictly, words_on_missing
 
-SCALES = ("number", "ordinal")
+logger = logging.getLogger(__name__)
 LEAST_OTHERS = 5
 """People whose answer is not the most frequent one, at least: fewer would make a factor of their own."""
-
-
-@dataclass(frozen=True)
-class ItemFacts:
-    """What the data dictionary says of an item.
-
-    Args:
-        label: for people; None takes the column's name.
-        direction: -1 turns the item round, so that more of it is more of what its label says.
-        scale: `number`, or `ordinal`: only the order of its values counts.
-        demographic: describes people and has no part in the factors.
-    """
-
-    label: str | None = None
-    direction: int = 1
-    scale: str = "number"
-    demographic: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,6 +43,21 @@ class ItemTable:
     is_ordinal: list[bool]
     demographics: pd.DataFrame
 
+    def with_ids_of(self, names: Sequence[str]) -> ItemTable:
+        """The same with the ids of people as `names` writes them, where these are the same by `id_form`.
+
+        Raises:
+            InputProblems: if two rows are one person.
+        """
+        same = in_words_of(self.values.index, names)
+        twice = joined_twice(same)
+        if twice:
+            raise InputProblems("Phenotypes", twice)
+        other = next(((own, theirs) for own, theirs in same.items() if own != theirs), None)
+        if other:
+            logger.info("Phenotypes write ids in another way: %s is %s.", *other)
+        return replace(self, values=self.values.rename(index=same), demographics=self.demographics.rename(index=same))
+
 
 def read_items(file: str | Path, dictionary: str | Path | Mapping[str, Any] | None, id_column: str) -> ItemTable:
     """Read an items table, tab-separated or (`.csv`) comma-separated.
@@ -71,7 +73,7 @@ def read_items(file: str | Path, dictionary: str | Path | Mapping[str, Any] | No
     """
     path = Path(file).expanduser()
     table = read_by_id(path, id_column)
-    known = _read_dictionary(dictionary) if dictionary is not None else {name: ItemFacts() for name in table}
+    known = read_dictionary(dictionary) if dictionary is not None else {name: ItemFacts() for name in table if not is_relative_column(name)}  # fmt: skip
     problems = [
         f"{name}: in the dictionary but no column of {path.name}: correct the name or remove the entry."
         for name in known
@@ -80,26 +82,36 @@ def read_items(file: str | Path, dictionary: str | Path | Mapping[str, Any] | No
     values: dict[str, pd.Series] = {}
     demographics: dict[str, pd.Series] = {}
     directions, labels, is_ordinal = [], [], []
+    n_words = 0
     for name, item in known.items():
         if name not in table:
             continue
-        numbers = pd.to_numeric(table[name], errors="coerce").replace([np.inf, -np.inf], np.nan)
-        odd = numbers.isna() & table[name].notna()
+        numbers, odd = as_numbers(table[name])
         if item.demographic:
             demographics[item.label or name] = table[name] if odd.any() else numbers
             continue
+        if is_relative_column(name):
+            problems.append(f"{name}: is an id of relatives, no phenotype: remove the entry, or name it demographic.")
         if odd.any():
             few = ", ".join(f"{person} {table[name][person]!r}" for person in table.index[odd][:3])
+            mostly = "most values are words" if odd.sum() > numbers.notna().sum() else f"{odd.sum()} values are no numbers"  # fmt: skip
             problems.append(
-                f"{name}: {odd.sum()} values are no numbers, such as {few}: code them as numbers, name the item "
+                f"{name}: {mostly}, such as {few}: code them as numbers, name the item "
                 "demographic in the dictionary, or leave it out of it."
             )
+        n_words += int((numbers.isna() & table[name].notna() & ~odd).sum())
         values[name] = numbers * item.direction
         directions.append(item.direction)
         labels.append(item.label or (name if item.direction > 0 else f"{name} reversed"))
         is_ordinal.append(item.scale == "ordinal")
+    problems += implausible_values(pd.DataFrame(values, index=table.index))
     if problems:
         raise InputProblems(f"Phenotypes {path}", problems)
+    said = words_on_missing(table, path.name)
+    if said:
+        logger.info("%s", said)
+    if n_words:
+        logger.info("%s: %d more cells of items are missing by words such as none.", path.name, n_words)
     return ItemTable(
         pd.DataFrame(values, index=table.index),
         directions,
@@ -146,41 +158,10 @@ def read_by_id(path: Path, id_column: str, naming: str = "by --id_column") -> pd
         for name, count in table[id_column].dropna().value_counts().items()
         if count > 1
     ]
-    problems += [f"Row {row + 2} has no {id_column}." for row in np.flatnonzero(table[id_column].isna())]
+    problems += [f"Line {line} has no {id_column}." for line in table.index[table[id_column].isna()]]
     if problems:
         raise InputProblems(f"Phenotypes {path}", problems)
     return table.set_index(id_column)
-
-
-def _read_dictionary(source: str | Path | Mapping[str, Any]) -> dict[str, ItemFacts]:
-    content: Any = source
-    if isinstance(source, str | Path):
-        path = Path(source).expanduser()
-        if not path.is_file():
-            raise InputProblems("Data dictionary", [f"No {path}: give a YAML file, or --dictionary '$None'."])
-        try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise InputProblems("Data dictionary", [f"{path} is not YAML: {error}"]) from error
-    if not isinstance(content, Mapping) or not content:
-        raise InputProblems(
-            "Data dictionary", [f"Expected item: {{label: ..., scale: number}} for each item, got {content!r:.80}."]
-        )
-    items, problems = {}, []
-    for name, facts in content.items():
-        try:
-            item = ItemFacts(**(facts or {}))
-        except TypeError:
-            problems.append(f"{name}: expected label, direction, scale, demographic, got {facts!r}.")
-            continue
-        if item.direction not in (1, -1):
-            problems.append(f"{name}: direction must be 1 or -1, got {item.direction!r}.")
-        if item.scale not in SCALES:
-            problems.append(f"{name}: scale must be one of {', '.join(SCALES)}, got {item.scale!r}.")
-        items[str(name)] = item
-    if problems:
-        raise InputProblems("Data dictionary", problems)
-    return items
 
 
 def usable_items(table: ItemTable, names: Sequence[str], most_missing: float) -> pd.DataFrame:

@@ -15,9 +15,9 @@ from scipy.sparse.csgraph import connected_components
 from bundle.data.file_patterns import matching_files
 from bundle.data.items import read_by_id
 from bundle.data.layouts import ColumnSource, Layout, Relatives, TableSource
+from bundle.data.missing_words import MISSING
 from bundle.data.near_names import near_name
 from bundle.data.problems import InputProblems
-from bundle.data.tables import MISSING
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,11 @@ from bundle.data.cohort_source import CohortSource, FoundCohort
 from bundle.data.datalist import Item, datalist_to_json
 from bundle.data.derivations import Derivation
 from bundle.data.derived_images import Grid, Recipe, make_image, what_was_done
+from bundle.data.families import alone
 from bundle.data.family_split import split_by_family
 from bundle.data.findings import Job
 from bundle.data.json_files import write_json
 from bundle.data.layouts import JacobianKind
-from bundle.data.participants import alone
 from bundle.data.problems import InputProblems
 from bundle.data.resampling import common_grid
 from bundle.data.source_tables import participants_of, phenotypes_of
