@@ -27,7 +27,7 @@ def read_cells(path: Path, separator: str) -> tuple[list[str], list[list[str]], 
             than the header (with the lines), two columns of one name, or one without any.
         OSError: if it cannot be read.
     """
-    lines = _lines(path)
+    lines = read_lines(path)
     split = _split_at_tabs if separator == "\t" else _split_at_commas
     numbered = [(line, cells) for line, cells in split(lines, separator) if any(cells)]
     if not numbered:
@@ -47,7 +47,12 @@ def read_cells(path: Path, separator: str) -> tuple[list[str], list[list[str]], 
     return header, rows, numbers
 
 
-def _lines(path: Path) -> list[str]:
+def read_lines(path: Path) -> list[str]:
+    """Lines of a text in UTF-8.
+
+    Raises:
+        ValueError: if it is in another encoding or holds a NUL, with the line.
+    """
     content = path.read_bytes()
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise ValueError("it is in UTF-16, expected UTF-8")
