@@ -10,7 +10,7 @@ from bundle.data.file_patterns import is_file
 from bundle.data.id_forms import in_words_of
 from bundle.data.missing_words import is_missing
 from bundle.data.problems import InputProblems
-from bundle.data.table_text import read_lines, stripped
+from bundle.data.table_text import read_lines
 
 HEADERS = (
     "participantid",
@@ -90,7 +90,7 @@ def _cells(line: str) -> list[str]:
     else:
         parts = line.split(mark)
         parts = [*parts[0].split(maxsplit=1), *parts[1:]] if parts[0].strip() else parts
-    cells = [re.sub(r"""^(["'])(.*)\1$""", r"\2", stripped(part)).strip() for part in parts]
+    cells = [re.sub(r"""^(["'])(.*)\1$""", r"\2", part.strip()).strip() for part in parts]
     while cells and not cells[-1]:
         cells.pop()
     return cells

@@ -13,11 +13,11 @@ import pandas as pd
 from bundle.analysis.values_apart import words_on_values_apart
 from bundle.data.data_dictionary import ItemFacts, read_dictionary
 from bundle.data.id_forms import in_words_of, joined_twice
-from bundle.data.missing_words import as_numbers
+from bundle.data.missing_words import as_numbers, numbers_of
 from bundle.data.plausible import implausible_values
 from bundle.data.problems import InputProblems
 from bundle.data.relative_columns import is_relative_column
-from bundle.data.tables import read_strictly, words_on_missing
+from bundle.data.tables import indexed_by, read_strictly, words_on_missing
 
 logger = logging.getLogger(__name__)
 LEAST_OTHERS = 5
@@ -79,32 +79,26 @@ def read_items(file: str | Path, dictionary: str | Path | Mapping[str, Any] | No
         for name in known
         if name not in table
     ]
-    values: dict[str, pd.Series] = {}
+    named = {name: item for name, item in known.items() if name in table}
+    numbers = pd.DataFrame(numbers_of(table[list(named)]), index=table.index, columns=list(named))
+    in_words = (numbers.isna() & table[list(named)].notna()).sum()
     demographics: dict[str, pd.Series] = {}
-    directions, labels, is_ordinal = [], [], []
     n_words = 0
-    for name, item in known.items():
-        if name not in table:
+    for name in in_words.index[in_words > 0]:
+        _, odd = as_numbers(table[name])
+        if named[name].demographic:
+            demographics[name] = table[name] if odd.any() else numbers[name]
             continue
-        numbers, odd = as_numbers(table[name])
-        if item.demographic:
-            demographics[item.label or name] = table[name] if odd.any() else numbers
-            continue
-        if is_relative_column(name):
-            problems.append(f"{name}: is an id of relatives, no phenotype: remove the entry, or name it demographic.")
-        if odd.any():
-            few = ", ".join(f"{person} {table[name][person]!r}" for person in table.index[odd][:3])
-            mostly = "most values are words" if odd.sum() > numbers.notna().sum() else f"{odd.sum()} values are no numbers"  # fmt: skip
-            problems.append(
-                f"{name}: {mostly}, such as {few}: code them as numbers, name the item "
-                "demographic in the dictionary, or leave it out of it."
-            )
-        n_words += int((numbers.isna() & table[name].notna() & ~odd).sum())
-        values[name] = numbers * item.direction
-        directions.append(item.direction)
-        labels.append(item.label or (name if item.direction > 0 else f"{name} reversed"))
-        is_ordinal.append(item.scale == "ordinal")
-    problems += implausible_values(pd.DataFrame(values, index=table.index))
+        n_words += int(in_words[name] - odd.sum())
+        problems += [] if not odd.any() else [_words_in(table[name], odd, int(numbers[name].notna().sum()))]
+    items = {name: item for name, item in named.items() if not item.demographic}
+    problems += [
+        f"{name}: is an id of relatives, no phenotype: remove the entry, or name it demographic."
+        for name in items
+        if is_relative_column(name)
+    ]
+    values = numbers[list(items)]
+    problems += implausible_values(values)
     if problems:
         raise InputProblems(f"Phenotypes {path}", problems)
     said = words_on_missing(table, path.name)
@@ -112,12 +106,24 @@ def read_items(file: str | Path, dictionary: str | Path | Mapping[str, Any] | No
         logger.info("%s", said)
     if n_words:
         logger.info("%s: %d more cells of items are missing by words such as none.", path.name, n_words)
+    described = {item.label or name: demographics.get(name, numbers[name]) for name, item in named.items() if item.demographic}  # fmt: skip
+    directions = [item.direction for item in items.values()]
     return ItemTable(
-        pd.DataFrame(values, index=table.index),
+        values * directions,
         directions,
-        labels,
-        is_ordinal,
-        pd.DataFrame(demographics, index=table.index),
+        [item.label or (name if item.direction > 0 else f"{name} reversed") for name, item in items.items()],
+        [item.scale == "ordinal" for item in items.values()],
+        pd.DataFrame(described, index=table.index),
+    )
+
+
+def _words_in(words: pd.Series, odd: pd.Series, n_numbers: int) -> str:
+    """A sentence on an item with words that are neither numbers nor missing values."""
+    few = ", ".join(f"{person} {word!r}" for person, word in words[odd].iloc[:3].items())
+    mostly = "most values are words" if odd.sum() > n_numbers else f"{odd.sum()} values are no numbers"
+    return (
+        f"{words.name}: {mostly}, such as {few}: code them as numbers, name the item demographic in the dictionary, or leave it "
+        "out of it."
     )
 
 
@@ -161,7 +167,7 @@ def read_by_id(path: Path, id_column: str, naming: str = "by --id_column") -> pd
     problems += [f"Line {line} has no {id_column}." for line in table.index[table[id_column].isna()]]
     if problems:
         raise InputProblems(f"Phenotypes {path}", problems)
-    return table.set_index(id_column)
+    return indexed_by(table, id_column)
 
 
 def usable_items(table: ItemTable, names: Sequence[str], most_missing: float) -> pd.DataFrame:

@@ -83,7 +83,7 @@ def read_participants(source: str | Path) -> pd.DataFrame:
     families = known_families(table["family_id"], path.name).fillna(own) if "family_id" in table else own
     sizes = dict(zip(names, table[FAMILY_SIZE], strict=True)) if FAMILY_SIZE in table else None
     problems = family_problems(dict(zip(names, families, strict=True)), sizes)
-    known = table.set_index("participant_id")[[name for name in RANGES if name in table]]
+    known = table[[name for name in RANGES if name in table]].set_index(pd.Index(names))
     problems += implausible_values(pd.DataFrame(numbers_of(known), known.index, known.columns))
     if problems:
         raise InputProblems(f"Participants {path}", problems)

@@ -17,6 +17,7 @@ from bundle.data.participants import read_participants
 from bundle.data.problems import InputProblems
 from bundle.data.relative_columns import is_relative_column
 from bundle.data.relatives import relatives_apart
+from bundle.data.tables import indexed_by
 from bundle.paths import DATALIST, PARTICIPANTS, PREPARED, beside_datalist, stage_folder
 
 logger = logging.getLogger(__name__)
@@ -59,7 +60,7 @@ def people_table(
     twice = joined_twice(same)
     if twice:
         raise InputProblems("Participants", twice)
-    table = everybody.set_index("participant_id")
+    table = indexed_by(everybody, "participant_id")
     absent = [name for name in names if name not in table.index]
     if absent:
         raise InputProblems(

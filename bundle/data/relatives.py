@@ -16,6 +16,7 @@ IDENTICAL = ("mz", "monozygotic")
 TWIN = (*IDENTICAL, "dz", "dizygotic", "notmz")
 """Words for twins in those columns, in any case; `NotMZ` is HCP's."""
 AGE_COLUMNS = ("age_years", "age", "age_in_yrs")
+LOOKED_AT = (*ZYGOSITY_COLUMNS, *AGE_COLUMNS, "sex")
 APART = ", but stand in several families: give them one family_id."
 
 
@@ -31,7 +32,9 @@ def relatives_apart(table: pd.DataFrame, families: Mapping[str, str]) -> list[st
         table: participants, with `participant_id`.
         families: participant id -> family id; others are not looked at.
     """
-    known = table[table["participant_id"].isin(list(families))].set_index("participant_id")
+    told = [name for name in table if is_relative_column(name) or str(name).lower() in LOOKED_AT]
+    rows = table["participant_id"].isin(list(families))
+    known = table.loc[rows, told].set_index(pd.Index(table["participant_id"][rows]))
     problems: dict[frozenset[str], str] = {}  # one sentence for people, whatever says so and how often
     relative = [name for name in known.columns if is_relative_column(name)]
     for column, names in relatives_by(known, relative, list(families)):

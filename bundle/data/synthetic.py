@@ -17,11 +17,18 @@ from bundle.data.deformation import (
     smooth_random_fields,
 )
 from bundle.data.population import MODALITY_LOADINGS, N_FACTORS, Population, draw_population
+from bundle.data.problems import InputProblems
 from bundle.data.template import OVERSAMPLING, BrainTemplate, load_brain_template
 
 MODALITIES = ("T1w", "FA", "NDI", "JAC")
 T1W_UNITS = 800.0
 """T1w of white matter, in the arbitrary units that scanners give."""
+SETTING_RANGES = {
+    "n_subjects": (1, 10**7),
+    "n_strata": (1, N_FACTORS + 1),
+    "seed": (0, 2**32 - 1),
+    "spacing_mm": (0.5, 20),
+}
 SITE_CONTRAST, SITE_SHIFT = 0.05, 0.5
 """Of a site effect of 1: relative contrast (RMS in the brain), and standard deviations of phenotype items."""
 
@@ -72,6 +79,13 @@ class CohortSettings:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "measurement_noise", tuple(self.measurement_noise))  # YAML gives a list
+        problems = [
+            f"{name}: expected {least} to {largest}, got {getattr(self, name)}."
+            for name, (least, largest) in SETTING_RANGES.items()
+            if not least <= getattr(self, name) <= largest
+        ]
+        if problems:
+            raise InputProblems("Synthetic cohort", problems)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as JSON would give them back."""

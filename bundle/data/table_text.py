@@ -11,7 +11,7 @@ SEPARATORS = {"\t": "tabs", ",": "commas", ";": "semicolons"}
 MOST_LINES = 5
 """Lines that are named when many are wrong."""
 INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff"
-"""Characters that no one sees and `str.strip` leaves."""
+"""Characters that no one sees, which are left out."""
 
 
 def read_cells(path: Path, separator: str) -> tuple[list[str], list[list[str]], list[int]]:
@@ -61,6 +61,8 @@ def read_lines(path: Path) -> list[str]:
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise ValueError(f"line {line} is not in UTF-8 (byte {content[error.start]:#04x})") from error
+    if any(mark in text for mark in INVISIBLE):
+        text = text.translate(dict.fromkeys(map(ord, INVISIBLE)))
     lines = re.split("\r\n|\n|\r", text)
     if "\0" in text:
         number = next(number for number, line in enumerate(lines, 1) if "\0" in line)
@@ -68,24 +70,19 @@ def read_lines(path: Path) -> list[str]:
     return lines
 
 
-def stripped(cell: str) -> str:
-    """A cell without what cannot be seen around it."""
-    return cell.strip().strip(INVISIBLE).strip()
-
-
 def unquoted(cell: str) -> str:
     """A cell without quotes around the whole of it; two quotes inside are one."""
-    cell = stripped(cell)
+    cell = cell.strip()
     if len(cell) > 1 and cell[0] == cell[-1] == '"':
-        return stripped(cell[1:-1].replace('""', '"'))
+        return cell[1:-1].replace('""', '"').strip()
     return cell
 
 
 def _split_at_tabs(lines: list[str], separator: str) -> list[tuple[int, list[str]]]:
     return [
-        (number, [unquoted(cell) for cell in line.split(separator)] if '"' in line else [*map(stripped, line.split(separator))])
+        (number, [*map(unquoted if '"' in line else str.strip, line.split(separator))])
         for number, line in enumerate(lines, 1)
-    ]  # fmt: skip
+    ]
 
 
 def _split_at_commas(lines: list[str], separator: str) -> list[tuple[int, list[str]]]:
@@ -99,7 +96,7 @@ def _split_at_commas(lines: list[str], separator: str) -> list[tuple[int, list[s
                     f"a quote that is opened in line {before + 1} is closed in line {reader.line_num}: close it in its own line"
                 )
             before = reader.line_num
-            rows.append((before, [*map(stripped, cells)]))
+            rows.append((before, [*map(str.strip, cells)]))
     except csv.Error as error:
         raise ValueError(f"the quotes of line {before + 1} are not closed, or stand inside a cell ({error})") from error
     return rows
