@@ -5,8 +5,17 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from bundle.data.population import N_FACTORS
+from bundle.data.problems import InputProblems
+
 TUPLES = ("factor_contrast", "tissue_noise", "measurement_noise")
 """Settings of T1w, FA and NDI each."""
+SETTING_RANGES = {
+    "n_subjects": (1, 10**7),
+    "n_strata": (1, N_FACTORS + 1),
+    "seed": (0, 2**32 - 1),
+    "spacing_mm": (0.5, 20),
+}
 
 
 @dataclass(frozen=True)
@@ -72,6 +81,13 @@ class CohortSettings:
     def __post_init__(self) -> None:
         for name in TUPLES:
             object.__setattr__(self, name, tuple(getattr(self, name)))  # YAML gives a list
+        problems = [
+            f"{name}: expected {least} to {largest}, got {getattr(self, name)}."
+            for name, (least, largest) in SETTING_RANGES.items()
+            if not least <= getattr(self, name) <= largest
+        ]
+        if problems:
+            raise InputProblems("Synthetic cohort", problems)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as JSON would give them back."""

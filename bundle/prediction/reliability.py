@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from bundle.analysis.repeated_scans import reliability_of
-from bundle.data.leakage import PERSON_COLUMN
 from bundle.data.problems import InputProblems
+from bundle.data.relative_columns import PERSON_COLUMN
 from bundle.prediction.inputs import PredictionInputs
 from bundle.prediction.settings import CrossValidationSettings
 

@@ -34,6 +34,8 @@ from bundle.strata.tables import strata_sha256
 from bundle.trained.encoder_hash import encoder_hash_of
 from bundle.trained.weights import read_weights, signature_of
 
+OUTPUT_DIR = "OUTPUT_DIR"
+"""Stands in the report for a results folder with an absolute path, which may tell whose it is."""
 MADE_BY = {
     TRAINING: ("training", "train.yaml"),
     EVALUATION: ("evaluating", "evaluate.yaml"),
@@ -78,9 +80,10 @@ class Results:
         return stage_folder(self.output_dir, stage) / name
 
     def command(self, stage: str) -> str:
-        """The command that makes a stage's folder."""
+        """The command that makes a stage's folder; a page that is passed on does not say where the folder is."""
         options = "--dataset_dir FOLDER " if stage == EMBEDDINGS else ""
-        return f"{shown_command(*MADE_BY[stage])} {options}--output_dir {self.output_dir}"
+        where = OUTPUT_DIR if Path(self.output_dir).expanduser().is_absolute() else self.output_dir
+        return f"{shown_command(*MADE_BY[stage])} {options}--output_dir {where}"
 
     @property
     def has_clusters(self) -> bool:

@@ -16,9 +16,10 @@ from bundle.data.cohort_writer import write_cohort
 from bundle.data.datalist import SECTIONS, Item, datalist_to_json, items_from_datalist, present_modalities
 from bundle.data.family_split import split_by_family
 from bundle.data.json_files import read_json
-from bundle.data.leakage import relatives_apart, shared_files
+from bundle.data.leakage import shared_files
 from bundle.data.participants import read_participants
 from bundle.data.problems import InputProblems
+from bundle.data.relatives import relatives_apart
 from bundle.paths import CHECKPOINT, COHORT, DATALIST, PARTICIPANTS, PREPARED, TRAINING, beside_datalist, stage_folder
 
 logger = logging.getLogger(__name__)

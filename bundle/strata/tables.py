@@ -34,7 +34,6 @@ def people_rows(tables: Sequence[EmbeddingTable], results: Sequence[Strata], peo
     table = pd.DataFrame(
         {
             "participant_id": people.index,
-            "family_id": people["family_id"].to_numpy(),
             "stratum": first.labels + 1,
             "is_exemplar": np.isin(np.arange(len(people)), first.exemplars),
             "silhouette": first.silhouettes,

@@ -3,8 +3,6 @@ import math
 
 import pytest
 import torch
-
-from custom_nets import FoldedFusionAutoencoder, PaperFusionAutoencoder
 from custom_nets.fusion import (
     FUSIONS,
     LEAST_LOG_PRECISION,
@@ -16,6 +14,8 @@ from custom_nets.fusion import (
     subset_numbers,
     surprise,
 )
+
+from custom_nets import FoldedFusionAutoencoder, PaperFusionAutoencoder
 
 MAPS = ["T1w", "FA", "NDI"]
 ANY_SUBSET = ["mean", "product_of_experts"]

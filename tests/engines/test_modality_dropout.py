@@ -2,11 +2,11 @@ from collections import Counter
 
 import pytest
 import torch
+from bundle.engines.modality_dropout import PrepareTrainingBatch
+from custom_nets.fusion import maps_present, subset_numbers
 
 from bundle.data.problems import InputProblems
-from bundle.engines.modality_dropout import PrepareTrainingBatch
 from custom_nets import FoldedFusionAutoencoder, PaperFusionAutoencoder
-from custom_nets.fusion import maps_present, subset_numbers
 
 MAPS = ["T1w", "FA", "JAC"]
 

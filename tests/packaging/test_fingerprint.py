@@ -3,11 +3,11 @@ import math
 
 import pytest
 import torch.nn.functional as F
+from custom_nets.fusion import MeanFusion
 from torch import nn
 
 from bundle.data.problems import InputProblems
 from bundle.packaging.fingerprint import KEY, NETWORKS, differs, fingerprints, problems_of, renew
-from custom_nets.fusion import MeanFusion
 from tests.conftest import ROOT
 
 CONFIGS = ROOT / "configs"
