@@ -310,12 +310,12 @@ def test_settings_that_make_no_sense_are_refused(tmp_path):
 
 def test_no_convergence_and_codes_for_missing_covariates_are_said(tmp_path, capfd):
     codes, participants, _ = cohort(n=60)
-    participants.loc[:5, "head_size_ml"] = -999
+    participants.loc[:5, "head_size_ml"] = 4999
     definition = {"standardise": False, "reduce": True, "choice": {"max_iterations": 5, "n_preferences": 4}}
     run_stage("clustering", **write(tmp_path, codes, participants), **(QUICK | {"clustering_def": definition}))
     shown = capfd.readouterr().out
     assert "4 of 4 preferences did not converge" in shown
-    assert "head_size_ml: 6 people have -999, all others" in shown
+    assert "head_size_ml: 6 people have 4999, all others" in shown
     assert not read(tmp_path / "5_clusters", "preferences")["converged"].any()
 
 
