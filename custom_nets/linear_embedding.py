@@ -114,10 +114,12 @@ class LinearEmbedding(nn.Module):
                 embeddings[rows] = self(scaled[rows])
                 continue
             voxels = space_to_depth(scaled[rows], self.block).permute(0, 2, 3, 4, 1).flatten(1, 3)[:, self.blocks]
-            evidence = sum(
-                torch.bmm(torch.bmm(voxels.transpose(0, 1), self._of_modality(m)) * precision[:, None], gram)
-                for m, gram, precision in self._measurements(subset)
-            )
+            evidence = torch.stack(
+                [
+                    torch.bmm(torch.bmm(voxels.transpose(0, 1), self._of_modality(m)) * precision[:, None], gram)
+                    for m, gram, precision in self._measurements(subset)
+                ]
+            ).sum(dim=0)
             information = evidence.transpose(0, 1).flatten(1)[:, self.slots] @ self.turn
             embeddings[rows] = information @ self.posterior(subset)
         return embeddings
@@ -127,9 +129,9 @@ class LinearEmbedding(nn.Module):
         """`(E, E)` covariance of the embedding given a subset of modalities `(M,)` bool; made once per subset."""
         key = tuple(bool(one) for one in subset)
         if key not in self._posteriors:
-            per_block = sum(
-                torch.bmm(gram * precision[:, None], gram) for _, gram, precision in self._measurements(subset)
-            )
+            per_block = torch.stack(
+                [torch.bmm(gram * precision[:, None], gram) for _, gram, precision in self._measurements(subset)]
+            ).sum(dim=0)
             n_blocks, _, most = self.dense.shape
             axes = self.turn.new_zeros(n_blocks * most, self.embedding_size)
             axes = axes.index_copy(0, self.slots, self.turn).unflatten(0, (n_blocks, most))

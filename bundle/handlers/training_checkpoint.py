@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from ignite.engine import Engine, Events
+from monai.engines import Evaluator
 
 from bundle.data.atomic import atomic_path
 from bundle.data.problems import InputProblems
@@ -49,7 +50,7 @@ class TrainingCheckpoint:
         optimizer: torch.optim.Optimizer,
         lr_scheduler: torch.optim.lr_scheduler.LRScheduler,
         log: TrainingLog,
-        evaluator: Engine,
+        evaluator: Evaluator,
         settings: Mapping[str, Any],
         resume: bool = False,
         metric: str = "skill",

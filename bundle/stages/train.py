@@ -62,7 +62,9 @@ def start_run(
         and not (isinstance(value, int | float) and 0 < value < float("inf"))
     ]
     if isinstance(max_epochs, bool) or not isinstance(max_epochs, int) or max_epochs < 0:
-        problems.append(f"--max_epochs: expected a whole number of 0 (the network as fitted) or more, got {max_epochs!r}.")
+        problems.append(
+            f"--max_epochs: expected a whole number of 0 (the network as fitted) or more, got {max_epochs!r}."
+        )
     if isinstance(mirroring, str) or not 0 <= mirroring <= 1:
         problems.append(f"--mirroring: expected a share of batches in [0, 1], got {mirroring!r}.")
     if loss not in KINDS:
