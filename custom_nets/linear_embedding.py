@@ -1,6 +1,6 @@
 """The linear part of the default network: principal axes of local anatomy, in closed form."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -56,6 +56,7 @@ class LinearEmbedding(nn.Module):
     blocks: Tensor
     slots: Tensor
     turn: Tensor
+    __jit_ignored_attributes__ = ["_posteriors"]  # subsets are for the eager network alone
 
     def __init__(
         self, n_modalities: int, spatial_size: tuple[int, int, int], block: int = 8, embedding_size: int = 1536
@@ -203,3 +204,9 @@ class LinearEmbedding(nn.Module):
                 stored = state_dict[prefix + name]
                 self.register_buffer(name, torch.empty_like(stored, device=self.variances.device))
         super()._load_from_state_dict(state_dict, prefix, *rest)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "LinearEmbedding":
+        """What was worked out on one device or in one precision is worked out again on the next."""
+        self._posteriors = {}
+        super()._apply(fn, recurse)
+        return self

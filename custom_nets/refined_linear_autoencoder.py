@@ -3,6 +3,7 @@
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
+from math import lcm
 from typing import Optional
 
 import torch
@@ -84,7 +85,7 @@ class RefinedLinearAutoencoder(FusionAutoencoder):
             "norm": norm,
             "kernel_size": list(kernel_size),
         }
-        super().__init__(modalities, spatial_size, "residual", block, (embedding_size,), architecture)
+        super().__init__(modalities, spatial_size, "residual", lcm(block, fold), (embedding_size,), architecture)
         n_modalities = len(self.modalities)
         self.takes_any_subset = True
         self.n_cross_fits = n_cross_fits
@@ -122,9 +123,10 @@ class RefinedLinearAutoencoder(FusionAutoencoder):
             folds: `(B,)` of each participant in training, see `fold_of_family`: each is embedded by the linear embedding that was fitted
                 without their family.
         """
-        if not torch.jit.is_scripting() and folds is not None and len(self.cross_fitted) > 0:
-            linear = self._left_out(self.scaling(images), folds)
-            return self.scaling.inverse(linear + self.refiner(linear))
+        if not torch.jit.is_scripting():  # noqa: SIM102 (in one condition, TorchScript would compile the branch)
+            if folds is not None and len(self.cross_fitted) > 0:
+                linear = self._left_out(self.scaling(images), folds)
+                return self.scaling.inverse(linear + self.refiner(linear))
         code_map, skips = self.encode_scaled(self.scaling(images))
         return self.scaling.inverse(self.decode_scaled(code_map, skips))
 

@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from bundle.losses import ReconstructionLoss
-from custom_nets import FoldedFusionAutoencoder, PaperFusionAutoencoder
+from custom_nets import PaperFusionAutoencoder
+from tests.small_networks import small_network
 
 
 @pytest.fixture
@@ -15,7 +16,7 @@ def images():
 
 def network(images, scaling="residual"):
     if scaling == "residual":
-        built = FoldedFusionAutoencoder(["T1w", "FA"], (32, 32, 24), (8, 16), (1, 1))
+        built = small_network()
     else:
         built = PaperFusionAutoencoder(["T1w", "FA"], (32, 32, 24), (4, 8, 32), (3, 3, 3))
     built.fit_to_images(lambda: iter(images))
@@ -63,9 +64,7 @@ def test_cross_entropy_is_summed_over_maps_and_averaged_over_brain_voxels(images
 
 def test_cross_entropy_is_refused_where_outputs_are_not_squashed(images):
     with pytest.raises(ValueError, match="outputs in"):
-        ReconstructionLoss(
-            FoldedFusionAutoencoder(["T1w", "FA"], (32, 32, 24), (8, 16), (1, 1), scaling="min_max"), "bce"
-        )
+        ReconstructionLoss(small_network(), "bce")
 
 
 def test_absent_maps_count_for_nothing_and_have_no_gradient(images):

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from bundle.metrics import ReconstructionSkill, skill_metrics
-from custom_nets import FoldedFusionAutoencoder
+from tests.small_networks import small_network
 
 GRID = (32, 32, 24)
 
@@ -15,7 +15,7 @@ def images():
 
 @pytest.fixture(scope="module")
 def network(images):
-    built = FoldedFusionAutoencoder(["T1w", "FA"], GRID, (8, 16), (1, 1))
+    built = small_network()
     built.fit_to_images(lambda: iter(images))
     return built
 

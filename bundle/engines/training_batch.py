@@ -53,7 +53,7 @@ class PrepareTrainingBatch(PrepareBatch):
         images = torch.as_tensor(batchdata["image"]).to(device=device, non_blocking=non_blocking)
         images = self.mirror(images)
         network = self.network
-        if not isinstance(network, RefinedLinearAutoencoder):
+        if not isinstance(network, RefinedLinearAutoencoder) or network.n_cross_fits < 2:
             return self.hide(images), images, (), {}
         folds = [fold_of_family(str(family), network.n_cross_fits) for family in batchdata["family_id"]]
         return self.hide(images), images, (), {"folds": torch.tensor(folds)}

@@ -2,20 +2,17 @@ import pytest
 import torch
 
 from custom_nets import (
-    FoldedFusionAutoencoder,
     PaperFusionAutoencoder,
+    RefinedLinearAutoencoder,
     mid_flow_saving,
     separable_saving,
     size_table,
     trainable_parameters,
 )
+from tests.small_networks import randomised, small_network
 
 PAIR = ["JAC", "NDI"]
 SMALL = (32, 32, 24)
-
-
-def small_folded(modalities=PAIR, **changes):
-    return FoldedFusionAutoencoder(modalities, SMALL, **{"widths": (8, 16), "n_units": (1, 1)} | changes)
 
 
 def small_paper(modalities=PAIR, **changes):
@@ -54,8 +51,8 @@ def test_size_table_counts_the_reduction_of_the_paper():
 @pytest.mark.parametrize(
     "network",
     [
-        FoldedFusionAutoencoder(["T1w", "FA", "NDI", "JAC"]),
-        FoldedFusionAutoencoder(["FA"], (128, 128, 96), widths=(16, 16, 16, 16), n_units=(1, 1, 1, 1)),
+        RefinedLinearAutoencoder(["T1w", "FA", "NDI", "JAC"]),
+        RefinedLinearAutoencoder(["FA"], (128, 128, 96), block=16, fold=4),
         PaperFusionAutoencoder(PAIR),
         PaperFusionAutoencoder(PAIR, (64, 64, 48), widths=(4, 8, 16, 32)),
         PaperFusionAutoencoder(PAIR, (32, 32, 24), widths=(8, 16, 32)),
@@ -66,7 +63,7 @@ def test_every_preset_embeds_in_1536_values(network):
 
 
 @pytest.mark.parametrize("n_modalities", [1, 2, 4])
-@pytest.mark.parametrize("build", [small_folded, small_paper])
+@pytest.mark.parametrize("build", [small_network, small_paper])
 def test_any_number_of_modalities_comes_back_in_its_own_shape(build, n_modalities):
     network, images = fitted(build([f"map{m}" for m in range(n_modalities)]))
     with torch.no_grad():
@@ -74,39 +71,44 @@ def test_any_number_of_modalities_comes_back_in_its_own_shape(build, n_modalitie
         assert network.encode(images).shape == (len(images), network.embedding_size)
 
 
-@pytest.mark.parametrize("build", [small_folded, lambda: small_paper(scaling="residual", skips="none", norm="group")])
-def test_untrained_network_returns_the_mean_image_exactly(build):
-    network, images = fitted(build())
+def test_untrained_network_of_the_paper_returns_the_mean_image_with_residual_scaling():
+    network, images = fitted(small_paper(scaling="residual", skips="none", norm="group"))
     with torch.no_grad():
-        assert torch.equal(network(images), images.mean(0).expand_as(images)) or torch.allclose(
-            network(images), images.mean(0).expand_as(images), atol=1e-6
-        )
+        torch.testing.assert_close(network(images), images.mean(0).expand_as(images), rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("norm", ["group", "instance", "batch"])
-def test_a_batch_of_one_gets_the_embedding_of_a_batch_of_n(norm):
-    network, images = fitted(small_folded(norm=norm))
+@pytest.mark.parametrize("build", [small_network, small_paper])
+def test_a_batch_of_one_gets_what_a_batch_of_n_gets(build, norm):
+    network, images = fitted(randomised(build(norm=norm)))
     with torch.no_grad():
-        together = network.encode(images)
-        alone = torch.cat([network.encode(image[None]) for image in images])
-    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
+        for run in (network.encode, network):
+            alone = torch.cat([run(image[None]) for image in images])
+            torch.testing.assert_close(run(images), alone, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("kernel_size", [(1, 1, 1), (5, 6, 5), (7, 7, 7)])
 def test_kernel_of_the_depthwise_filters_can_be_chosen(kernel_size):
-    network, images = fitted(randomised(small_folded(kernel_size=kernel_size)))
+    network, images = fitted(randomised(small_network(kernel_size=kernel_size)))
     filters = [weight for name, weight in network.named_parameters() if weight.ndim == 5 and weight.shape[1] == 1]
     assert {tuple(weight.shape[2:]) for weight in filters} == {kernel_size}
     with torch.no_grad():
         assert network(images).shape == images.shape
 
 
-def test_signature_tells_networks_of_other_kernels_and_fusions_apart():
-    networks = [small_folded(), small_folded(kernel_size=(5, 5, 5)), small_folded(fusion="mean")]
+def test_signature_tells_networks_of_other_kernels_and_sizes_apart():
+    networks = [small_network(), small_network(kernel_size=(5, 5, 5)), small_network(embedding_size=96)]
     assert len({bytes(network.signature.tolist()) for network in networks}) == 3
 
 
-@pytest.mark.parametrize("build", [small_folded, lambda: small_paper(skips="none")])
+def test_a_network_that_needs_every_modality_says_so_and_which_one_does_not():
+    network, images = fitted(small_paper())
+    images[0, 1] = torch.nan
+    with pytest.raises(ValueError, match="RefinedLinearAutoencoder"):
+        network.encode(images)
+
+
+@pytest.mark.parametrize("build", [small_network, lambda: small_paper(skips="none")])
 def test_strict_bottleneck_decodes_from_the_code_alone(build):
     network, images = fitted(randomised(build()))
     with torch.no_grad():
@@ -120,14 +122,14 @@ def test_unet_skips_let_the_decoder_see_more_than_the_code():
 
 
 def test_reloaded_network_reconstructs_as_the_saved_one():
-    network, images = fitted(randomised(small_folded()))
-    copy = small_folded()
+    network, images = fitted(randomised(small_network()))
+    copy = small_network()
     copy.load_state_dict(network.state_dict())
     with torch.no_grad():
         assert torch.equal(copy.eval()(images), network(images))
 
 
-@pytest.mark.parametrize("build", [small_folded, lambda: small_paper(skips="none"), small_paper])
+@pytest.mark.parametrize("build", [small_network, lambda: small_paper(skips="none"), small_paper])
 def test_scripted_network_gives_the_eager_values(build):
     network, images = fitted(randomised(build()))
     with torch.no_grad():
@@ -137,10 +139,11 @@ def test_scripted_network_gives_the_eager_values(build):
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: small_folded(["T1w", "T1w"]), "different modalities"),
-        (lambda: small_folded([]), "one or more"),
-        (lambda: FoldedFusionAutoencoder(PAIR, (60, 64, 48)), "divisible by 16"),
-        (lambda: small_folded(norm="layer"), "norm"),
+        (lambda: small_network(["T1w", "T1w"]), "different modalities"),
+        (lambda: small_network([]), "one or more"),
+        (lambda: RefinedLinearAutoencoder(PAIR, (60, 64, 48)), "divisible by 8"),
+        (lambda: RefinedLinearAutoencoder(PAIR, (60, 64, 48), block=4, fold=3), "divisible by 12"),
+        (lambda: small_network(norm="layer"), "norm"),
         (lambda: small_paper(skips="some"), "skips"),
         (lambda: small_paper(scaling="z"), "scaling"),
     ],
@@ -165,12 +168,3 @@ def test_paper_networks_train_a_step(separable, grid, widths):
         optimizer.step()
         losses.append(float(loss))
     assert all(torch.isfinite(torch.tensor(losses))) and losses[-1] <= losses[0]
-
-
-def randomised(network):
-    """Heads that start at zero would hide everything before them."""
-    torch.manual_seed(5)
-    for parameter in network.parameters():
-        if not parameter.any():
-            torch.nn.init.normal_(parameter, std=0.05)
-    return network

@@ -4,7 +4,7 @@ import torch
 
 from bundle.engines.inferer import AutocastInferer
 from bundle.evaluation.subsets import skill_of_subsets, standardised_moves
-from custom_nets import FoldedFusionAutoencoder
+from tests.small_networks import small_network
 
 
 def test_moves_are_measured_by_what_further_maps_teach():
@@ -18,10 +18,9 @@ def test_moves_are_measured_by_what_further_maps_teach():
 
 @pytest.mark.parametrize("progress", [True, False])
 def test_a_bar_is_shown_if_it_is_wanted(capsys, progress):
-    network = FoldedFusionAutoencoder(["FA", "JAC"], (32, 32, 24), (8, 16), (1, 1), fusion="mean").eval()
+    network = small_network(["FA", "JAC"]).eval()
     images = torch.rand(2, 2, 32, 32, 24) + 1
     network.fit_to_images(lambda: iter(images))
-    network.fusion.seen[3] = True  # both maps
     people = [{"image": image} for image in images]
     skill_of_subsets(network, AutocastInferer(amp=False), people, ["a", "b"], torch.device("cpu"), progress)
     assert ("Subsets" in capsys.readouterr().err) == progress

@@ -7,8 +7,8 @@ import torch
 from bundle.data.embedding_table import EmbeddingTable, read_embedding_table
 from bundle.data.tables import read_table
 from bundle.handlers.embedding_writer import EmbeddingWriter
-from custom_nets import FoldedFusionAutoencoder
 from tests.conftest import PATTERNS
+from tests.small_networks import small_network
 
 NAMES = ["sub-0001", "sub-0002"]
 
@@ -17,7 +17,7 @@ NAMES = ["sub-0001", "sub-0002"]
 def writers(tiny_cohort, tmp_path):
     """Two processes, each with one person who is embedded and not yet written."""
     torch.manual_seed(0)
-    network = FoldedFusionAutoencoder(["FA", "JAC"], (32, 32, 24), (8, 16), (1, 1))
+    network = small_network(["FA", "JAC"])
     images = torch.rand(2, 2, 32, 32, 24) + 1
     network.fit_to_images(lambda: iter(images))
     items = [
