@@ -64,9 +64,10 @@ def test_subsets_that_training_never_showed_are_named():
     assert never_shown(network) == ""
 
 
-def test_every_subset_is_evaluated_for_every_map(results):
+def test_every_subset_that_training_showed_is_evaluated_for_every_map(results):
     table = pd.read_csv(results / "3_evaluation" / "subsets.tsv", sep="\t")
-    assert len(table) == 15 * 4 and table["inputs"].nunique() == 15
+    n_shown = int(torch.load(results / "2_training" / "model.pt", weights_only=True)["fusion.seen"].sum())
+    assert len(table) == n_shown * 4 and table["inputs"].nunique() == n_shown > 10
     assert (
         table["given"] == [m in i.split("+") for i, m in zip(table["inputs"], table["modality"], strict=True)]
     ).all()
