@@ -18,7 +18,7 @@ from bundle.data.random_fields import (
     smooth_random_fields,
     unit_variance,
 )
-from bundle.data.template import BrainTemplate
+from bundle.data.template import FIELD_OF_VIEW_MM, BrainTemplate
 
 TRAITS = [*MODALITY_LOADINGS.columns[MODALITY_LOADINGS.loc["JAC"] > 0], "head_size", "csf"]
 """What moves anatomy: columns of the truth."""
@@ -118,14 +118,19 @@ class Anatomy:
     def _filters(self) -> tuple[np.ndarray, ...]:
         """Of private warps, of what registration finds of them, of folding and of contrast."""
         s, shape = self.settings, self.template.spatial_shape
-        warp = matern_filter(shape, s.private_scale_mm / s.spacing_mm, s.private_exponent)
-        folding = matern_filter(shape, s.folding_scale_mm / s.spacing_mm, s.folding_exponent)
+        warp = self._all_scales(s.private_scale_mm, s.private_exponent)
         return (
-            unit_variance(warp) * s.private_warp_mm / s.spacing_mm / np.sqrt(3),
+            warp * s.private_warp_mm / s.spacing_mm / np.sqrt(3),
             gaussian_filter(shape, s.registration_scale_mm / s.spacing_mm),
-            unit_variance(folding) * s.folding,
+            self._all_scales(s.folding_scale_mm, s.folding_exponent) * s.folding,
             unit_variance(gaussian_filter(shape, s.tissue_scale_mm / s.spacing_mm)),
         )
+
+    def _all_scales(self, scale_mm: float, exponent: float) -> np.ndarray:
+        """Gains of a field of unit variance on the 3 mm grid: of a coarser one it is that field without its finest part."""
+        finest = matern_filter([round(size / 3) for size in FIELD_OF_VIEW_MM], scale_mm / 3, exponent)
+        gains = matern_filter(self.template.spatial_shape, scale_mm / self.settings.spacing_mm, exponent)
+        return gains * np.sqrt(gains.size / np.square(finest).sum())
 
     @cached_property
     def _window(self) -> np.ndarray:

@@ -33,13 +33,13 @@ class CohortSettings:
         head_size_warp_mm: RMS displacement per standard deviation of head size, after the affine registration.
         ventricle_log_volume: growth of the lateral ventricles, in log volume, per standard deviation of CSF.
         csf_log_odds: log odds of CSF everywhere, sulci and ventricles alike, per standard deviation of CSF.
-        private_warp_mm: RMS displacement of each person's private anatomy.
+        private_warp_mm: RMS displacement of each person's private anatomy, at 3 mm.
         private_scale_mm: wavelength below which its power falls.
         private_exponent: how fast: the power of a wavelength is proportional to its length to this power.
         registration_scale_mm: registration recovers private anatomy through a Gaussian of this FWHM; finer parts are not in
             JAC but in the other maps.
         misregistration: the share of what registration can recover that it left in T1w, FA and NDI.
-        folding: standard deviation of the log odds of CSF and of white against grey matter, the private folding pattern.
+        folding: standard deviation, at 3 mm, of the log odds of CSF and of white against grey matter: private folding.
         folding_scale_mm, folding_exponent: its spectrum, like that of the warp.
         tissue_noise: standard deviation of smooth private contrast of T1w, FA and NDI, relative.
         tissue_scale_mm: its smoothness (FWHM).
