@@ -20,8 +20,8 @@ class ChoiceSettings:
             preference, whatever number of clusters it gives; it is scaled with the number of people when fewer of them
             are clustered.
         max_strata: the numbers 2 to this are considered.
-        min_stratum_share: people whom k-means puts into a smaller cluster (share of all, and ten people of five families
-            at least) are an outlying handful; they have no part in the choice.
+        min_stratum_share: of people in the smallest cluster (and ten people of five families at least); a handful of fewer
+            who lie far from all others have no part in the choice.
         n_folds: of families; each fold is left out of the clustering in turn, and shows the gaps.
         least_stability: of every cluster: mean over folds of the Jaccard index of the cluster that comes back worst.
         least_depth: of all gaps together, and half of it of each, where 0 is a continuum and 1 as deep as between Gaussian

@@ -10,20 +10,20 @@ import numpy as np
 import pandas as pd
 from scipy.sparse.csgraph import connected_components
 from scipy.stats import norm
-from sklearn.cluster import KMeans
+from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
 
 from bundle.analysis.affinity_clusters import affinity_labels, preference_of
 from bundle.analysis.choice_settings import ChoiceSettings
-from bundle.analysis.discriminant import N_STARTS, Discriminant, cluster
+from bundle.analysis.discriminant import Discriminant, cluster
 from bundle.analysis.gap_test import Gap, together
 from bundle.analysis.held_out_gaps import CrossFit, cross_fit
 
 LEAST_PEOPLE, LEAST_FAMILIES = 10, 5
 """A cluster of fewer is a few odd people, or a family or two, in a small cohort."""
-MOST_APART = 0.1
-"""Share of people who may be set aside as outlying handfuls."""
-FINER_DEPTH = 0.4
+FAR_AWAY = 3.0
+"""Times the median distance to the nearest people that make a cluster: farther, and somebody is outlying."""
+FINER_DEPTH = 0.3
 """Of a gap between finer clusters: where all are less deep, a gap between coarse ones is the bend of a curved continuum."""
 
 
@@ -138,7 +138,7 @@ def choose(points: np.ndarray, families: Sequence[object], settings: ChoiceSetti
 
 
 def _by_stability(points: np.ndarray, family_of: np.ndarray, settings: ChoiceSettings, seed: int) -> Choice:
-    outlying = outlying_people(points, family_of, settings, seed)
+    outlying = outlying_people(points, settings)
     kept, own = points[~outlying], pd.factorize(family_of[~outlying])[0]
     fold_of = family_folds(own, settings.n_folds, seed)
     candidates: list[Candidate] = []
@@ -189,20 +189,15 @@ def family_folds(family_of: np.ndarray, n_folds: int, seed: int) -> np.ndarray:
     return np.random.default_rng([seed, 1]).permutation(folds)[family_of]
 
 
-def outlying_people(points: np.ndarray, family_of: np.ndarray, settings: ChoiceSettings, seed: int) -> np.ndarray:
-    """People so far from all others that two clusters are they and everybody else: `(N,)` truth values.
+def outlying_people(points: np.ndarray, settings: ChoiceSettings) -> np.ndarray:
+    """People without as many others near them as make a cluster: `(N,)` truth values.
 
-    They are too few for a cluster, and while they are there every clustering is about them. Artefacts are such people.
+    Of a handful far from all others, everybody has some of the others among so many nearest ones. While they are there every
+    clustering is about them; artefacts are such people.
     """
-    outlying = np.zeros(len(points), dtype=bool)
-    while True:
-        rows = np.flatnonzero(~outlying)
-        labels = KMeans(2, n_init=N_STARTS, random_state=seed).fit_predict(points[rows])
-        small = rows[labels == np.bincount(labels).argmin()]
-        is_handful = not _is_large_enough(family_of[small], len(points), settings)
-        if not is_handful or outlying.sum() + len(small) > MOST_APART * len(points):
-            return outlying
-        outlying[small] = True
+    n_others = int(max(LEAST_PEOPLE, np.ceil(settings.min_stratum_share * len(points)))) - 1
+    farthest = NearestNeighbors(n_neighbors=n_others).fit(points).kneighbors()[0][:, -1]
+    return farthest > FAR_AWAY * np.median(farthest)
 
 
 def _is_large_enough(families: np.ndarray, n_people: int, settings: ChoiceSettings) -> bool:

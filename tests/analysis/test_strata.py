@@ -87,7 +87,7 @@ def test_an_odd_person_or_family_of_a_small_cohort_is_no_stratum(odd):
 def test_an_outlying_handful_is_set_aside_and_said_and_hides_no_strata():
     codes, families, truth = planted(5)
     odd = np.random.default_rng(1).standard_normal(codes.shape[1])
-    codes = np.concatenate([codes, 60 * odd + np.zeros((4, 1)) + codes[:4]])
+    codes = np.concatenate([codes, 15 * odd + np.zeros((4, 1)) + codes[:4]])
     found = find_strata(codes, [*families, *range(1000, 1004)], settings=QUICK)
     assert np.flatnonzero(found.outlying).tolist() == [160, 161, 162, 163]
     assert any("4 outlying participants" in note for note in found.notes)
