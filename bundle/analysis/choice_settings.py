@@ -20,11 +20,12 @@ class ChoiceSettings:
             preference, whatever number of clusters it gives; it is scaled with the number of people when fewer of them
             are clustered.
         max_strata: the numbers 2 to this are considered.
-        min_stratum_share: people whom k-means puts into a smaller cluster (share of all, and ten people of five families
-            at least) are an outlying handful; they have no part in the choice.
+        min_stratum_share: of people in the smallest cluster (and ten people of five families at least); a handful of fewer
+            who lie far from all others have no part in the choice.
         n_folds: of families; each fold is left out of the clustering in turn, and shows the gaps.
-        least_stability: mean adjusted Rand index between the clustering of all and those that leave a fold out.
-        least_depth: of every gap, where 0 is a continuum and 1 as deep as between Gaussian groups (see `gap_test`).
+        least_stability: of every cluster: mean over folds of the Jaccard index of the cluster that comes back worst.
+        least_depth: of all gaps together, and half of it of each, where 0 is a continuum and 1 as deep as between Gaussian
+            groups (see `gap_test`).
         gap_significance: p of the gap test at most, against the flattest of all continua (see `gap_test`).
         subsample_share: of families in the half-samples that tell how stable each stratum is.
         dampings: of affinity propagation, tried in turn until it converges.
@@ -35,8 +36,8 @@ class ChoiceSettings:
     max_strata: int = 10
     min_stratum_share: float = 0.02
     n_folds: int = 10
-    least_stability: float = 0.9
-    least_depth: float = 0.3
+    least_stability: float = 0.85
+    least_depth: float = 0.45
     gap_significance: float = 0.2
     subsample_share: float = 0.5
     dampings: Sequence[float] = (0.7, 0.9, 0.95)

@@ -1,4 +1,4 @@
-"""How many clusters: the most that stay when families are left out; and whether there are gaps between all of them."""
+"""How many clusters: the most that stay when families are left out and have gaps between all of them."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ import numpy as np
 import pandas as pd
 from scipy.sparse.csgraph import connected_components
 from scipy.stats import norm
-from sklearn.cluster import KMeans
+from sklearn.neighbors import NearestNeighbors
+from threadpoolctl import threadpool_limits
 
 from bundle.analysis.affinity_clusters import affinity_labels, preference_of
 from bundle.analysis.choice_settings import ChoiceSettings
-from bundle.analysis.discriminant import N_STARTS, Discriminant, cluster
+from bundle.analysis.discriminant import Discriminant, cluster
 from bundle.analysis.gap_test import Gap, together
 from bundle.analysis.held_out_gaps import CrossFit, cross_fit
 
 LEAST_PEOPLE, LEAST_FAMILIES = 10, 5
 """A cluster of fewer is a few odd people, or a family or two, in a small cohort."""
-MOST_APART = 0.1
-"""Share of people who may be set aside as outlying handfuls."""
-FINER_DEPTH = 0.4
-"""Of the gaps that stay when one more cluster is made: less, and the gap was the bend of a curved continuum."""
+FAR_AWAY = 3.0
+"""Times the median distance to the nearest people that make a cluster: farther, and somebody is outlying."""
+FINER_DEPTH = 0.3
+"""Of a gap between finer clusters: where all are less deep, a gap between coarse ones is the bend of a curved continuum."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Candidate:
 
     Attributes:
         labels: `(N,)` 0 .. K-1, of those who have a part in the choice.
-        stability: `(n_folds,)` adjusted Rand index between the clustering and that without each fold of families.
+        stability: `(n_folds,)` Jaccard index of the cluster that comes back worst without each fold of families.
         pairs: neighbouring clusters, see `Discriminant.neighbours`; empty unless this number was looked at for gaps.
         gaps: of each pair; None where even two groups of that size and distance would show none.
         fits: of the folds.
@@ -49,6 +50,19 @@ class Candidate:
         """K."""
         return int(self.labels.max()) + 1
 
+    def closed(self, least_depth: float) -> list[tuple[int, int]]:
+        """Neighbouring clusters without a gap of that depth."""
+        both = zip(self.pairs, self.gaps, strict=True)
+        return [pair for pair, one in both if one is None or one.depth < least_depth]
+
+    @property
+    def hangs_together(self) -> bool:
+        """Whether one can go from every cluster to every other one, from neighbour to neighbour, without crossing a gap."""
+        closed = np.zeros((self.n_clusters, self.n_clusters))
+        for pair in self.closed(FINER_DEPTH):
+            closed[pair] = 1
+        return bool(connected_components(closed, directed=False)[0] == 1)
+
     @property
     def all_gaps(self) -> Gap | None:
         """All as one; None if one of them is."""
@@ -62,9 +76,9 @@ class Choice:
 
     Attributes:
         candidates: every number of clusters that was considered.
-        chosen: the largest number that is stable; None if there is none.
+        chosen: the largest stable number that has gaps, or the largest stable one; None if none is stable.
         outlying: `(N,)` who was set aside first, see `outlying_people`.
-        closes: whether making one more cluster leaves no gap: the gap was a bend.
+        closes: whether there were gaps, but a finer clustering has none: they were bends.
         settings: of the choice.
     """
 
@@ -92,24 +106,23 @@ class Choice:
 
     @property
     def without_gap(self) -> list[tuple[int, int]]:
-        """Neighbouring clusters of the choice that have no gap, or one less deep than asked for."""
+        """Neighbouring clusters of the choice that have no gap, or one less than half as deep as asked for."""
         if self.chosen is None:
             return []
-        both = zip(self.chosen.pairs, self.chosen.gaps, strict=True)
-        return [pair for pair, one in both if one is None or one.depth < self.settings.least_depth]
+        return self.chosen.closed(self.settings.least_depth / 2)
 
     @property
     def has_gaps(self) -> bool:
         """Whether every two neighbouring clusters have a gap that does not close, and all together are beyond chance."""
-        is_clear = self.gap_p_value <= self.settings.gap_significance
-        return self.chosen is not None and is_clear and not self.without_gap and not self.closes
+        return self.chosen is not None and not self.closes and _are_apart(self.chosen, self.settings)
 
 
 def choose(points: np.ndarray, families: Sequence[object], settings: ChoiceSettings, seed: int) -> Choice:
-    """Choose a clustering by its stability when families are left out, and look for its gaps.
+    """Choose a clustering by its stability when families are left out and by its gaps.
 
-    The largest stable number is taken, since a continuum is cut stably into a few pieces too, and the more pieces the
-    plainer it is that nothing lies between them but borders.
+    The largest stable number with gaps is taken. A continuum is cut stably into a few pieces, too, and if it is curved, people
+    are few on the straight line between two of them; but the finer the pieces, the plainer it is that nothing lies between
+    neighbours but borders. So gaps count only if those finer clusterings have some as well.
 
     Args:
         points: `(N, D)`, centred.
@@ -120,7 +133,12 @@ def choose(points: np.ndarray, families: Sequence[object], settings: ChoiceSetti
     family_of = pd.factorize(np.asarray(families))[0]
     if settings.preference is not None:
         return _by_affinity(points, family_of, settings, seed)
-    outlying = outlying_people(points, family_of, settings, seed)
+    with threadpool_limits(1):  # matrices are small: threads would wait for each other
+        return _by_stability(points, family_of, settings, seed)
+
+
+def _by_stability(points: np.ndarray, family_of: np.ndarray, settings: ChoiceSettings, seed: int) -> Choice:
+    outlying = outlying_people(points, settings)
     kept, own = points[~outlying], pd.factorize(family_of[~outlying])[0]
     fold_of = family_folds(own, settings.n_folds, seed)
     candidates: list[Candidate] = []
@@ -134,12 +152,27 @@ def choose(points: np.ndarray, families: Sequence[object], settings: ChoiceSetti
     stable = [place for place, one in enumerate(candidates) if one.stability.mean() >= settings.least_stability]
     if not stable:
         return Choice(candidates, None, outlying, False, settings)
-    chosen = candidates[stable[-1]] = with_gaps(kept, candidates[stable[-1]])
-    choice = Choice(candidates, chosen, outlying, False, settings)
-    if not choice.has_gaps:
-        return choice
-    closes = _closes(kept, chosen.n_clusters + 1, fold_of, seed)
-    return Choice(candidates, chosen, outlying, closes, settings)
+    beyond: Candidate | None = None
+    closes = False
+    for place in reversed(stable):
+        chosen = candidates[place] = with_gaps(kept, candidates[place])
+        if not _are_apart(chosen, settings):
+            closes |= chosen.hangs_together
+            continue
+        if beyond is None:
+            beyond = _looked_at(kept, candidates[stable[-1]].n_clusters + 1, fold_of, seed)
+            closes |= beyond is not None and beyond.hangs_together
+        if not closes:
+            return Choice(candidates, chosen, outlying, False, settings)
+    largest = candidates[stable[-1]]
+    return Choice(candidates, largest, outlying, _are_apart(largest, settings), settings)
+
+
+def _are_apart(candidate: Candidate, settings: ChoiceSettings) -> bool:
+    gaps = candidate.all_gaps
+    if gaps is None or candidate.closed(settings.least_depth / 2):
+        return False
+    return gaps.depth >= settings.least_depth and norm.sf(gaps.z_value) <= settings.gap_significance
 
 
 def with_gaps(points: np.ndarray, candidate: Candidate) -> Candidate:
@@ -156,20 +189,15 @@ def family_folds(family_of: np.ndarray, n_folds: int, seed: int) -> np.ndarray:
     return np.random.default_rng([seed, 1]).permutation(folds)[family_of]
 
 
-def outlying_people(points: np.ndarray, family_of: np.ndarray, settings: ChoiceSettings, seed: int) -> np.ndarray:
-    """People so far from all others that two clusters are they and everybody else: `(N,)` truth values.
+def outlying_people(points: np.ndarray, settings: ChoiceSettings) -> np.ndarray:
+    """People without as many others near them as make a cluster: `(N,)` truth values.
 
-    They are too few for a cluster, and while they are there every clustering is about them. Artefacts are such people.
+    Of a handful far from all others, everybody has some of the others among so many nearest ones. While they are there every
+    clustering is about them; artefacts are such people.
     """
-    outlying = np.zeros(len(points), dtype=bool)
-    while True:
-        rows = np.flatnonzero(~outlying)
-        labels = KMeans(2, n_init=N_STARTS, random_state=seed).fit_predict(points[rows])
-        small = rows[labels == np.bincount(labels).argmin()]
-        is_handful = not _is_large_enough(family_of[small], len(points), settings)
-        if not is_handful or outlying.sum() + len(small) > MOST_APART * len(points):
-            return outlying
-        outlying[small] = True
+    n_others = int(max(LEAST_PEOPLE, np.ceil(settings.min_stratum_share * len(points)))) - 1
+    farthest = NearestNeighbors(n_neighbors=n_others).fit(points).kneighbors()[0][:, -1]
+    return farthest > FAR_AWAY * np.median(farthest)
 
 
 def _is_large_enough(families: np.ndarray, n_people: int, settings: ChoiceSettings) -> bool:
@@ -182,17 +210,14 @@ def _are_large_enough(labels: np.ndarray, family_of: np.ndarray, n_people: int, 
     return all(_is_large_enough(family_of[labels == label], n_people, settings) for label in range(labels.max() + 1))
 
 
-def _closes(points: np.ndarray, n_clusters: int, fold_of: np.ndarray, seed: int) -> bool:
-    """Whether so many clusters hang together, neighbour by neighbour, without a gap."""
+def _looked_at(points: np.ndarray, n_clusters: int, fold_of: np.ndarray, seed: int) -> Candidate | None:
+    """So many clusters with their gaps, stable or not; None if there are no such clusters."""
     clusterer = partial(cluster, n_clusters=n_clusters, seed=seed)
     labels = clusterer(points)
     if labels is None:
-        return False
-    finer = with_gaps(points, Candidate(labels, np.zeros(0), fits=cross_fit(points, labels, fold_of, clusterer)))
-    closed = np.zeros((n_clusters, n_clusters))
-    for pair, found in zip(finer.pairs, finer.gaps, strict=True):
-        closed[pair] = found is None or found.depth < FINER_DEPTH
-    return bool(connected_components(closed, directed=False)[0] == 1)
+        return None
+    fits = cross_fit(points, labels, fold_of, clusterer)
+    return with_gaps(points, Candidate(labels, fits.stability, fits=fits)) if fits.folds else None
 
 
 def _by_affinity(points: np.ndarray, family_of: np.ndarray, settings: ChoiceSettings, seed: int) -> Choice:

@@ -16,6 +16,8 @@ from scipy.stats import norm
 N_POSITIONS = 800
 FEWEST = 3
 """People in between and on either side, to say anything at all."""
+NARROWEST = 0.05
+"""Spread of a group at least, in distances of means: a density must not vanish in between."""
 REACH = 4
 """Standard deviations beyond the farther mean that positions cover."""
 
@@ -58,7 +60,7 @@ def gap(positions: np.ndarray, is_second: np.ndarray) -> Gap | None:
         is_second: `(N,)` who is of the second cluster; no fewer than three of either.
 
     Returns:
-        None if there is no gap even between two such Gaussian groups, or there are too few people to say.
+        None if two such Gaussian groups would show no gap, or one that is no clearer than chance: there is nothing to see.
     """
     if min(is_second.sum(), (~is_second).sum()) < FEWEST:
         return None
@@ -66,7 +68,7 @@ def gap(positions: np.ndarray, is_second: np.ndarray) -> Gap | None:
     if second <= first:
         return None
     along = (positions - first) / (second - first)
-    spreads = along[~is_second].std(), along[is_second].std()
+    spreads = tuple(max(float(side.std()), NARROWEST) for side in (along[~is_second], along[is_second]))
     share = float(is_second.mean())
     falls = _falling(along, (1 - share, share), spreads)
     rises = _falling(1 - along, (share, 1 - share), spreads[::-1])
@@ -85,7 +87,7 @@ def together(gaps: list[Gap]) -> Gap:
     )
 
 
-def _falling(along: np.ndarray, shares: tuple[float, float], spreads: tuple[float, float]) -> Gap | None:
+def _falling(along: np.ndarray, shares: tuple[float, ...], spreads: tuple[float, ...]) -> Gap | None:
     """Against densities that fall from the first mean, at 0, to the second one, at 1."""
     hump = _hump(shares, spreads)
     if hump is None:
@@ -97,11 +99,12 @@ def _falling(along: np.ndarray, shares: tuple[float, float], spreads: tuple[floa
     ratio = np.log(density / level)
     by_chance = ratio.mean()
     score = float(np.interp(between, places, ratio).sum() - len(between) * by_chance)
-    expected = float(density @ ratio / density.sum() - by_chance)
-    return Gap(len(between), score, len(between) * float(ratio.var()), len(between) * expected)
+    expected = len(between) * float(density @ ratio / density.sum() - by_chance)
+    variance = len(between) * float(ratio.var())
+    return Gap(len(between), score, variance, expected) if expected >= np.sqrt(variance) else None
 
 
-def _hump(shares: tuple[float, float], spreads: tuple[float, float]) -> tuple[np.ndarray, np.ndarray, float] | None:
+def _hump(shares: tuple[float, ...], spreads: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray, float] | None:
     """Where the density of two groups dips and rises again: positions, density there, and the level that evens it out."""
     places = np.linspace(-0.5, 1 + REACH * spreads[1], N_POSITIONS)
     density = shares[0] * norm.pdf(places, 0, spreads[0]) + shares[1] * norm.pdf(places, 1, spreads[1])

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
-from sklearn.metrics import adjusted_rand_score
 
 from bundle.analysis.discriminant import Discriminant
 from bundle.analysis.gap_test import Gap, gap
+from bundle.analysis.strata_quality import best_jaccard
 
 Clusterer = Callable[[np.ndarray], np.ndarray | None]
 """`(N, D)` points to `(N,)` labels, or None."""
@@ -37,7 +37,7 @@ class CrossFit:
 
     Attributes:
         folds: those that were clustered; fewer than there are if it was given up.
-        stability: `(n_folds,)` adjusted Rand index between each clustering and that of everybody; 0 where there is none.
+        stability: `(n_folds,)`, or those that were looked at, Jaccard index of the cluster of everybody that came back worst; 0 without a clustering.
     """
 
     folds: list[HeldOut]
@@ -81,12 +81,12 @@ def cross_fit(
         seen = fold_of != number
         found = clusterer(points[seen])
         if found is not None and found.max() >= labels.max():
-            stability[number] = adjusted_rand_score(labels[seen], found)
+            stability[number] = best_jaccard(labels[seen], found, int(labels.max()) + 1).min()
             model = Discriminant.fit(points[seen], renumbered(found, labels[seen]))
             held_out = points[~seen]
             folds.append(HeldOut(model, held_out, model.assign(held_out)))
         if stability.sum() + n_folds - number - 1 < least_stability * n_folds:
-            break
+            return CrossFit(folds, stability[: number + 1])
     return CrossFit(folds, stability)
 
 

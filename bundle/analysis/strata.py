@@ -83,7 +83,7 @@ class Strata:
         if self.n_strata > 1:
             return f"{self.n_strata} strata (p = {p_value:.3g})"
         if self.choice.chosen is None:
-            return f"no discrete strata found (p = {p_value:.3g}; no partition was even a candidate)"
+            return f"no discrete strata found (p = {p_value:.3g}; no number of clusters is stable)"
         if p_value <= self.settings.significance:
             where = f"unlike one Gaussian cloud, p = {p_value:.3g}, but {self._why_no_gaps()}: a continuum"
             return f"no discrete strata found ({where})"
@@ -104,7 +104,7 @@ class Strata:
         if pairs:
             return f"no gap between clusters {pairs}"
         if self.choice.closes:
-            return "gaps close when one more cluster is made"
+            return "its gaps close when finer clusters are made"
         return f"no clear gaps, p = {self.choice.gap_p_value:.3g}"
 
 

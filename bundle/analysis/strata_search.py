@@ -81,7 +81,7 @@ def find_strata(
     found = _partition(points, family_of, few, choice, test, settings)
     notes = [*_note_on_outlying(choice), *notes_on_covariates(covariates)]
     if not settings.reduce:
-        whole = "Codes are not reduced, so the stratifier holds whole codes of real people: keep it to yourself."
+        whole = "Codes are not reduced, so the stratifier holds means of whole codes: those of a few people are nearly their codes."
         notes = [whole, *notes]
     distances, outside = held_out_distances(
         codes.astype(float), covariates, families, found.labels, space, settings.reduce, settings.splines, sites

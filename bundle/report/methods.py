@@ -153,11 +153,11 @@ def _choice(choice: Mapping[str, Any]) -> list[str]:
         "People were clustered by k-means, refined by linear discriminant analysis until nobody moved. "
         f"Numbers of clusters from 2 to {choice['max_strata']} whose smallest cluster had at least "
         f"{share(choice['min_stratum_share'])} of the people, and {LEAST_PEOPLE} people of {LEAST_FAMILIES} families, "
-        f"were candidates; the largest was chosen whose mean adjusted Rand index with the clusterings that left out one of "
-        f"{choice['n_folds']} folds of families was {setting(choice['least_stability'])} or more.",
+        f"were candidates; the largest was chosen whose every cluster came back from the clusterings that left out one of "
+        f"{choice['n_folds']} folds of families (mean Jaccard index of the worst {setting(choice['least_stability'])} or more).",
         "Gaps were looked for along the discriminant direction of the folds that people were not in: their log likelihood "
         "ratio of two Gaussian groups against a uniform density in between "
-        f"(p at most {setting(choice['gap_significance'])} over all pairs, depth at least {setting(choice['least_depth'])} in each).",
+        f"(p at most {setting(choice['gap_significance'])} over all pairs, depth at least {setting(choice['least_depth'])} over all and half of it in each).",
     ]
 
 

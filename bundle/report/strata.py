@@ -26,7 +26,7 @@ def strata_section(results: Results) -> Section:
         "choice.png",
         "Three panels: stability of each number of clusters, people across the least deep gap, and evidence for gaps against "
         "cohorts without strata.",
-        "Left: how well clusterings without a tenth of the families agree with that of everybody. Middle: people along "
+        "Left: how well the worst cluster comes back when a fold of families is left out. Middle: people along "
         "the line between two clusters, each by clusterings that did not see them. Right: evidence for gaps between the "
         f"chosen clusters against the same choice on cohorts without strata. Numbers: {CLUSTERS}/candidates.tsv, gaps.tsv, "
         "null.tsv.",
@@ -36,13 +36,13 @@ def strata_section(results: Results) -> Section:
         [
             Column("n_clusters", "Clusters", count),
             Column("smallest_cluster", "Smallest cluster", count),
-            Column("stability", "Stability (ARI)", digits(2)),
+            Column("stability", "Stability (Jaccard)", digits(2)),
             Column("stability_low", "least", digits(2)),
             Column("stability_high", "most", digits(2)),
             Column("chosen", "Chosen", _yes),
         ],
         "Numbers of clusters that were considered",
-        note="ARI: adjusted Rand index with the clusterings that leave a fold of families out, 1 is full agreement.",
+        note="Jaccard index of the cluster that comes back worst when a fold of families is left out, 1 is full agreement.",
     )  # fmt: skip
     if results.has_clusters:
         section.blocks += _strata_tables(results)

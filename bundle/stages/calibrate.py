@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import pandas as pd
@@ -19,6 +19,7 @@ from bundle.data.problems import InputProblems
 from bundle.data.tables import read_table, write_table
 from bundle.paths import CALIBRATION, stage_folder
 from bundle.pictures import save_figure
+from bundle.strata.power_picture import power_picture, power_rows
 
 logger = logging.getLogger(__name__)
 SAFEGUARDS = (
@@ -58,7 +59,7 @@ def scenarios(n_permutations: int) -> list[Scenario]:
     ]
 
 
-def grouped_scenarios() -> dict[str, Callable[[int], dict[str, bool]]]:
+def grouped_scenarios() -> Mapping[str, Callable[[int], dict[str, bool]]]:
     """Cohorts with groups, by name: `power: ` asks for gaps alone, since the null takes long and hardly ever says no."""
     found = partial(strata_found, with_null=False)
     cases = {
@@ -146,6 +147,9 @@ def calibrate(
         table = pd.DataFrame(done)
         write_table(table, file)  # after each scenario: what is done is not lost
     save_figure(calibration_picture(table), file.with_suffix(".png"))
+    powers = power_rows(table)
+    if len(powers):
+        save_figure(power_picture(powers), file.with_name("power.png"))
     logger.info("%s\nWritten: %s: calibration.tsv, calibration.png", _words(table), file.parent)
     return table
 

@@ -40,7 +40,7 @@ def _draw_candidates(panel: Any, found: Strata) -> None:
     )
     panel.set(
         xlabel="clusters",
-        ylabel="agreement without a fold of families (ARI)",
+        ylabel="worst cluster without a fold of families (Jaccard)",
         title="Stability: the largest stable number is chosen",
         ylim=(-0.05, 1.08),
     )
