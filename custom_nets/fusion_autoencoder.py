@@ -24,7 +24,7 @@ class FusionAutoencoder(nn.Module, ABC):
         scaling: see `ImageScaling`.
         multiple: each side of the grid must be a multiple of it.
         code_shape: shape of one participant's embedding inside the network.
-        architecture: every other argument that the weights mean nothing without; plain values.
+        architecture: every argument of the subclass that the weights mean nothing without; plain values.
 
     Attributes:
         scaling: see `ImageScaling`.
@@ -68,7 +68,7 @@ class FusionAutoencoder(nn.Module, ABC):
         self.scaling = ImageScaling(scaling, len(self.modalities), self.spatial_size)
         self.register_buffer("grid_affine", torch.eye(4, dtype=torch.float64))
         facts = {"network": type(self).__name__, "modalities": self.modalities, "spatial_size": self.spatial_size}
-        text = json.dumps({**facts, "scaling": scaling, **architecture})
+        text = json.dumps({**facts, **architecture})
         self.register_buffer("signature", torch.tensor(list(text.encode()), dtype=torch.uint8))
 
     def forward(self, images: Tensor) -> Tensor:

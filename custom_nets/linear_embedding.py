@@ -90,13 +90,14 @@ class LinearEmbedding(nn.Module):
 
     def reconstruct(self, embeddings: Tensor) -> Tensor:
         """`(B, E)` to `(B, M, D, H, W)` scaled images."""
+        n = embeddings.shape[0]  # len() would make a constant of it in an exported graph
         components = embeddings @ self.turn.t()
         n_blocks, length, most = self.dense.shape
-        padded = embeddings.new_zeros(len(embeddings), n_blocks * most)
+        padded = embeddings.new_zeros(n, n_blocks * most)
         padded = padded.index_copy(1, self.slots, components).unflatten(1, (n_blocks, most))
         voxels = torch.bmm(padded.transpose(0, 1), self.dense.transpose(1, 2)).transpose(0, 1)
         depth, height, width = self.grid
-        folded = embeddings.new_zeros(len(embeddings), depth * height * width, length)
+        folded = embeddings.new_zeros(n, depth * height * width, length)
         folded = folded.index_copy(1, self.blocks, voxels).unflatten(1, (depth, height, width))
         return depth_to_space(folded.permute(0, 4, 1, 2, 3), self.block)
 

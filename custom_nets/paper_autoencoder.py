@@ -65,6 +65,7 @@ class PaperFusionAutoencoder(FusionAutoencoder):
             raise ValueError(f"Expected skips to be 'none' or 'unet', got {skips!r}.")
         widths = paper_widths(spatial_size) if widths is None else widths
         architecture = {
+            "scaling": scaling,
             "widths": list(widths),
             "kernel_size": list(kernel_size),
             "separable_mid_flow": separable_mid_flow,

@@ -51,6 +51,6 @@ class Refiner(nn.Module):
         nn.init.zeros_(self.head.bias)
 
     def forward(self, scaled: Tensor) -> Tensor:
-        places = self.places.to(scaled.dtype).expand(len(scaled), -1, -1, -1, -1)
+        places = self.places.to(scaled.dtype).expand(scaled.shape[0], -1, -1, -1, -1)
         features = self.entry(torch.cat([space_to_depth(scaled, self.fold), places], dim=1))
         return depth_to_space(self.head(self.body(features)), self.fold)

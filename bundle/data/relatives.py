@@ -9,7 +9,7 @@ import pandas as pd
 
 from bundle.data.families import known_families
 from bundle.data.id_forms import in_words_of
-from bundle.data.relative_columns import is_relative_column, plain
+from bundle.data.relative_columns import PERSON_COLUMN, is_relative_column, plain
 
 ZYGOSITY_COLUMNS = ("zygosity", "zygositygt", "zygositysr")
 IDENTICAL = ("mz", "monozygotic")
@@ -39,9 +39,10 @@ def relatives_apart(table: pd.DataFrame, families: Mapping[str, str]) -> list[st
     relative = [name for name in known.columns if is_relative_column(name)]
     for column, names in relatives_by(known, relative, list(families)):
         if len({families[name] for name in names}) > 1:
-            words = f"{_named(names, families)} are relatives by {column}{APART}"
+            what = "scans of one person" if plain(column) == plain(PERSON_COLUMN) else "relatives"
+            words = f"{_named(names, families)} are {what} by {column}{APART}"
             problems.setdefault(frozenset(names), words)
-    if any(plain(name) != "familyid" for name in relative):
+    if any(plain(name) not in ("familyid", plain(PERSON_COLUMN)) for name in relative):
         return list(problems.values())
     columns = {str(column).lower(): str(column) for column in known.columns}
     return [*problems.values(), *_lone_twins(known, columns, families)]

@@ -96,19 +96,19 @@ def model_card(
 
 def _missing_maps(takes_any_subset: bool) -> str:
     if takes_any_subset:
-        return "It takes any subset of the maps that it was trained on and draws the others."
-    return "It needs every map of a person."
+        return "It embeds participants from any of these modalities and reconstructs the others."
+    return "It needs every modality of a participant."
 
 
 def _missing_maps_exported(takes_any_subset: bool) -> str:
     if takes_any_subset:
         return (
-            "A map that is NaN everywhere is absent: the code is made from the others, as by the network itself; whether training "
-            "has shown that subset is checked by `embedding` alone."
+            "A participant who lacks a modality, which is then NaN everywhere, gets NaN everywhere from these forms: only the network "
+            "itself, so `embedding` or Python with this code, embeds from a subset."
         )
     return (
-        "A person with a map that is NaN everywhere gets NaN everywhere from ONNX and torch.export; TorchScript raises an "
-        "error, as the network itself does."
+        "A participant who lacks a modality, which is then NaN everywhere, gets NaN everywhere from ONNX and torch.export; "
+        "TorchScript raises an error, as the network itself does."
     )
 
 

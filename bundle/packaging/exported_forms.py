@@ -33,8 +33,8 @@ Outputs = tuple[Tensor, Tensor]
 class ExportedForm(nn.Module):
     """One graph from images to both outputs: `(B, M, D, H, W)` to embeddings `(B, E)` and reconstructions `(B, M, D, H, W)`.
 
-    A graph cannot raise an error for one person. Where the network needs every map, a person who lacks one (NaN) gets NaN
-    everywhere; where it takes any subset, absent maps are left out and drawn, as by the network itself.
+    A graph cannot raise an error for one participant: one who lacks a modality (NaN) gets NaN everywhere, of every network. Embedding
+    from a subset takes the network itself.
     """
 
     def __init__(self, network: FusionAutoencoder) -> None:
@@ -46,11 +46,9 @@ class ExportedForm(nn.Module):
         code_map, skips = network.encode_scaled(network.scaling(image))
         embedding = code_map.flatten(1)
         reconstruction = network.scaling.inverse(network.decode_scaled(code_map, skips))
-        if not network.takes_any_subset:
-            lacks = ~modalities_present(image).all(dim=1)
-            embedding = embedding.masked_fill(lacks[:, None], torch.nan)
-            reconstruction = reconstruction.masked_fill(lacks[:, None, None, None, None], torch.nan)
-        return embedding, reconstruction
+        lacks = ~modalities_present(image).all(dim=1)
+        embedding = embedding.masked_fill(lacks[:, None], torch.nan)
+        return embedding, reconstruction.masked_fill(lacks[:, None, None, None, None], torch.nan)
 
 
 def probe_images(network: FusionAutoencoder, batch: int = 2, seed: int = 0) -> Tensor:
@@ -77,7 +75,9 @@ def largest_difference(found: Outputs, expected: Outputs) -> tuple[float, float]
 def write_torchscript(
     network: FusionAutoencoder, file: Path, metadata: Mapping[str, Any], configs: Mapping[str, bytes]
 ) -> None:
-    """The network scripted: call it for reconstructions, its `encode` for embeddings; raises for people who lack a map.
+    """The network scripted: call it for reconstructions, its `encode` for embeddings.
+
+    Participants who lack a modality get NaN from the default network, and an error from those that need every modality.
 
     Args:
         network: in evaluation mode, on the CPU.

@@ -27,6 +27,7 @@ NETWORKS = (
 """Parts in `configs/parts/` that are watched, all on one small grid."""
 GRID = (32, 32, 32)
 MODALITIES = ("T1w", "FA")
+N_IMAGES = 3
 KEY = "network_fingerprints"
 N_FIGURES = 4
 TOLERANCE = 1e-4
@@ -36,12 +37,15 @@ TOLERANCE = 1e-4
 def fingerprint(network: FusionAutoencoder) -> dict[str, Any]:
     """Hash of the names, shapes and types of all parameters and buffers, and figures of one forward pass.
 
-    Weights and input follow from their numbering alone, not from a random generator, which may differ between versions.
+    Weights and input follow from their numbering alone, not from a random generator, which may differ between versions. The network
+    is fitted on a few images first, since buffers may take their sizes from that; what was fitted is then replaced too.
 
     Returns:
         `structure`: twelve hexadecimal digits; `values`: mean, root mean square and two single values of the code, then of
         the reconstruction, then of the code without the last map if the network does without.
     """
+    shape = (N_IMAGES, len(network.modalities), *network.spatial_size)
+    network.fit_to_images(lambda: iter(_wave(shape, 0.3)), [str(number) for number in range(N_IMAGES)])
     state = network.state_dict()
     rows = [
         f"{name} {tuple(value.shape)} {value.dtype}" for name, value in sorted(state.items()) if name != "signature"
@@ -123,15 +127,19 @@ def renew(file: Path) -> None:
 
 
 def _wave(shape: tuple[int, ...], step: float) -> torch.Tensor:
-    return torch.cos(torch.arange(math.prod(shape), dtype=torch.float64) * step).float().reshape(shape)
+    """Values in [-1, 1] of rising frequency, so that sums of products of two such waves do not cancel out."""
+    phases = torch.arange(math.prod(shape), dtype=torch.float64).square() * step
+    return torch.cos(phases.remainder(2 * math.pi)).float().reshape(shape)
 
 
 def _filled(name: str, value: torch.Tensor) -> torch.Tensor:
     """A weight, bias or buffer that follows from its name's length and shape alone."""
     if name in ("signature", "grid_affine") or not value.is_floating_point():
         return value
-    if name.endswith(("running_var", "gain", "brain_mask")):
+    if name.endswith(("running_var", "factor", "brain_mask")):
         return torch.ones_like(value)
+    if name.endswith(("variances", "noise")):
+        return 1 + 0.1 * _wave(tuple(value.shape), 1)
     fan_in = max(1, value[0].numel()) if value.ndim > 1 else 1
     wave = _wave(tuple(value.shape), 1 + 0.01 * len(name))
     if value.ndim > 1:

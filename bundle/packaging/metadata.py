@@ -64,12 +64,11 @@ def data_formats(facts: RunFacts) -> dict[str, Any]:
         **_tensor(reconstruction),
         "channel_def": channels,
     }
-    code_map = embedding.reshape(1, *facts.network.code_shape)
-    names = {str(number): f"code {number}" for number in range(code_map.shape[1])}
-    code = {"type": "image", "format": "latent", "modality": "n/a", **_tensor(code_map), "channel_def": names}
+    values = _tensor(embedding[:, None, :, None, None])  # MONAI knows volumes alone
+    code = {"type": "image", "format": "latent", "modality": "n/a", **values, "channel_def": {"0": "embedding"}}
     return {
         "network_data_format": {"inputs": {"image": image}, "outputs": {"pred": drawn}},
-        "encoder_data_format": {"inputs": {"image": image}, "outputs": {"code_map": code}},
+        "encoder_data_format": {"inputs": {"image": image}, "outputs": {"embedding": code}},
     }
 
 

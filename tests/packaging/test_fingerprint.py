@@ -3,11 +3,11 @@ import math
 
 import pytest
 import torch.nn.functional as F
-from custom_nets.fusion import MeanFusion
 from torch import nn
 
 from bundle.data.problems import InputProblems
 from bundle.packaging.fingerprint import KEY, NETWORKS, differs, fingerprints, problems_of, renew
+from custom_nets.linear_embedding import LinearEmbedding
 from tests.conftest import ROOT
 
 CONFIGS = ROOT / "configs"
@@ -32,9 +32,8 @@ def test_every_network_part_is_watched():
 
 def test_another_activation_and_another_width_are_refused_with_what_to_do(found, monkeypatch):
     monkeypatch.setattr(nn.ReLU, "forward", lambda self, value: F.gelu(value))
-    sentence, *of_fusions = problems_of(stored(), fingerprints(CONFIGS, ["network"]))
+    (sentence,) = problems_of(stored(), fingerprints(CONFIGS, ["network"]))
     assert "configs/parts/network.yaml now builds another network" in sentence
-    assert [text.split(" now")[0].split("--fusion ")[1] for text in of_fusions] == ["mean", "product_of_experts"]
     assert "raise the version" in sentence and "python -m bundle.packaging.fingerprint" in sentence
     (sentence,) = problems_of(
         stored(), found | {"network_paper": found["network_paper"] | {"structure": "000000000000"}}
@@ -42,11 +41,12 @@ def test_another_activation_and_another_width_are_refused_with_what_to_do(found,
     assert "network_paper" in sentence
 
 
-def test_another_way_to_fuse_is_refused(monkeypatch):
-    forward = MeanFusion.forward
-    monkeypatch.setattr(MeanFusion, "forward", lambda self, maps, present: 3 * forward(self, maps, present))
+@pytest.mark.parametrize("method", ["forward", "embed_subset", "reconstruct"])
+def test_another_way_to_embed_or_reconstruct_is_refused(monkeypatch, method):
+    before = getattr(LinearEmbedding, method)
+    monkeypatch.setattr(LinearEmbedding, method, lambda *given: 3 * before(*given))
     (sentence,) = problems_of(stored(), fingerprints(CONFIGS, ["network"]))
-    assert sentence.startswith("configs/parts/network.yaml --fusion mean now builds another network")
+    assert sentence.startswith("configs/parts/network.yaml now builds another network")
 
 
 @pytest.mark.parametrize("place", [0, 3, 5])

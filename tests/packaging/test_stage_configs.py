@@ -5,10 +5,11 @@ import yaml
 from monai.bundle import ConfigParser
 
 from bundle.packaging.stage_configs import STAGES, network_definition, self_contained
-from custom_nets import FoldedFusionAutoencoder, PaperFusionAutoencoder
+from custom_nets import PaperFusionAutoencoder
 from tests.conftest import ROOT
+from tests.small_networks import small_network
 
-FOLDED = FoldedFusionAutoencoder(["T1w", "FA"], (32, 32, 32), [8, 8], [1, 1], fusion="mean")
+DEFAULT = small_network()
 PAPER = PaperFusionAutoencoder(["T1w", "FA"], (32, 32, 32), [2, 4], dropout=0.0)
 
 
@@ -45,10 +46,10 @@ def test_a_small_number_stays_a_number():
     assert yaml.safe_load(written("train", learning_rate=1e-5))["learning_rate"] == 1e-5
 
 
-@pytest.mark.parametrize("network", [FOLDED, PAPER], ids=["folded", "paper"])
+@pytest.mark.parametrize("network", [DEFAULT, PAPER], ids=["default", "paper"])
 def test_network_is_built_again_from_its_signature(network):
     facts = signature(network)
-    shared = {key: facts[key] for key in ("modalities", "spatial_size", "fusion") if key in facts}
+    shared = {key: facts[key] for key in ("modalities", "spatial_size")}
     text = written("inference", network_def=network_definition(facts), **shared)
     parser = ConfigParser(yaml.safe_load(text))
     again = parser.get_parsed_content("network_def")
@@ -56,7 +57,8 @@ def test_network_is_built_again_from_its_signature(network):
     again.load_state_dict(network.state_dict())
 
 
-def test_a_key_that_nothing_refers_to_any_more_is_left_out():
-    facts = signature(PAPER)
-    assert "fusion" not in yaml.safe_load(written("inference", network_def=network_definition(facts)))
-    assert "fusion" in yaml.safe_load(written("train", network_def=network_definition(facts)))
+def test_a_key_that_nothing_refers_to_any_more_is_left_out(tmp_path):
+    file = tmp_path / "stage.yaml"
+    file.write_text('size: 3\nnetwork_def: {size: "@size"}\ninitialize:\n  - "$None"\nrunning:\n  - "$@network_def"\n')
+    assert "size" in yaml.safe_load(self_contained(file, tmp_path, {}))
+    assert "size" not in yaml.safe_load(self_contained(file, tmp_path, {"network_def": {"size": 4}}))

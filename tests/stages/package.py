@@ -16,7 +16,7 @@ from tests.conftest import run_stage
 def export(output_dir, **options):
     """Run `exporting`; the ZIP."""
     run_stage("exporting", output_dir, **({"forms": ["torchscript"]} | options))
-    return output_dir / "9_package" / "brainstrata_v0.1.0.zip"
+    return output_dir / "9_package" / "brainstrata_v0.2.0.zip"
 
 
 def elsewhere(folder, *words, **variables):
