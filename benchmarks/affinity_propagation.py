@@ -34,8 +34,8 @@ def one_run(who: str, count: int, iterations: int) -> dict:
     """Cluster in this process; seconds, bytes, labels and whether it converged."""
     from sklearn.cluster import AffinityPropagation
 
+    from bundle.analysis.affinity_clusters import median_similarity
     from bundle.analysis.affinity_propagation import affinity_propagation, sweeps_to_settle
-    from bundle.analysis.preference_range import median_similarity
 
     points = people(count)
     # what gives about as many clusters as there are groups

@@ -30,9 +30,10 @@ from tqdm import tqdm
 from bundle.analysis.strata import Strata
 from bundle.analysis.strata_search import find_strata
 from bundle.analysis.strata_settings import StrataSettings
+from bundle.data.cohort_settings import CohortSettings
 from bundle.data.embedding_table import read_embedding_table
 from bundle.data.people import USUAL, covariate_columns, people_table
-from bundle.data.synthetic import CohortSettings, SyntheticCohort
+from bundle.data.synthetic import SyntheticCohort
 from bundle.paths import BEST_MODEL, COHORT, PREPARED, TRAINING
 
 CATEGORIES = ("sex", "site")

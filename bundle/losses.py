@@ -18,6 +18,8 @@ KINDS = ("mse", "l1", "bce")
 class ReconstructionLoss(nn.Module):
     """Mean over people, modalities and brain voxels of the error between scaled images, of the maps that people have.
 
+    Binary cross-entropy is summed over modalities, as the released code does.
+
     Scaled units make modalities comparable: with the `residual` scaling an MSE of 1 is what the mean image scores.
 
     Args:
@@ -78,4 +80,5 @@ class ReconstructionLoss(nn.Module):
         n_voxels = scaling.brain_mask.sum()
         per_map = error.sum(dim=(2, 3, 4)) * present
         per_modality = per_map.sum(dim=0) / (present.sum(dim=0).clamp_min(1) * n_voxels)
-        return (per_modality * self.weights.to(per_modality.device)).mean()
+        weighted = per_modality * self.weights.to(per_modality.device)
+        return weighted.sum() if self.kind == "bce" else weighted.mean()

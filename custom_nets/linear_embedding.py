@@ -55,6 +55,7 @@ class LinearEmbedding(nn.Module):
     dense: Tensor
     blocks: Tensor
     slots: Tensor
+    turn: Tensor
     _posteriors: dict[tuple[bool, ...], Tensor]
     __jit_ignored_attributes__ = ["_posteriors"]  # subsets are for the eager network alone
 
@@ -75,26 +76,27 @@ class LinearEmbedding(nn.Module):
         self.register_buffer("dense", torch.zeros(0, block**3 * n_modalities, 0), persistent=False)
         self.register_buffer("blocks", torch.zeros(0, dtype=torch.long), persistent=False)
         self.register_buffer("slots", torch.zeros(0, dtype=torch.long), persistent=False)
+        self.register_buffer("turn", torch.zeros(0, embedding_size), persistent=False)
         self._posteriors = {}
 
     def forward(self, scaled: Tensor) -> Tensor:
         """Embed participants who have every modality."""
-        return self.components(scaled) @ self.axes.to(scaled.dtype)
+        return self.components(scaled) @ self.turn
 
     def components(self, scaled: Tensor) -> Tensor:
         """`(B, C)` components of all blocks."""
         folded = space_to_depth(scaled, self.block).permute(0, 2, 3, 4, 1).flatten(1, 3)  # (B, blocks, block^3 M)
-        products = torch.bmm(folded[:, self.blocks].transpose(0, 1), self.dense.to(scaled.dtype))
+        products = torch.bmm(folded[:, self.blocks].transpose(0, 1), self.dense)
         return products.transpose(0, 1).flatten(1)[:, self.slots]
 
     def reconstruct(self, embeddings: Tensor) -> Tensor:
         """`(B, E)` to `(B, M, D, H, W)` scaled images."""
         n = embeddings.shape[0]  # len() would make a constant of it in an exported graph
-        components = embeddings @ self.axes.to(embeddings.dtype).t()
+        components = embeddings @ self.turn.t()
         n_blocks, length, most = self.dense.shape
         padded = embeddings.new_zeros(n, n_blocks * most)
         padded = padded.index_copy(1, self.slots, components).unflatten(1, (n_blocks, most))
-        voxels = torch.bmm(padded.transpose(0, 1), self.dense.to(embeddings.dtype).transpose(1, 2)).transpose(0, 1)
+        voxels = torch.bmm(padded.transpose(0, 1), self.dense.transpose(1, 2)).transpose(0, 1)
         depth, height, width = self.grid
         folded = embeddings.new_zeros(n, depth * height * width, length)
         folded = folded.index_copy(1, self.blocks, voxels).unflatten(1, (depth, height, width))
@@ -115,12 +117,14 @@ class LinearEmbedding(nn.Module):
                 embeddings[rows] = self(scaled[rows])
                 continue
             voxels = space_to_depth(scaled[rows], self.block).permute(0, 2, 3, 4, 1).flatten(1, 3)[:, self.blocks]
-            evidence = sum(
-                torch.bmm(torch.bmm(voxels.transpose(0, 1), self._of_modality(m)) * precision[:, None], gram)
-                for m, gram, precision in self._measurements(subset)
-            )
-            information = evidence.transpose(0, 1).flatten(1)[:, self.slots] @ self.axes.to(scaled.dtype)
-            embeddings[rows] = information @ self.posterior(subset).to(scaled.dtype)
+            evidence = torch.stack(
+                [
+                    torch.bmm(torch.bmm(voxels.transpose(0, 1), self._of_modality(m)) * precision[:, None], gram)
+                    for m, gram, precision in self._measurements(subset)
+                ]
+            ).sum(dim=0)
+            information = evidence.transpose(0, 1).flatten(1)[:, self.slots] @ self.turn
+            embeddings[rows] = information @ self.posterior(subset)
         return embeddings
 
     @torch.jit.unused
@@ -128,12 +132,12 @@ class LinearEmbedding(nn.Module):
         """`(E, E)` covariance of the embedding given a subset of modalities `(M,)` bool; made once per subset."""
         key = tuple(bool(one) for one in subset)
         if key not in self._posteriors:
-            per_block = sum(
-                torch.bmm(gram * precision[:, None], gram) for _, gram, precision in self._measurements(subset)
-            )
+            per_block = torch.stack(
+                [torch.bmm(gram * precision[:, None], gram) for _, gram, precision in self._measurements(subset)]
+            ).sum(dim=0)
             n_blocks, _, most = self.dense.shape
-            axes = self.axes.new_zeros(n_blocks * most, self.embedding_size, dtype=torch.float32)
-            axes = axes.index_copy(0, self.slots, self.axes.float()).unflatten(0, (n_blocks, most))
+            axes = self.turn.new_zeros(n_blocks * most, self.embedding_size)
+            axes = axes.index_copy(0, self.slots, self.turn).unflatten(0, (n_blocks, most))
             information = axes.flatten(0, 1).t() @ torch.bmm(per_block, axes).flatten(0, 1)
             information.diagonal().add_(1 / self.variances)
             self._posteriors[key] = torch.cholesky_inverse(torch.linalg.cholesky(information))
@@ -192,7 +196,7 @@ class LinearEmbedding(nn.Module):
             start += length
             slots.append(torch.arange(count) + row * most)
         self.dense = dense.flatten(1, 2).to(device)
-        self.blocks = blocks.to(device)
+        self.blocks, self.turn = blocks.to(device), self.axes.to(device).float()
         self.slots = torch.cat(slots).to(device) if slots else torch.zeros(0, dtype=torch.long, device=device)
 
     def _load_from_state_dict(self, state_dict: Mapping[str, Tensor], prefix: str, *rest: Any) -> None:

@@ -12,14 +12,30 @@ from custom_nets.encoder import PoolingEncoder
 from custom_nets.fusion_autoencoder import FusionAutoencoder
 from custom_nets.presence import modalities_present
 
+PAPER_WIDTHS = (2, 4, 8, 16, 32)
+
+
+def paper_widths(spatial_size: Sequence[int]) -> tuple[int, ...]:
+    """The last of the paper's widths, as many as leave 3 voxels or more along each axis of the embedding.
+
+    Five at 128 x 128 x 96, four at 64 x 64 x 48, three at 32 x 32 x 24: each gives 4 x 4 x 3 x 32 = 1536 values.
+
+    Raises:
+        ValueError: if the grid cannot be halved once.
+    """
+    for n_stages in range(len(PAPER_WIDTHS), 0, -1):
+        if all(size % 2**n_stages == 0 and size >= 3 * 2**n_stages for size in spatial_size):
+            return PAPER_WIDTHS[-n_stages:]
+    raise ValueError(f"Expected even grid sizes of 6 or more, got {tuple(spatial_size)}.")
+
 
 class PaperFusionAutoencoder(FusionAutoencoder):
     """The network of Dimitri et al. (2022): pooling encoders, one fusion convolution, decoders with or without skips.
 
     Args:
         modalities: names, in channel order; the paper takes two.
-        spatial_size: the grid; 128 x 128 x 96 with five widths, 64 x 64 x 48 with four give 1536 values.
-        widths: channels per stage.
+        spatial_size: the grid.
+        widths: channels per stage; None: those of the paper that the grid has room for (`paper_widths`).
         kernel_size: of every unit.
         separable_mid_flow: the paper's text (True) or the released code (False).
         separable_units: make every other 5x6x5 unit separable too (not the fusion).
@@ -36,7 +52,7 @@ class PaperFusionAutoencoder(FusionAutoencoder):
         self,
         modalities: Sequence[str],
         spatial_size: Sequence[int] = (128, 128, 96),
-        widths: Sequence[int] = (2, 4, 8, 16, 32),
+        widths: Sequence[int] | None = None,
         kernel_size: Sequence[int] = (5, 6, 5),
         separable_mid_flow: bool = True,
         separable_units: bool = False,
@@ -47,6 +63,7 @@ class PaperFusionAutoencoder(FusionAutoencoder):
     ) -> None:
         if skips not in ("none", "unet"):
             raise ValueError(f"Expected skips to be 'none' or 'unet', got {skips!r}.")
+        widths = paper_widths(spatial_size) if widths is None else widths
         architecture = {
             "scaling": scaling,
             "widths": list(widths),

@@ -40,7 +40,8 @@ class RefinedLinearAutoencoder(FusionAutoencoder):
         spatial_size: the grid.
         embedding_size: E.
         block: voxels along each side of a block of the linear embedding; 24 mm is right.
-        n_components: of all blocks together; see `LinearFitSettings`.
+        n_components: of all blocks together; see `LinearFitSettings`, as for `reach`.
+        reach: blocks at which covariances have faded to 0; 72 mm is right.
         fold: see `Refiner`, as for `width`, `n_units`, `n_places` and `kernel_size`.
         width: channels of the refiner.
         n_units: its residual separable units.
@@ -67,6 +68,7 @@ class RefinedLinearAutoencoder(FusionAutoencoder):
         embedding_size: int = 1536,
         block: int = 8,
         n_components: int = 3500,
+        reach: float = 3.0,
         fold: int = 2,
         width: int = 32,
         n_units: int = 3,
@@ -89,7 +91,7 @@ class RefinedLinearAutoencoder(FusionAutoencoder):
         n_modalities = len(self.modalities)
         self.takes_any_subset = True
         self.n_cross_fits = n_cross_fits
-        self.fit_settings = asdict(LinearFitSettings(n_components=n_components))
+        self.fit_settings = asdict(LinearFitSettings(n_components=n_components, reach=reach))
         self.linear = LinearEmbedding(n_modalities, self.spatial_size, block, embedding_size)
         self.refiner = Refiner(n_modalities, self.spatial_size, fold, width, n_units, n_places, norm, kernel_size)
         self.register_buffer("mirror", torch.tensor(-1))

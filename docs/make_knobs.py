@@ -26,6 +26,7 @@ STAGES = [
     "inference",
     "cluster",
     "phenotypes",
+    "predict",
     "report",
     "assign",
     "export",

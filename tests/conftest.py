@@ -13,9 +13,9 @@ import pytest
 import torch
 import yaml
 
+from bundle.data.cohort_settings import CohortSettings
 from bundle.data.cohort_writer import write_cohort
 from bundle.data.problems import InputProblems
-from bundle.data.synthetic import CohortSettings
 
 ROOT = Path(__file__).parent.parent
 TINY = CohortSettings(n_subjects=24, spacing_mm=6.0, seed=3)
@@ -74,6 +74,7 @@ CONFIGS = {
     "clustering": "cluster",
     "assigning": "assign",
     "phenotyping": "phenotypes",
+    "predicting": "predict",
     "reporting": "report",
     "calibrating": "calibrate",
     "cross_validating": "cross_validate",

@@ -20,16 +20,19 @@ def people_of(cohort: Path, n_people: int) -> pd.DataFrame:
     return table.merge(items, on="participant_id")
 
 
-def put(cohort: Path, name: str, modality: str, target: Path, radiological: bool = False, log: bool = False) -> None:
-    """A map of a synthetic person at its place; FSL's tools store the first axis from right to left."""
+def put(cohort: Path, name: str, modality: str, target: Path, radiological: bool = False, raw: bool = False) -> None:
+    """A map of a synthetic person at its place; FSL's tools store the first axis from right to left.
+
+    With `raw` it is the exponential: determinants of log Jacobians.
+    """
     source = cohort / PATTERNS[modality].format(participant_id=name)
     target.parent.mkdir(parents=True, exist_ok=True)
-    if not radiological and not log:
+    if not radiological and not raw:
         shutil.copy(source, target)
         return
     image = nib.load(source)
-    if log:
-        image = nib.Nifti1Image(np.log(image.get_fdata(dtype=np.float32)), image.affine)
+    if raw:
+        image = nib.Nifti1Image(np.exp(image.get_fdata(dtype=np.float32)), image.affine)
     if radiological:
         image = image.as_reoriented(np.array([[0, -1], [1, 1], [2, 1]]))
     nib.save(image, target)
@@ -60,7 +63,14 @@ def hcp(cohort: Path, folder: Path, n_people: int = 24, is_native: bool = False)
             known.to_native(maps["NDI"], diffusion / "AMICO" / "NODDI" / "fit_NDI.nii.gz")
             known.write_fsl(unpacked / "MNINonLinear" / "xfms" / "acpc_dc2standard.nii.gz", native)
             continue
-        put(cohort, name, "JAC", unpacked / "MNINonLinear" / "xfms" / "NonlinearRegJacobians.nii.gz", radiological=True)
+        put(
+            cohort,
+            name,
+            "JAC",
+            unpacked / "MNINonLinear" / "xfms" / "NonlinearRegJacobians.nii.gz",
+            radiological=True,
+            raw=True,
+        )
         put(cohort, name, "FA", folder / "derivatives" / str(subject) / "dti_FA.nii.gz")
         put(cohort, name, "NDI", folder / "derivatives" / str(subject) / "NODDI_ICVF.nii.gz")
     ages = people["age_years"].astype(float)
@@ -110,7 +120,14 @@ def ukb(cohort: Path, folder: Path, n_people: int = 24, n_twice: int = 2) -> Pat
             diffusion = folder / "images" / f"{eid}_20250_{instance}_0" / "dMRI"
             fa = diffusion / "TBSS" / "FA"
             put(cohort, name, "T1w", structural / "T1_brain_to_MNI.nii.gz", radiological=True)
-            put(cohort, name, "JAC", structural / "transforms" / "T1_to_MNI_warp_jac.nii.gz", radiological=True)
+            put(
+                cohort,
+                name,
+                "JAC",
+                structural / "transforms" / "T1_to_MNI_warp_jac.nii.gz",
+                radiological=True,
+                raw=True,
+            )
             put(cohort, name, "FA", fa / "dti_FA_to_MNI.nii.gz", radiological=True)
             known = warp_of(cohort, name, number)
             native = known.to_native(fa / "dti_FA_to_MNI.nii.gz", diffusion / "dMRI" / "dti_FA.nii.gz", True)
@@ -208,7 +225,7 @@ def table(cohort: Path, folder: Path, n_people: int = 24) -> Path:
     for name in people["participant_id"]:
         paths = {modality: f"maps/{name.replace('-', '')}_{modality.lower()}.nii.gz" for modality in PATTERNS}
         for modality, path in paths.items():
-            put(cohort, name, modality, folder / path, log=modality == "JAC")
+            put(cohort, name, modality, folder / path)
         rows.append({"participant_id": name, **paths})
     covariates = people[["participant_id", "family_id", "zygosity", "sex", "site", "HbA1C"]].assign(
         age=people["age_years"]

@@ -18,6 +18,7 @@ STAGES = {
     "cluster": "clustering",
     "assign": "assigning",
     "phenotypes": "phenotyping",
+    "predict": "predicting",
     "report": "reporting",
     "calibrate": "calibrating",
     "cross_validate": "cross_validating",

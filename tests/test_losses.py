@@ -53,6 +53,15 @@ def test_cross_entropy_is_least_at_the_image(images):
     assert loss(images, images) < loss(built.scaling.mean_image.expand_as(images), images)
 
 
+def test_cross_entropy_is_summed_over_maps_and_averaged_over_brain_voxels(images):
+    built = network(images, "min_max")
+    drawn = built.scaling.mean_image.expand_as(images)
+    inside = built.scaling.brain_mask > 0
+    scaled, target = (built.scaling(one).clamp(0, 1)[:, :, inside] for one in (drawn, images))
+    each = [torch.nn.functional.binary_cross_entropy(scaled[:, m], target[:, m]) for m in range(2)]
+    torch.testing.assert_close(ReconstructionLoss(built, "bce")(drawn, images), each[0] + each[1])
+
+
 def test_cross_entropy_is_refused_where_outputs_are_not_squashed(images):
     with pytest.raises(ValueError, match="outputs in"):
         ReconstructionLoss(small_network(), "bce")

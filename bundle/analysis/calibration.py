@@ -1,13 +1,13 @@
 """How often the analysis finds what is not there, and what is: simulated cohorts with known truth.
 
-Codes of strata scenarios: nine latent axes, whose variances fall as in codes of the synthetic cohort, in 400 values,
-plus noise, plus effects of age, sex and site. Groups of test scenarios are the quadrants of two latent axes. Relatives
-correlate 0.4 in codes of strata scenarios; 0.6 in axes and 0.5 in scores of test scenarios that have kinship.
+Codes of strata scenarios: the axes of `simulated_cohorts` in 100 values, plus noise, plus effects of age, sex and site.
+Groups of test scenarios are the quadrants of two latent axes; relatives correlate 0.6 in axes and 0.5 in scores of those
+that have kinship.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,14 +20,13 @@ from bundle.analysis.code_space import CodeSpace
 from bundle.analysis.covariates import CovariateModel
 from bundle.analysis.exchange import exchangeable_families
 from bundle.analysis.group_tests import group_tests
+from bundle.analysis.references import UnimodalReference
+from bundle.analysis.simulated_cohorts import continuum, grouped, related, simulated_families
 from bundle.analysis.strata_null import NullTest, null_test
-from bundle.analysis.strata_quality import are_apart, gaps
 
 SIGNIFICANCE = 0.05
-N_CODED, N_VALUES, N_REFERENCES = 150, 400, 39
-VARIANCES = np.array([160, 130, 90, 55, 50, 35, 25, 20, 18]) / 18
+N_VALUES, NOISE, N_REFERENCES = 100, 0.1, 39
 N_TESTED, N_FACTORS, N_SEX_FACTORS = 300, 13, 4
-FAMILY_SIZES, FAMILY_SHARES = [1, 2, 3, 4], [0.25, 0.35, 0.25, 0.15]
 
 
 @dataclass(frozen=True)
@@ -46,85 +45,65 @@ class Scenario:
 
 
 def strata_found(
-    seed: int, shape: str = "gaussian", separation: float = 0.0, null_alone: bool = False
+    seed: int,
+    shape: str = "gaussian",
+    shares: Sequence[float] = (),
+    separation: float = 0.0,
+    n_people: int = 300,
+    n_axes: int = 17,
+    spreads: Sequence[float] | None = None,
+    with_null: bool = True,
 ) -> dict[str, bool]:
-    """Whether strata are found in codes: by clustering alone, and by the whole procedure.
+    """Whether strata are found: by clustering alone, and by the whole procedure.
 
-    The steps of `find_strata`. With 39 references, p <= 0.05 means that at most one of them is as clear as the data;
-    references stop at the second such one, when the answer is known.
+    The steps of `find_strata` from covariates on. With 39 references, p <= 0.05 means that at most one of them is as clear as
+    the data; references stop at the second such one, when the answer is known, and are not made if there are no gaps, for
+    both are needed.
 
     Args:
         seed: of the cohort.
-        shape: of the latent axes: `gaussian`; `heavy` (one multivariate t of 5 degrees of freedom); `skewed` (the first is
-            a gamma of shape 2); `flat` (the first two are uniform); `bent` (the second follows the square of the first).
-        separation: of four groups of families in three axes, in standard deviations; 0 for none.
-        null_alone: do not ask for gaps: whether the null is passed, which takes much longer.
+        shape: of a cohort without strata, see `continuum`; not looked at if there are shares.
+        shares: of the groups of a cohort with strata, see `grouped`; empty for none.
+        separation: of the groups, in standard deviations.
+        n_people: of the cohort.
+        n_axes: that codes are made of.
+        spreads: of the groups.
+        with_null: False asks for gaps alone, which takes a fraction of the time and finds more, if anything.
     """
     rng = np.random.default_rng([seed, 7])
-    families = _families(rng, N_CODED)
+    if len(shares):
+        cohort = grouped(shares, separation, n_people, n_axes, rng, spreads)
+    else:
+        cohort = continuum(shape, n_people, n_axes, rng)
     table = pd.DataFrame(
         {
-            "age_years": rng.uniform(22, 37, N_CODED),
-            "sex": rng.choice(["F", "M"], N_CODED),
-            "site": rng.choice(["A", "B"], N_CODED),
+            "age_years": rng.uniform(22, 37, n_people),
+            "sex": rng.choice(["F", "M"], n_people),
+            "site": rng.choice(["A", "B"], n_people),
         }
     )
     effects = np.column_stack([(table["age_years"] - 29) / 4, table["sex"] == "M", table["site"] == "B"]).astype(float)
-    codes = _latent_axes(shape, separation, families, rng) @ rng.standard_normal((len(VARIANCES), N_VALUES))
-    codes += 2 * effects @ rng.standard_normal((3, N_VALUES)) + rng.standard_normal((N_CODED, N_VALUES))
+    axes = np.linalg.qr(rng.standard_normal((N_VALUES, n_axes)))[0].T
+    codes = cohort.points @ axes + 2 * effects @ rng.standard_normal((3, N_VALUES)) / np.sqrt(N_VALUES)
+    codes += NOISE * rng.standard_normal(codes.shape)
     model = CovariateModel.fit(codes, table)
     adjusted = model.adjust(codes, table)
     points = CodeSpace.fit(adjusted, standardise=False, reduce=True, seed=seed).transform(adjusted)
-    settings = ChoiceSettings()
-    choice = choose(points, families.tolist(), settings, seed)
-    way = "clustering with null" if null_alone else "clustering with null and gaps"
-    if choice.chosen is None:
-        return {"clustering alone": False, way: False}
-    between = gaps(points, choice.chosen.scanned.clustering.labels)
+    families = cohort.families.tolist()
+    choice = choose(points, families, ChoiceSettings(), seed)
+    answers = {"clustering alone": choice.chosen is not None}
+    if not with_null:
+        return answers | {"gaps": choice.has_gaps}
     allowed = int(SIGNIFICANCE * (N_REFERENCES + 1)) - 1
 
     def is_decided(so_far: NullTest) -> bool:
         return bool((so_far.references >= so_far.observed).sum() > allowed)
 
-    is_clear = False
-    if null_alone or are_apart(
-        between, SIGNIFICANCE
-    ):  # the null takes most of the time and cannot change the answer without gaps
-        test = null_test(
-            choice,
-            points,
-            families.tolist(),
-            settings,
-            "gaussian",
-            N_REFERENCES,
-            seed,
-            1,
-            model.design(table),
-            is_decided,
-        )
-        is_clear = not is_decided(test)
-    return {"clustering alone": True, way: is_clear}
-
-
-def _latent_axes(shape: str, separation: float, families: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    axes = _related(rng, families, len(VARIANCES), 0.4)
-    flat = np.sqrt(12) * (rng.random((N_CODED, 2)) - 0.5)  # of unit variance
-    if shape == "skewed":
-        axes[:, 0] = (rng.gamma(2, size=N_CODED) - 2) / np.sqrt(2)
-    if shape in ("flat", "bent"):
-        axes[:, :2] = flat
-    if shape == "bent":
-        axes[:, 1] = flat[:, 0] ** 2 - 1 + 0.3 * axes[:, 2]
-    if separation:
-        simplex = np.eye(4) - 0.25
-        corners = simplex @ np.linalg.svd(simplex)[2][:3].T * separation / np.sqrt(2)
-        axes[:, :3] += corners[families % 4]
-        # the other axes keep their size against those of the strata: the first three of equal size
-        return axes * np.sqrt(np.append([VARIANCES[:3].mean()] * 3, VARIANCES[3:]) / VARIANCES[:3].mean())
-    axes *= np.sqrt(VARIANCES)
-    if shape == "heavy":
-        axes *= np.sqrt(3 / rng.chisquare(5, size=(N_CODED, 1)))
-    return axes
+    is_clear = choice.has_gaps
+    if is_clear:
+        reference = UnimodalReference(points, families, "gaussian", model.design(table))
+        is_clear = not is_decided(null_test(choice, reference, families, N_REFERENCES, seed, 1, is_decided))
+    return answers | {"gaps with null": is_clear}
 
 
 def factors_found(
@@ -146,9 +125,9 @@ def factors_found(
         n_permutations: of families.
     """
     rng = np.random.default_rng([seed, 11])
-    families = _families(rng, N_TESTED) if kinship else np.arange(N_TESTED)
-    axes = _related(rng, families, 2, 0.6 if kinship else 0.0)
-    scores = _related(rng, families, N_FACTORS, 0.5 if kinship else 0.0)
+    families = simulated_families(rng, N_TESTED) if kinship else np.arange(N_TESTED)
+    axes = related(rng, families, 2, 0.6 if kinship else 0.0)
+    scores = related(rng, families, N_FACTORS, 0.5 if kinship else 0.0)
     is_male = rng.random(N_TESTED) < 0.5
     if heavy:
         scores *= np.sqrt(2 / rng.chisquare(2, size=scores.shape))
@@ -179,15 +158,3 @@ def factors_found(
 def _quadrants(axes: np.ndarray) -> np.ndarray:
     above = axes > np.median(axes, axis=0)
     return above[:, 0] * 2 + above[:, 1]
-
-
-def _families(rng: np.random.Generator, n_people: int) -> np.ndarray:
-    sizes = rng.choice(FAMILY_SIZES, size=n_people, p=FAMILY_SHARES)
-    return np.repeat(np.arange(n_people), sizes)[:n_people]
-
-
-def _related(rng: np.random.Generator, families: np.ndarray, count: int, correlation: float) -> np.ndarray:
-    """`(N, count)` standard normal values that relatives share by a correlation."""
-    shared = rng.standard_normal((families.max() + 1, count))[families]
-    own = rng.standard_normal((len(families), count))
-    return np.sqrt(correlation) * shared + np.sqrt(1 - correlation) * own

@@ -1,149 +1,237 @@
-"""How many clusters: scan the preference, keep what stays when half of the families are left out."""
+"""How many clusters: the most that stay when families are left out and have gaps between all of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import groupby
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import adjusted_rand_score, silhouette_score
+from scipy.sparse.csgraph import connected_components
+from scipy.stats import norm
+from sklearn.neighbors import NearestNeighbors
+from threadpoolctl import threadpool_limits
 
-from bundle.analysis.choice_settings import SCAN, ChoiceSettings
-from bundle.analysis.family_draws import family_subsamples
-from bundle.analysis.preference_scan import Scanned, cluster_subsample, scan_preferences
+from bundle.analysis.affinity_clusters import affinity_labels, preference_of
+from bundle.analysis.choice_settings import ChoiceSettings
+from bundle.analysis.discriminant import Discriminant, cluster
+from bundle.analysis.gap_test import Gap, together
+from bundle.analysis.held_out_gaps import CrossFit, cross_fit
 
-SCAN_BEYOND = 2
-"""A choice ends after so many neighbouring preferences with more than the largest number of strata."""
 LEAST_PEOPLE, LEAST_FAMILIES = 10, 5
 """A cluster of fewer is a few odd people, or a family or two, in a small cohort."""
+FAR_AWAY = 3.0
+"""Times the median distance to the nearest people that make a cluster: farther, and somebody is outlying."""
+FINER_DEPTH = 0.3
+"""Of a gap between finer clusters: where all are less deep, a gap between coarse ones is the bend of a curved continuum."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A number of clusters that a run of neighbouring preferences gives.
+    """A number of clusters.
 
     Attributes:
-        scanned: the middle of the run.
-        plateau: how many preferences are in it.
-        stability: `(n_subsamples,)` adjusted Rand index between the partition and that of each subsample.
-        silhouette: mean over people.
+        labels: `(N,)` 0 .. K-1, of those who have a part in the choice.
+        stability: `(n_folds,)` Jaccard index of the cluster that comes back worst without each fold of families.
+        pairs: neighbouring clusters, see `Discriminant.neighbours`; empty unless this number was looked at for gaps.
+        gaps: of each pair; None where even two groups of that size and distance would show none.
+        fits: of the folds.
     """
 
-    scanned: Scanned
-    plateau: int
+    labels: np.ndarray
     stability: np.ndarray
-    silhouette: float
+    pairs: list[tuple[int, int]] = field(default_factory=list)
+    gaps: list[Gap | None] = field(default_factory=list)
+    fits: CrossFit | None = None
 
     @property
     def n_clusters(self) -> int:
         """K."""
-        return self.scanned.clustering.n_clusters
+        return int(self.labels.max()) + 1
+
+    def closed(self, least_depth: float) -> list[tuple[int, int]]:
+        """Neighbouring clusters without a gap of that depth."""
+        both = zip(self.pairs, self.gaps, strict=True)
+        return [pair for pair, one in both if one is None or one.depth < least_depth]
+
+    @property
+    def hangs_together(self) -> bool:
+        """Whether one can go from every cluster to every other one, from neighbour to neighbour, without crossing a gap."""
+        closed = np.zeros((self.n_clusters, self.n_clusters))
+        for pair in self.closed(FINER_DEPTH):
+            closed[pair] = 1
+        return bool(connected_components(closed, directed=False)[0] == 1)
+
+    @property
+    def all_gaps(self) -> Gap | None:
+        """All as one; None if one of them is."""
+        known = [one for one in self.gaps if one is not None]
+        return together(known) if known and len(known) == len(self.gaps) else None
 
 
 @dataclass(frozen=True)
 class Choice:
-    """All candidates, and the one taken (see `most_stable`); None if there is no candidate at all."""
+    """What was considered and what was taken.
+
+    Attributes:
+        candidates: every number of clusters that was considered.
+        chosen: the largest stable number that has gaps, or the largest stable one; None if none is stable.
+        outlying: `(N,)` who was set aside first, see `outlying_people`.
+        closes: whether there were gaps, but a finer clustering has none: they were bends.
+        settings: of the choice.
+    """
 
     candidates: list[Candidate]
     chosen: Candidate | None
+    outlying: np.ndarray
+    closes: bool
+    settings: ChoiceSettings
 
     @property
     def stability(self) -> float:
-        """Mean stability of what was chosen, 0 without a candidate: what the choice is made by."""
+        """Mean stability of what was chosen, 0 without."""
         return float(self.chosen.stability.mean()) if self.chosen else 0.0
 
     @property
-    def silhouette(self) -> float:
-        """Of what was chosen, -1 (the least there is) without a candidate: what the null is about.
+    def evidence(self) -> float:
+        """z value of all gaps together, what the null is about; minus infinity if nothing was chosen or can be said."""
+        gaps = self.chosen.all_gaps if self.chosen else None
+        return float(gaps.z_value) if gaps else -np.inf
 
-        Half of one long cloud is as stable a cluster as one of two clouds; only the gap between them tells.
-        """
-        return self.chosen.silhouette if self.chosen else -1.0
+    @property
+    def gap_p_value(self) -> float:
+        """Of all gaps together against the flattest of all continua; 1 without."""
+        return float(norm.sf(self.evidence))
+
+    @property
+    def without_gap(self) -> list[tuple[int, int]]:
+        """Neighbouring clusters of the choice that have no gap, or one less than half as deep as asked for."""
+        if self.chosen is None:
+            return []
+        return self.chosen.closed(self.settings.least_depth / 2)
+
+    @property
+    def has_gaps(self) -> bool:
+        """Whether every two neighbouring clusters have a gap that does not close, and all together are beyond chance."""
+        return self.chosen is not None and not self.closes and _are_apart(self.chosen, self.settings)
 
 
-def choose(
-    points: np.ndarray,
-    families: Sequence[object],
-    settings: ChoiceSettings,
-    seed: int,
-    scan: Iterable[Scanned] | None = None,
-) -> Choice:
-    """Choose a partition by its stability when families are left out.
+def choose(points: np.ndarray, families: Sequence[object], settings: ChoiceSettings, seed: int) -> Choice:
+    """Choose a clustering by its stability when families are left out and by its gaps.
+
+    The largest stable number with gaps is taken. A continuum is cut stably into a few pieces, too, and if it is curved, people
+    are few on the straight line between two of them; but the finer the pieces, the plainer it is that nothing lies between
+    neighbours but borders. So gaps count only if those finer clusterings have some as well.
 
     Args:
         points: `(N, D)`, centred.
-        families: N labels; a subsample takes whole families.
+        families: N labels; a fold takes whole families.
         settings: see there.
-        seed: of the subsamples.
-        scan: from `scan_preferences`, if it is there already; what lies beyond the largest number of strata is not
-            looked at.
+        seed: of folds and starts.
     """
     family_of = pd.factorize(np.asarray(families))[0]
-    subsamples = list(family_subsamples(family_of, settings.n_subsamples, settings.subsample_share, seed))
-    considered = list(_until_beyond(scan_preferences(points, settings) if scan is None else scan, settings))
-    candidates = []
-    for run in _plateaus(considered, settings, family_of):
-        middle = run[len(run) // 2]
-        labels = middle.clustering.labels
-        stability = [_agreement(points, labels, rows, middle, settings) for rows in subsamples]
-        score = float(silhouette_score(points, labels)) if 1 < len(set(labels)) < len(points) else -1.0
-        candidates.append(Candidate(middle, len(run), np.array(stability), score))
-    return Choice(candidates, most_stable(candidates))
+    if settings.preference is not None:
+        return _by_affinity(points, family_of, settings, seed)
+    with threadpool_limits(1):  # matrices are small: threads would wait for each other
+        return _by_stability(points, family_of, settings, seed)
 
 
-def most_stable(candidates: Sequence[Candidate]) -> Candidate | None:
-    """The candidate with the longest plateau among those that are as stable as the best one.
+def _by_stability(points: np.ndarray, family_of: np.ndarray, settings: ChoiceSettings, seed: int) -> Choice:
+    outlying = outlying_people(points, settings)
+    kept, own = points[~outlying], pd.factorize(family_of[~outlying])[0]
+    fold_of = family_folds(own, settings.n_folds, seed)
+    candidates: list[Candidate] = []
+    for number in range(2, settings.max_strata + 1):
+        clusterer = partial(cluster, n_clusters=number, seed=seed)
+        labels = clusterer(kept)
+        if labels is None or not _are_large_enough(labels, own, len(points), settings):
+            continue
+        fits = cross_fit(kept, labels, fold_of, clusterer, settings.least_stability)
+        candidates.append(Candidate(labels, fits.stability, fits=fits))
+    stable = [place for place, one in enumerate(candidates) if one.stability.mean() >= settings.least_stability]
+    if not stable:
+        return Choice(candidates, None, outlying, False, settings)
+    beyond: Candidate | None = None
+    closes = False
+    for place in reversed(stable):
+        chosen = candidates[place] = with_gaps(kept, candidates[place])
+        if not _are_apart(chosen, settings):
+            closes |= chosen.hangs_together
+            continue
+        if beyond is None:
+            beyond = _looked_at(kept, candidates[stable[-1]].n_clusters + 1, fold_of, seed)
+            closes |= beyond is not None and beyond.hangs_together
+        if not closes:
+            return Choice(candidates, chosen, outlying, False, settings)
+    largest = candidates[stable[-1]]
+    return Choice(candidates, largest, outlying, _are_apart(largest, settings), settings)
 
-    Coarse partitions of real strata can be as stable as the strata themselves; the preference's plateau tells them
-    apart. As stable means: within one standard error of the difference, over the same subsamples.
+
+def _are_apart(candidate: Candidate, settings: ChoiceSettings) -> bool:
+    gaps = candidate.all_gaps
+    if gaps is None or candidate.closed(settings.least_depth / 2):
+        return False
+    return gaps.depth >= settings.least_depth and norm.sf(gaps.z_value) <= settings.gap_significance
+
+
+def with_gaps(points: np.ndarray, candidate: Candidate) -> Candidate:
+    """The same with its pairs and their gaps."""
+    assert candidate.fits is not None
+    pairs = Discriminant.fit(points, candidate.labels).neighbours()
+    return Candidate(candidate.labels, candidate.stability, pairs, candidate.fits.gaps(pairs), candidate.fits)
+
+
+def family_folds(family_of: np.ndarray, n_folds: int, seed: int) -> np.ndarray:
+    """The fold 0 .. F-1 of each person, whole families at random: `(N,)`."""
+    n_families = int(family_of.max()) + 1
+    folds = np.arange(n_families) % min(n_folds, n_families)
+    return np.random.default_rng([seed, 1]).permutation(folds)[family_of]
+
+
+def outlying_people(points: np.ndarray, settings: ChoiceSettings) -> np.ndarray:
+    """People without as many others near them as make a cluster: `(N,)` truth values.
+
+    Of a handful far from all others, everybody has some of the others among so many nearest ones. While they are there every
+    clustering is about them; artefacts are such people.
     """
-    if not candidates:
+    n_others = int(max(LEAST_PEOPLE, np.ceil(settings.min_stratum_share * len(points)))) - 1
+    farthest = NearestNeighbors(n_neighbors=n_others).fit(points).kneighbors()[0][:, -1]
+    return farthest > FAR_AWAY * np.median(farthest)
+
+
+def _is_large_enough(families: np.ndarray, n_people: int, settings: ChoiceSettings) -> bool:
+    """Whether people of these families make a cluster."""
+    least = max(LEAST_PEOPLE, settings.min_stratum_share * n_people)
+    return len(families) >= least and len(set(families)) >= LEAST_FAMILIES
+
+
+def _are_large_enough(labels: np.ndarray, family_of: np.ndarray, n_people: int, settings: ChoiceSettings) -> bool:
+    return all(_is_large_enough(family_of[labels == label], n_people, settings) for label in range(labels.max() + 1))
+
+
+def _looked_at(points: np.ndarray, n_clusters: int, fold_of: np.ndarray, seed: int) -> Candidate | None:
+    """So many clusters with their gaps, stable or not; None if there are no such clusters."""
+    clusterer = partial(cluster, n_clusters=n_clusters, seed=seed)
+    labels = clusterer(points)
+    if labels is None:
         return None
-    best = max(candidates, key=lambda candidate: candidate.stability.mean())
-
-    def is_as_stable(candidate: Candidate) -> bool:
-        lost = best.stability - candidate.stability
-        return bool(lost.mean() <= lost.std() / np.sqrt(len(lost)))
-
-    return max(filter(is_as_stable, candidates), key=lambda candidate: (candidate.plateau, candidate.stability.mean()))
+    fits = cross_fit(points, labels, fold_of, clusterer)
+    return with_gaps(points, Candidate(labels, fits.stability, fits=fits)) if fits.folds else None
 
 
-def _until_beyond(scan: Iterable[Scanned], settings: ChoiceSettings) -> Iterator[Scanned]:
-    """Up to where two neighbouring preferences give more than the largest number of strata."""
-    beyond = 0
-    for found in scan:
-        yield found
-        beyond = beyond + 1 if found.clustering.n_clusters > settings.max_strata else 0
-        if beyond == SCAN_BEYOND:
-            return
+def _by_affinity(points: np.ndarray, family_of: np.ndarray, settings: ChoiceSettings, seed: int) -> Choice:
+    """The clusters of affinity propagation at one preference, whatever they are worth."""
+    nobody = np.zeros(len(points), dtype=bool)
+    preference = preference_of(points, settings)
 
+    def clusterer(some: np.ndarray) -> np.ndarray | None:
+        return affinity_labels(some, preference * len(some) / len(points), settings)
 
-def _plateaus(scan: Sequence[Scanned], settings: ChoiceSettings, family_of: np.ndarray) -> list[list[Scanned]]:
-    """Runs of converged neighbouring preferences with one number of clusters; the longest run of each number."""
-    if settings.preference != SCAN:
-        return [[found] for found in scan if found.clustering.converged]
-    runs: dict[int, list[Scanned]] = {}
-    for n_clusters, group in groupby(scan, key=lambda found: found.clustering.n_clusters):
-        run = [found for found in group if _is_eligible(found, settings, family_of)]
-        if run and len(run) > len(runs.get(n_clusters, [])):
-            runs[n_clusters] = run
-    return list(runs.values())
-
-
-def _is_eligible(found: Scanned, settings: ChoiceSettings, family_of: np.ndarray) -> bool:
-    clustering = found.clustering
-    if not clustering.converged or not 2 <= clustering.n_clusters <= settings.max_strata:
-        return False
-    if np.bincount(clustering.labels).min() < max(LEAST_PEOPLE, settings.min_stratum_share * len(family_of)):
-        return False
-    people = pd.DataFrame({"cluster": clustering.labels, "family": family_of})
-    return bool(people.groupby("cluster")["family"].nunique().min() >= LEAST_FAMILIES)
-
-
-def _agreement(
-    points: np.ndarray, labels: np.ndarray, rows: np.ndarray, like: Scanned, settings: ChoiceSettings
-) -> float:
-    found = cluster_subsample(points, rows, like, settings)
-    return float(adjusted_rand_score(labels[rows], found.labels)) if found.converged else 0.0
+    labels = clusterer(points)
+    if labels is None or labels.max() == 0:
+        return Choice([], None, nobody, False, settings)
+    fits = cross_fit(points, labels, family_folds(family_of, settings.n_folds, seed), clusterer)
+    chosen = with_gaps(points, Candidate(labels, fits.stability, fits=fits)) if fits.folds else None
+    chosen = chosen or Candidate(labels, fits.stability)
+    return Choice([chosen], chosen, nobody, False, settings)

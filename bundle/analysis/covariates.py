@@ -24,8 +24,8 @@ class CovariateModel:
     Numbers enter standardised and squared, or as restricted cubic splines; words as one indicator per level but the first.
 
     Attributes:
-        numbers: column -> mean, standard deviation, least and largest value of the people it was fitted on; then, if it is
-            a spline, its knots in standard deviations.
+        numbers: column -> mean, standard deviation, least and largest value of the people it was fitted on, rounded outwards
+            (`rounded_range`); then, if it is a spline, its knots in standard deviations.
         levels: column -> its words, sorted.
         coefficients: `(P, E)`, without the constant.
     """
@@ -83,7 +83,7 @@ class CovariateModel:
             values = table[column]
             if is_number(values):
                 mean, deviation = float(values.mean()), float(values.std(ddof=0)) or 1.0
-                numbers[str(column)] = (mean, deviation, float(values.min()), float(values.max()))
+                numbers[str(column)] = (mean, deviation, *rounded_range(values, deviation))
                 knots = np.quantile((values - mean) / deviation, KNOTS) if splines else []
                 if len(np.unique(knots)) == len(KNOTS):  # a number of few values stays a square
                     numbers[str(column)] += tuple(map(float, knots))
@@ -150,6 +150,18 @@ class CovariateModel:
                 if pd.isna(word) or str(word) not in known:
                     person.append(f"{column} {word} is none of {', '.join(known)}")
         return ["; ".join(person) for person in reasons]
+
+
+def rounded_range(values: pd.Series, deviation: float) -> tuple[float, float]:
+    """Least and largest value, rounded outwards to the decimal place of the standard deviation: the model is passed on, and the
+    exact ones are those of single people."""
+    place = int(np.floor(np.log10(deviation)))
+    step = 10.0**place
+    digits = max(0, -place)
+    return (
+        round(float(np.floor(values.min() / step) * step), digits),
+        round(float(np.ceil(values.max() / step) * step), digits),
+    )
 
 
 def is_number(values: pd.Series) -> bool:

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from bundle.analysis.shown_modality import fine_detail
+
 SMALL_GRID = (24, 28, 24)
 """Images are compared on this grid, whatever their own is."""
 THUMBNAIL = 72
@@ -114,16 +116,14 @@ class CohortMeasures:
         asymmetry: correlation of left minus right with that of the median image; below 0, the image fits the cohort better
             when it is mirrored.
         mirrored: correlation with the median image once the image is mirrored.
-        median: `SMALL_GRID`, the median image, z-scored.
-        mask: `SMALL_GRID`, in at least half of the images.
+        detail: `(V,)`, the median of the images' fine detail.
     """
 
     correlation: np.ndarray
     overlap: np.ndarray
     asymmetry: np.ndarray
     mirrored: np.ndarray
-    median: np.ndarray
-    mask: np.ndarray
+    detail: np.ndarray
 
 
 def compare_images(small: np.ndarray, masks: np.ndarray) -> CohortMeasures:
@@ -142,18 +142,16 @@ def compare_images(small: np.ndarray, masks: np.ndarray) -> CohortMeasures:
         2 * np.count_nonzero(own & mask) / max(1, np.count_nonzero(own) + np.count_nonzero(mask)) for own in masks
     ]
     return CohortMeasures(
-        correlations(small, median, where),
+        _correlations(small, median, where),
         np.array(overlap),
         np.array([_correlation((x - x[::-1])[both], (median - median[::-1])[both]) for x in small.astype(np.float32)]),
-        correlations(small[:, ::-1], median, where),
-        median,
-        mask,
+        _correlations(small[:, ::-1], median, where),
+        np.median(fine_detail(small[chosen]), axis=0),
     )
 
 
-def correlations(small: np.ndarray, image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+def _correlations(small: np.ndarray, image: np.ndarray, where: np.ndarray) -> np.ndarray:
     """Correlation of each of N images with one image inside a mask."""
-    where = mask if mask.any() else np.ones_like(mask)
     return np.array([_correlation(x[where].astype(np.float32), image[where]) for x in small])
 
 

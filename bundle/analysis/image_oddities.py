@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from bundle.analysis.image_measures import CohortMeasures, ImageMeasures, compare_images, correlations, robust_z
+from bundle.analysis.image_measures import CohortMeasures, ImageMeasures, compare_images, robust_z
+from bundle.analysis.shown_modality import CLEARLY, shown_instead
 
 FRACTIONS = ("FA", "NDI", "ODI", "FWF")
 """Maps whose values lie in [0, 1]."""
@@ -19,14 +20,8 @@ SIDED = {"correlation": -1, "overlap": -1, "outside_unit": 1, "negative": 1}
 FEW = 12
 """Images below which nothing is said about outliers."""
 SEVERAL = 0.05
-SWAPPED = 0.1
-"""By how much an image must resemble another map more than its own."""
-ALIKE = 0.5
-"""Correlation from which it resembles another map at all."""
 ASYMMETRIC = 0.1
 """The cohort's median asymmetry below which a mirrored image cannot be told."""
-CLEARLY = 4.0
-"""Robust standard deviations of asymmetry that the cohort's median must be above 0 to tell one."""
 FEW_MIRRORED = 0.25
 """Share of mirrored images above which the cohort has no side of its own to tell one by."""
 
@@ -90,7 +85,7 @@ def find_oddities(
 
     Args:
         images: modality -> its images.
-        tables, compared: of `measure_cohort`, for each modality.
+        tables, compared: of `measure_cohort`, for each modality; `compared` may have more, which images might show.
         jacobians: modality -> `raw` or `log`, for Jacobians.
         outlier_limit: robust standard deviations from which an image is worth a look.
     """
@@ -117,25 +112,19 @@ def _jacobian(modality: str, table: pd.DataFrame) -> str:
 def swapped(
     modality: str, images: Sequence[ImageMeasures], table: pd.DataFrame, compared: Mapping[str, CohortMeasures]
 ) -> list[Oddity]:
-    """Images that look like another map: by likeness to its median image, or by values far from the cohort's."""
+    """Images that show another modality, or have values far from the cohort's."""
     found = []
+    centres = {name: other.detail for name, other in compared.items() if len(other.correlation) >= FEW}
     small = np.stack([image.small for image in images])
-    likeness = {
-        name: correlations(small, other.median, other.mask) for name, other in compared.items() if name != modality
-    }
+    shown = shown_instead(modality, small, centres) if modality in centres else [""] * len(images)
     usual = float(table["top"].median())
-    # a mirrored image is a matter of its own
-    best_own = np.maximum(table["correlation"], table["mirrored"]).to_numpy()
-    z = {name: robust_z(values - best_own, 0.02) for name, values in likeness.items()}
-    for row, own in enumerate(best_own):
-        best = max(likeness, key=lambda name: likeness[name][row], default="")
-        is_like_other = (
-            len(table) >= FEW and best and likeness[best][row] > max(ALIKE, own + SWAPPED) and z[best][row] > 4
-        )
+    for row, other in enumerate(shown):
         top = float(table["top"].iloc[row])
         is_other_range = min(top, usual) > 0 and not 0.1 < top / usual < 10
-        if is_like_other:
-            reason = f"looks like {best} (correlation {likeness[best][row]:.2f} with the cohort's, {own:.2f} with that of {modality})"
+        if other:
+            reason = (
+                f"looks like {other}: its fine detail is nearer to that of most files of {other} than of {modality}"
+            )
         elif is_other_range:
             reason = f"values reach {top:.3g}, in most files of {modality} {usual:.3g}: another map, or other units"
         else:

@@ -15,6 +15,7 @@ from bundle.analysis.phenotyping import PRIMARY, RAW
 from bundle.analysis.sites import Sites
 from bundle.analysis.strata_settings import MIN_FAMILIES, MIN_PEOPLE
 from bundle.data.embedding_table import EmbeddingTable
+from bundle.data.id_forms import too_few_shared
 from bundle.data.items import ItemTable, usable_items
 from bundle.data.problems import InputProblems
 
@@ -167,14 +168,9 @@ def analysed_people(
         InputProblems: if ids do not match, too few items can be used, or fewer than 20 people or 10 families are left.
     """
     has_row = people.index.isin(items.values.index)
-    if not has_row.any():
-        raise InputProblems(
-            "Phenotypes",
-            [
-                f"None of the {len(people)} embedded people (such as {people.index[0]}) is among the {len(items.values)} "
-                f"of the items table (such as {items.values.index[0]}): make the ids the same."
-            ],
-        )
+    few = too_few_shared(people.index, items.values.index, "embedded people", "people of the items table")
+    if few:
+        raise InputProblems("Phenotypes", [few])
     known = usable_items(items, people.index[has_row].tolist(), settings.most_missing_item)
     used = known.loc[known["state"] == "used", "item"].tolist()
     if len(used) < LEAST_ITEMS:

@@ -12,12 +12,12 @@ from bundle.analysis.cluster_choice import Choice
 from bundle.analysis.code_space import CodeSpace
 from bundle.analysis.combat import SiteModel
 from bundle.analysis.covariates import CovariateModel
-from bundle.analysis.preference_scan import Scanned
+from bundle.analysis.discriminant import Discriminant
+from bundle.analysis.power import Power
 from bundle.analysis.strata_null import NullTest
-from bundle.analysis.strata_quality import gap_p_value, without_gap
 from bundle.analysis.strata_settings import StrataSettings
 from bundle.analysis.stratifier import Stratifier
-from bundle.analysis.stratum_distances import mahalanobis, within_strata
+from bundle.analysis.stratum_distances import mahalanobis
 from bundle.data.embedding_table import EmbeddingTable
 
 
@@ -27,20 +27,21 @@ class Strata:
 
     Attributes:
         labels: `(N,)` strata 0 .. K-1, largest first; all 0 if there are none.
-        exemplars: `(K,)` rows.
+        exemplars: `(K,)` rows of the people nearest to the means.
         candidate_labels: `(N,)` the chosen partition, also if it is no clearer than chance.
         points: `(N, D)` in the space.
         distances: `(N,)` Mahalanobis distance from the own stratum's mean, by models that did not see the person.
         outside: `(N,)` length of what the space leaves out of each code, likewise, or by the space itself if larger.
-        gaps: see `strata_quality.gaps`, of the chosen partition; empty without one.
+        numbers: `(K,)` the number that each cluster of the choice has in `candidate_labels`; empty without one.
+        outlying: `(N,)` people who were set aside before the choice, see `outlying_people`.
         space: see `CodeSpace`.
         covariates: the model that was taken out, or None.
         sites: the model that codes were harmonised by before that, or None.
-        scan: every preference with the number of clusters it gives.
         choice: candidates with their stability.
         test: the choice against cohorts without strata.
         ballots: of the strata.
         silhouettes: `(N,)`, of the strata; NaN if there are none.
+        power: how often strata would be found in such a cohort; None: not simulated.
         others: what other methods make of the people of the choice.
         hubness: of the points.
         effective_rank: of the codes.
@@ -54,15 +55,16 @@ class Strata:
     points: np.ndarray
     distances: np.ndarray
     outside: np.ndarray
-    gaps: pd.DataFrame
+    numbers: np.ndarray
+    outlying: np.ndarray
     space: CodeSpace
     covariates: CovariateModel | None
     sites: SiteModel | None
-    scan: list[Scanned]
     choice: Choice
     test: NullTest
     ballots: Ballots
     silhouettes: np.ndarray
+    power: Power | None
     others: pd.DataFrame
     hubness: float
     effective_rank: float
@@ -81,19 +83,35 @@ class Strata:
         if self.n_strata > 1:
             return f"{self.n_strata} strata (p = {p_value:.3g})"
         if self.choice.chosen is None:
-            return f"no discrete strata found (p = {p_value:.3g}; no partition was even a candidate)"
+            return f"no discrete strata found (p = {p_value:.3g}; no number of clusters is stable)"
         if p_value <= self.settings.significance:
-            pairs = ", ".join(f"{one + 1} and {other + 1}" for one, other in without_gap(self.gaps))
-            where = f"no gap between clusters {pairs}" if pairs else f"no clear gaps, p = {gap_p_value(self.gaps):.3g}"
-            return f"no discrete strata found (unlike one Gaussian cloud, p = {p_value:.3g}, but {where}: a continuum)"
+            where = f"unlike one Gaussian cloud, p = {p_value:.3g}, but {self._why_no_gaps()}: a continuum"
+            return f"no discrete strata found ({where})"
         tried = self.choice.chosen.n_clusters
         return f"no discrete strata found (p = {p_value:.3g}; the chosen partition had {tried} clusters)"
+
+    @property
+    def choice_pairs(self) -> list[tuple[int, int]]:
+        """Pairs of the choice's neighbouring clusters, by the numbers of `candidate_labels`."""
+        return [self._numbered(pair) for pair in self.choice.chosen.pairs] if self.choice.chosen else []
+
+    def _numbered(self, pair: tuple[int, int]) -> tuple[int, int]:
+        one, other = sorted(int(self.numbers[number]) for number in pair)
+        return one, other
+
+    def _why_no_gaps(self) -> str:
+        pairs = ", ".join(f"{one + 1} and {other + 1}" for one, other in map(self._numbered, self.choice.without_gap))
+        if pairs:
+            return f"no gap between clusters {pairs}"
+        if self.choice.closes:
+            return "its gaps close when finer clusters are made"
+        return f"no clear gaps, p = {self.choice.gap_p_value:.3g}"
 
 
 def stratifier_of(found: Strata, table: EmbeddingTable) -> Stratifier:
     """What assignment of new people needs, from what was found."""
-    centres, precision = within_strata(found.points, found.labels)
-    in_sample = mahalanobis(found.points, centres[found.labels], precision)
+    model = Discriminant.fit(found.points, found.labels)
+    in_sample = mahalanobis(found.points, model.centres[found.labels], model.precision)
     distances = np.percentile(found.distances, np.arange(101))
     distances[-1] = max(distances[-1], in_sample.max())
     return Stratifier(
@@ -103,12 +121,13 @@ def stratifier_of(found: Strata, table: EmbeddingTable) -> Stratifier:
         p_value=found.test.p_value,
         covariates=found.covariates,
         space=found.space,
-        exemplars=found.points[found.exemplars],
+        shares=model.shares,
         votes=found.ballots.votes,
+        vote_shares=found.ballots.shares,
         vote_strata=found.ballots.strata,
         vote_ballots=found.ballots.numbers,
-        centres=centres,
-        precision=precision,
+        centres=model.centres,
+        precision=model.precision,
         distances=distances,
         most_outside=float(found.outside.max()),
         worst_reconstruction=float(table.reconstruction_errors.max()),

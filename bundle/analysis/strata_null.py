@@ -16,12 +16,12 @@ from bundle.analysis.references import UnimodalReference
 
 @dataclass(frozen=True)
 class NullTest:
-    """Mean silhouette of the chosen partition, in the data and in each reference.
+    """Evidence of gaps in the chosen partition, in the data and in each reference (see `Choice.evidence`).
 
     Attributes:
         observed: of the data.
-        references: `(R,)`, of cohorts without strata.
-        stabilities: `(R,)`, of what was chosen in each reference.
+        references: `(R,)`, of cohorts without strata; minus infinity where no partition was stable.
+        stabilities: `(R,)`, of what was chosen in each reference; 0 where nothing was.
         n_clusters: `(R,)`, the number that the choice ended at in each reference (1: no candidate).
     """
 
@@ -38,33 +38,27 @@ class NullTest:
 
 def null_test(
     observed: Choice,
-    points: np.ndarray,
+    model: UnimodalReference,
     families: Sequence[object],
-    settings: ChoiceSettings,
-    reference: str,
     n_references: int,
     seed: int,
     n_jobs: int = 1,
-    design: np.ndarray | None = None,
     after_each: Callable[[NullTest], bool] | None = None,
 ) -> NullTest:
     """Test a choice against references.
 
     Args:
-        observed: `choose(points, families, settings, ...)`.
-        points: `(N, D)`.
+        observed: `choose(points, families, ...)`; the references are chosen with the same settings.
+        model: of cohorts like the points, but without strata.
         families: N labels.
-        settings: of the choice; the references get the same, number of subsamples included.
-        reference: `gaussian` or `t`, see `UnimodalReference`.
         n_references: how many.
-        seed: of references and their subsamples.
+        seed: of references and their folds.
         n_jobs: processes.
-        design: `(N, P)` covariate terms that were taken out of the points.
         after_each: called with the test so far; True stops, for those who need only know whether p is small.
     """
-    model = UnimodalReference(points, families, reference, design)
     results = Parallel(n_jobs=n_jobs, return_as="generator")(
-        delayed(choose_on_reference)(model, families, settings, [seed, number]) for number in range(n_references)
+        delayed(choose_on_reference)(model, families, observed.settings, [seed, number])
+        for number in range(n_references)
     )
     found: list[tuple[float, float, int]] = []
     for result in results:
@@ -76,14 +70,14 @@ def null_test(
 
 
 def _test(observed: Choice, found: Sequence[tuple[float, float, int]]) -> NullTest:
-    silhouettes, stabilities, numbers = (np.array(values) for values in zip(*found, strict=True))
-    return NullTest(observed.silhouette, silhouettes, stabilities, numbers)
+    evidence, stabilities, numbers = (np.array(values) for values in zip(*found, strict=True))
+    return NullTest(observed.evidence, evidence, stabilities, numbers)
 
 
 def choose_on_reference(
     model: UnimodalReference, families: Sequence[object], settings: ChoiceSettings, seed: Sequence[int]
 ) -> tuple[float, float, int]:
-    """Silhouette, stability and number of clusters that the choice ends at in one reference cohort."""
+    """Evidence, stability and number of clusters that the choice ends at in one reference cohort."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # the matrices are small, and processes run side by side
     try:
@@ -91,4 +85,4 @@ def choose_on_reference(
         choice = choose(model.draw(rng), families, settings, int(rng.integers(2**31)))
     finally:
         torch.set_num_threads(threads)
-    return choice.silhouette, choice.stability, choice.chosen.n_clusters if choice.chosen else 1
+    return choice.evidence, choice.stability, choice.chosen.n_clusters if choice.chosen else 1

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binomtest, skew
+from scipy.stats import skew
 from sklearn.cluster import HDBSCAN, KMeans
 from sklearn.metrics import adjusted_mutual_info_score
 from sklearn.mixture import GaussianMixture
@@ -29,52 +29,6 @@ def best_jaccard(labels: np.ndarray, found: np.ndarray, n_strata: int) -> np.nda
     union = sizes + table.sum(axis=0) - table
     best = (table / np.maximum(union, 1)).max(axis=1)
     return np.where(sizes[:, 0] > 0, best, np.nan)
-
-
-def gaps(points: np.ndarray, labels: np.ndarray) -> pd.DataFrame:
-    """Is there a gap between each stratum and the nearest one, or are they parts of a continuum?
-
-    On the line from mean to mean, the middle third of a density with one mode holds no fewer people than both outer
-    thirds; fewer than in the emptier outer third is a gap. Which clustering drew the border does not matter to that.
-
-    Args:
-        points: `(N, D)`.
-        labels: `(N,)` strata 0 .. K-1, two or more.
-
-    Returns:
-        Per stratum: `nearest_stratum` 0 .. K-1, people in the `middle` and in the emptier outer third (`flank`).
-    """
-    centres = np.stack([points[labels == label].mean(axis=0) for label in range(labels.max() + 1)])
-    rows = []
-    for label, centre in enumerate(centres):
-        distances = np.linalg.norm(centres - centre, axis=1)
-        distances[label] = np.inf
-        nearest = int(distances.argmin())
-        line = (centres[nearest] - centre) / distances[nearest] ** 2
-        along = (points[np.isin(labels, [label, nearest])] - centre) @ line
-        left, middle, right = np.histogram(along, bins=[0, 1 / 3, 2 / 3, 1])[0].tolist()
-        flank = min(left, right)
-        rows.append({"nearest_stratum": nearest, "middle": middle, "flank": flank})
-    return pd.DataFrame(rows)
-
-
-def are_apart(between: pd.DataFrame, significance: float) -> bool:
-    """Whether there are gaps: over all pairs together beyond chance, and in every pair. `between` is from `gaps`."""
-    return gap_p_value(between) <= significance and not without_gap(between)
-
-
-def without_gap(table: pd.DataFrame) -> list[tuple[int, int]]:
-    """Pairs of strata of `gaps` whose middle third is no emptier than the emptier outer one."""
-    rows = table.index[table["middle"] >= table["flank"]]
-    return sorted({(min(k, near), max(k, near)) for k, near in table.loc[rows, "nearest_stratum"].items()})
-
-
-def gap_p_value(table: pd.DataFrame) -> float:
-    """One-sided binomial p of all middle thirds of `gaps` together against the emptier outer ones, each pair once."""
-    pairs = [(min(k, near), max(k, near)) for k, near in table["nearest_stratum"].items()]
-    once = table[~pd.Series(pairs, index=table.index).duplicated()]
-    middle, flank = int(once["middle"].sum()), int(once["flank"].sum())
-    return float(binomtest(middle, middle + flank, 0.5, "less").pvalue) if middle + flank else 1.0
 
 
 def hubness(points: np.ndarray) -> float:

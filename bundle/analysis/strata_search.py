@@ -14,12 +14,13 @@ from bundle.analysis.cluster_choice import Choice, choose
 from bundle.analysis.code_space import CodeSpace, effective_rank, principal_axes
 from bundle.analysis.combat import SiteModel
 from bundle.analysis.covariates import CovariateModel
-from bundle.analysis.partition import cluster_everybody, join_nearest, one_stratum, rows_for_choice
-from bundle.analysis.preference_scan import Scanned, scan_preferences
+from bundle.analysis.partition import exemplars_of, match_to_strata, one_stratum, partition_everybody, rows_for_choice
+from bundle.analysis.power import power
+from bundle.analysis.references import UnimodalReference
 from bundle.analysis.sites import Sites
 from bundle.analysis.strata import Strata
 from bundle.analysis.strata_null import NullTest, null_test
-from bundle.analysis.strata_quality import are_apart, gaps, hubness, other_partitions
+from bundle.analysis.strata_quality import hubness, other_partitions
 from bundle.analysis.strata_settings import StrataSettings, check_codes
 from bundle.analysis.stratum_distances import held_out_distances
 from bundle.analysis.values_apart import notes_on_covariates
@@ -35,7 +36,6 @@ def find_strata(
     settings: StrataSettings | None = None,
     n_jobs: int = 1,
     report: Report | None = None,
-    show_progress: bool = False,
     sites: Sites | None = None,
 ) -> Strata:
     """Look for strata, and test whether they are clearer than those of cohorts that have none.
@@ -47,14 +47,13 @@ def find_strata(
         settings: see there.
         n_jobs: processes for the null.
         report: of steps done.
-        show_progress: show a bar while everybody of a large cohort is clustered.
         sites: N people's; codes are harmonised over them first. None: they are not.
 
     Raises:
         InputProblems: for fewer than 20 people or 10 families, codes that are all alike or not finite, or covariates
             or sites that cannot be used.
 
-    Source: affinity propagation as Dimitri et al. (2022); the choice and its null are ours (docs/strata.md).
+    Source: strata of codes as Dimitri et al. (2022); the clustering, the choice and its null are ours (docs/strata.md).
     """
     settings = settings or StrataSettings()
     report = report or (lambda word, done, of: None)
@@ -67,24 +66,22 @@ def find_strata(
     family_of = pd.factorize(np.asarray(families))[0]
     few = rows_for_choice(family_of, settings.choice_size, settings.seed)
     families_of_few = family_of[few].tolist()
-    scan = _scan(points[few], settings, report)
-    choice = choose(points[few], families_of_few, settings.choice, settings.seed, scan)
+    report("Choosing", 0, 1)
+    choice = choose(points[few], families_of_few, settings.choice, settings.seed)
+    design = None if treated.design is None else treated.design[few]
     test = null_test(
         choice,
-        points[few],
+        UnimodalReference(points[few], families_of_few, settings.reference, design),
         families_of_few,
-        settings.choice,
-        settings.reference,
         settings.n_references,
         settings.seed,
         n_jobs,
-        None if treated.design is None else treated.design[few],
         _reporting(report, settings.n_references),
     )
-    found = _partition(points, family_of, few, choice, test, settings, show_progress)
-    notes = [*found.notes, *notes_on_covariates(covariates)]
+    found = _partition(points, family_of, few, choice, test, settings)
+    notes = [*_note_on_outlying(choice), *notes_on_covariates(covariates)]
     if not settings.reduce:
-        whole = "Codes are not reduced, so the stratifier holds whole codes of real people: keep it to yourself."
+        whole = "Codes are not reduced, so the stratifier holds means of whole codes: those of a few people are nearly their codes."
         notes = [whole, *notes]
     distances, outside = held_out_distances(
         codes.astype(float), covariates, families, found.labels, space, settings.reduce, settings.splines, sites
@@ -97,15 +94,16 @@ def find_strata(
         points=points,
         distances=distances,
         outside=np.maximum(outside, space.distance_outside(treated.codes)),
-        gaps=found.gaps,
+        numbers=found.numbers,
+        outlying=np.isin(np.arange(len(points)), few[choice.outlying]),
         space=space,
         covariates=treated.covariates,
         sites=treated.sites,
-        scan=scan,
         choice=choice,
         test=test,
         ballots=found.ballots,
         silhouettes=silhouette_samples(points, found.labels) if has_strata else np.full(len(points), np.nan),
+        power=power(families_of_few, points.shape[1], settings.choice, settings.n_power, settings.seed, n_jobs),
         others=other_partitions(points[few], found.candidate_labels[few], settings.choice.max_strata, settings.seed),
         hubness=hubness(points[few]),
         effective_rank=effective_rank(principal_axes(treated.codes[few] - treated.codes[few].mean(axis=0))[0]),
@@ -146,15 +144,6 @@ def _treat(codes: np.ndarray, covariates: pd.DataFrame | None, sites: Sites | No
     return _Treated(codes, harmoniser, model, np.column_stack(terms) if terms else None)
 
 
-def _scan(points: np.ndarray, settings: StrataSettings, report: Report) -> list[Scanned]:
-    word, scan = "Scanning preferences", []
-    report(word, 0, settings.choice.n_preferences)
-    for found in scan_preferences(points, settings.choice):
-        scan.append(found)
-        report(word, len(scan), settings.choice.n_preferences)
-    return scan
-
-
 def _reporting(report: Report, n_references: int) -> Callable[[NullTest], bool]:
     """What is done after each reference: say so, and never stop."""
 
@@ -165,48 +154,42 @@ def _reporting(report: Report, n_references: int) -> Callable[[NullTest], bool]:
     return after_each
 
 
+def _note_on_outlying(choice: Choice) -> list[str]:
+    count = int(choice.outlying.sum())
+    if not count:
+        return []
+    return [
+        f"{count} outlying participants were set aside before the choice: a handful far from all others, too few for a stratum "
+        "and often artefacts. They are marked in strata.tsv (outlying); look at their images."
+    ]
+
+
 @dataclass(frozen=True)
 class _Partition:
-    """Everybody's strata, the partition that they would be if it were clear, and what tells how clear it is."""
+    """Everybody's strata, the partition that they would be if it were clear, and its numbers of the choice's clusters."""
 
     labels: np.ndarray
     exemplars: np.ndarray
     candidate_labels: np.ndarray
-    gaps: pd.DataFrame
+    numbers: np.ndarray
     ballots: Ballots
-    notes: list[str]
 
 
 def _partition(
-    points: np.ndarray,
-    family_of: np.ndarray,
-    few: np.ndarray,
-    choice: Choice,
-    test: NullTest,
-    settings: StrataSettings,
-    show_progress: bool,
+    points: np.ndarray, family_of: np.ndarray, few: np.ndarray, choice: Choice, test: NullTest, settings: StrataSettings
 ) -> _Partition:
     """Strata if the choice is clearer than chance and has gaps between its clusters; one stratum otherwise."""
-    nobody = pd.DataFrame(columns=["nearest_stratum", "middle", "flank"])
-    everybody, middle = one_stratum(points)
+    everybody = one_stratum(points)
+    middle = exemplars_of(points, everybody)
     if choice.chosen is None:
-        return _Partition(everybody, middle, everybody, nobody, no_ballots(points[middle]), [])
-    notes: list[str] = []
-    labels, exemplars = join_nearest(points, few, choice.chosen.scanned.clustering)
-    is_clear = test.p_value <= settings.significance
-    if is_clear and len(few) < len(points):
-        labels, exemplars = cluster_everybody(points, few, choice.chosen, settings, show_progress, notes)
-    between = gaps(points, labels)
-    if not (is_clear and are_apart(between, settings.significance)):
-        return _Partition(everybody, middle, labels, between, no_ballots(points[middle]), notes)
+        return _Partition(everybody, middle, everybody, np.zeros(0, dtype=int), no_ballots(points))
+    labels = partition_everybody(points, few, choice)
+    kept = few[~choice.outlying]
+    n_clusters = choice.chosen.n_clusters
+    numbers = match_to_strata(labels[kept], choice.chosen.labels, n_clusters, n_clusters)
+    if not (test.p_value <= settings.significance and choice.has_gaps):
+        return _Partition(everybody, middle, labels, numbers, no_ballots(points))
     ballots = cast_ballots(
-        points,
-        labels,
-        family_of,
-        few,
-        choice.chosen.scanned,
-        settings.choice,
-        settings.n_stability,
-        settings.seed + 1,  # other half-samples than those of the choice
+        points[kept], labels[kept], family_of[kept], settings.choice, settings.n_stability, settings.seed + 1
     )
-    return _Partition(labels, exemplars, labels, between, ballots, notes)
+    return _Partition(labels, exemplars_of(points, labels), labels, numbers, ballots)

@@ -27,8 +27,9 @@ class StrataSettings:
         n_references: cohorts without strata that the choice is repeated on.
         significance: strata are reported if p is at most this.
         choice_size: the choice and its null are made on about so many people at most (whole families, at random);
-            everybody is then clustered at the chosen preference.
+            everybody then joins the most probable cluster.
         n_stability: half-samples of families for the stability of each stratum and for assignment's votes.
+        n_power: simulated cohorts of the same size with strata, to say how often they would be found; 0 for none.
         splines: covariates that are numbers enter as splines rather than with their squares.
         seed: of everything random.
     """
@@ -41,6 +42,7 @@ class StrataSettings:
     significance: float = 0.05
     choice_size: int = 1000
     n_stability: int = 50
+    n_power: int = 20
     splines: bool = False
     seed: int = 0
 
@@ -57,8 +59,10 @@ class StrataSettings:
             problems.append(f"reference: expected one of {KINDS}, got {self.reference!r}.")
         if self.reference == "t" and not self.reduce:
             problems.append("reference: t needs fewer dimensions than people: use gaussian, or reduce: true.")
-        if self.choice_size < MIN_PEOPLE or self.n_stability < 1:
-            problems.append(f"expected choice_size of {MIN_PEOPLE} or more and n_stability of 1 or more.")
+        if self.choice_size < MIN_PEOPLE or self.n_stability < 1 or self.n_power < 0:
+            problems.append(
+                f"expected choice_size of {MIN_PEOPLE} or more, n_stability of 1 or more and n_power of 0 or more."
+            )
         if problems:
             raise InputProblems("Clustering settings", problems)
 

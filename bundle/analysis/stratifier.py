@@ -13,7 +13,8 @@ import pandas as pd
 from bundle.analysis.code_space import CodeSpace
 from bundle.analysis.combat import SiteModel
 from bundle.analysis.covariates import CovariateModel
-from bundle.analysis.stratum_distances import mahalanobis, nearest_exemplar
+from bundle.analysis.discriminant import most_probable
+from bundle.analysis.stratum_distances import mahalanobis
 from bundle.data.problems import InputProblems
 
 NOT_ASSIGNED = "not assigned"
@@ -25,7 +26,7 @@ TOLERANCE = 1e-3
 
 @dataclass(frozen=True)
 class Stratifier:
-    """All that assignment needs, and nobody's name; exemplars and votes are where single people lie in the space.
+    """All that assignment needs: means and shares of clusters, and nobody's name or place.
 
     Attributes:
         encoder_hash: of the encoder whose codes these are.
@@ -34,8 +35,9 @@ class Stratifier:
         p_value: of the test against cohorts without strata.
         covariates: model that is taken out first; None if there is none.
         space: the few dimensions that distances are measured in.
-        exemplars: `(K, D)`, of stratum 1 .. K.
-        votes: `(V, D)` exemplars of clusterings of half the families.
+        shares: `(K,)` of the people of stratum 1 .. K.
+        votes: `(V, D)` means of clusters that half of the families fell into, again and again.
+        vote_shares: `(V,)` of the people of each of these clusters.
         vote_strata: `(V,)` the stratum 0 .. K-1 that each of these stands for.
         vote_ballots: `(V,)` the clustering 0 .. B-1 that each of these is of.
         centres: `(K, D)` means of the strata.
@@ -54,8 +56,9 @@ class Stratifier:
     p_value: float
     covariates: CovariateModel | None
     space: CodeSpace
-    exemplars: np.ndarray
+    shares: np.ndarray
     votes: np.ndarray
+    vote_shares: np.ndarray
     vote_strata: np.ndarray
     vote_ballots: np.ndarray
     centres: np.ndarray
@@ -81,7 +84,7 @@ class Stratifier:
     @property
     def n_strata(self) -> int:
         """K; 1 if no discrete strata were found."""
-        return len(self.exemplars)
+        return len(self.centres)
 
     @property
     def has_strata(self) -> bool:
@@ -105,7 +108,7 @@ class Stratifier:
 
         Returns:
             N rows: `stratum` (1 .. K as text, or "not assigned"), `nearest_stratum`, `probability` (the share of
-            clusterings of half the families whose nearest exemplar is of that stratum), `most_probable_stratum` (by
+            clusterings of half the families whose most probable cluster is of that stratum), `most_probable_stratum` (by
             the same votes; where there are no strata, the first is "no discrete strata" and these three are missing),
             `distance` (Mahalanobis, from the stratum's mean), `distance_percentile` (among the people the strata were
             found on) and `reason`, why somebody is not assigned.
@@ -120,7 +123,7 @@ class Stratifier:
             adjusted = self.covariates.adjust(adjusted, people)
             reasons = _joined(reasons, self.covariates.reasons_against(people))
         points = self.space.transform(adjusted)
-        nearest = nearest_exemplar(points, self.exemplars)
+        nearest = most_probable(points, self.centres, self.precision, self.shares)
         shares = self._probabilities(points)
         distances = mahalanobis(points, self.centres[nearest], self.precision)
         limit = 1 + TOLERANCE
@@ -160,7 +163,8 @@ class Stratifier:
         ballots = np.unique(self.vote_ballots)
         for ballot in ballots:
             rows = np.flatnonzero(self.vote_ballots == ballot)
-            chosen = self.vote_strata[rows[nearest_exemplar(points, self.votes[rows])]]
+            own = most_probable(points, self.votes[rows], self.precision, self.vote_shares[rows])
+            chosen = self.vote_strata[rows[own]]
             shares[np.arange(len(points)), chosen] += 1 / len(ballots)
         return shares
 
@@ -223,4 +227,4 @@ def _joined(reasons: Sequence[str], more: Sequence[str]) -> list[str]:
 
 
 SITES = "sites_"
-ARRAYS = ("exemplars", "votes", "vote_strata", "vote_ballots", "centres", "precision", "distances")
+ARRAYS = ("shares", "votes", "vote_shares", "vote_strata", "vote_ballots", "centres", "precision", "distances")

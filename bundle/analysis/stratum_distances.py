@@ -1,4 +1,4 @@
-"""How far people are from strata: the nearest exemplar, Mahalanobis distances, and both by models that did not see them."""
+"""How far people are from strata: Mahalanobis distances by models that did not see them."""
 
 from __future__ import annotations
 
@@ -6,28 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from sklearn.covariance import LedoitWolf
 from sklearn.model_selection import GroupKFold
 
 from bundle.analysis.code_space import CodeSpace
 from bundle.analysis.combat import SiteModel
 from bundle.analysis.covariates import CovariateModel
+from bundle.analysis.discriminant import Discriminant
 from bundle.analysis.sites import Sites
-
-
-def nearest_exemplar(points: np.ndarray, exemplars: np.ndarray) -> np.ndarray:
-    """Row of the nearest of `(K, D)` exemplars for each of `(N, D)` points, `(N,)`."""
-    return (np.square(exemplars).sum(axis=1) - 2 * points @ exemplars.T).argmin(axis=1)
-
-
-def within_strata(points: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Means of strata `(K, D)` and the inverse of their pooled, shrunk covariance `(D, D)`.
-
-    Source: Ledoit and Wolf (2004), J. Multivariate Analysis 88, 365-411.
-    """
-    centres = np.stack([points[labels == label].mean(axis=0) for label in range(labels.max() + 1)])
-    pooled = LedoitWolf(assume_centered=True).fit(points - centres[labels])
-    return centres, pooled.precision_
 
 
 def mahalanobis(points: np.ndarray, centres: np.ndarray, precision: np.ndarray) -> np.ndarray:
@@ -71,14 +56,14 @@ def held_out_distances(
             harmoniser = SiteModel.fit_unchecked(own, sites.part(seen), splines, on_axes=True)
             own, new = harmoniser.apply(own, sites.part(seen)), harmoniser.apply(new, sites.part(held_out))
         if covariates is not None:
-            model = CovariateModel.fit_unchecked(own, covariates.iloc[seen], splines)
-            own = model.adjust(own, covariates.iloc[seen])
-            new = model.adjust(new, covariates.iloc[held_out])
+            taken_out = CovariateModel.fit_unchecked(own, covariates.iloc[seen], splines)
+            own = taken_out.adjust(own, covariates.iloc[seen])
+            new = taken_out.adjust(new, covariates.iloc[held_out])
         part = CodeSpace.fit(own, standardise, reduce, seed=0, rank=space.n_dimensions)
         strata, dense = np.unique(labels[seen], return_inverse=True)
-        centres, precision = within_strata(part.transform(own), dense)
+        model = Discriminant.fit(part.transform(own), dense)
         # a stratum that is in no other fold is measured from the nearest one's mean
         column = np.searchsorted(strata, labels[held_out]).clip(max=len(strata) - 1)
-        distances[held_out] = mahalanobis(part.transform(new), centres[column], precision)
+        distances[held_out] = mahalanobis(part.transform(new), model.centres[column], model.precision)
         outside[held_out] = part.distance_outside(new)
     return distances, outside

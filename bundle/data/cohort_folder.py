@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from bundle.data.datalist import Item
-from bundle.data.file_patterns import FETCH, dead_link
+from bundle.data.file_patterns import FETCH, dead_link, is_file
 from bundle.data.participants import read_participants
 from bundle.data.problems import InputProblems
 from bundle.paths import PARTICIPANTS
@@ -35,10 +35,10 @@ def items_from_folder(
     problems: list[str] = []
     for row in table.to_dict("records"):
         name = row["participant_id"]
-        files = {m: folder / patterns[m].format(participant_id=name) for m in modalities}
+        files = {m: _either_form(folder / patterns[m].format(participant_id=name)) for m in modalities}
         dead = {path: reason for path in files.values() if (reason := dead_link(path))}
         problems += [f"{path} {reason}: {FETCH}." for path, reason in dead.items()]
-        missing = [m for m, path in files.items() if not path.is_file() and path not in dead]
+        missing = [m for m, path in files.items() if not is_file(path) and path not in dead]
         if len(missing) == len(files):
             problems.append(f"{name}: none of its files is there (looked for {files[missing[0]]}): remove its row.")
         elif missing and not any_subset:
@@ -57,6 +57,12 @@ def items_from_folder(
     if problems:
         raise InputProblems(f"Files of {folder}", problems)
     return items
+
+
+def _either_form(path: Path) -> Path:
+    """The file, or the same without compression where only that is there."""
+    plain = path.with_name(path.name.removesuffix(".gz"))
+    return plain if path.name.endswith(".nii.gz") and not is_file(path) and is_file(plain) else path
 
 
 def _check_patterns(patterns: Mapping[str, str], modalities: Sequence[str]) -> None:

@@ -12,12 +12,14 @@ import pandas as pd
 from bundle.data.cohort_selection import INCOMPLETE, Selection
 from bundle.data.datalist import Item, items_from_datalist
 from bundle.data.derivations import Derivable, Derivation, find_derivable
-from bundle.data.exclusions import read_exclusions
-from bundle.data.file_patterns import Image, in_order_of_number
+from bundle.data.exclusions import looks_otherwise, read_exclusions
+from bundle.data.file_patterns import Image, in_order_of_number, is_file
 from bundle.data.findings import LEFT_OUT, LOOK, MEND, Finding
-from bundle.data.image_choice import RULES, Choice, Files, check_spaces, choose, existing_files
+from bundle.data.image_choice import RULES, Choice, Files, add_in_other_letters, check_spaces, choose, existing_files
 from bundle.data.layouts import OUR_COLUMNS, ColumnSource, ImageSource, JacobianKind, Layout, TableSource, read_layout
+from bundle.data.nothing_found import nothing_found
 from bundle.data.participants import check_ids
+from bundle.data.people_findings import people_findings
 from bundle.data.problems import InputProblems
 from bundle.data.source_tables import SourceTables, read_source_tables
 from bundle.data.tables import read_strictly
@@ -108,13 +110,20 @@ class CohortSource:
         if unknown:
             known = ", ".join(self.layout.images)
             raise InputProblems("Modalities", [f"Unknown modality {m!r}: {self.layout.name} has {known}." for m in unknown])  # fmt: skip
-        tables = read_source_tables(self.layout, self.tables_dir)
         sources = {m: self.layout.images[m] for m in modalities}
-        files, findings = self._files(sources, tables)
+        files, findings = existing_files(sources, self.folder, self._fixed, self.layout.space, self.layout.ids)
+        named = sorted({image.participant_id for images in files.values() for image in images})
+        tables = read_source_tables(self.layout, self.tables_dir, named)
+        findings += self._named_files(sources, tables, files)
+        if set(tables.values.index) - set(named):
+            everybody, where = tables.values.index, (self.folder, self._fixed, self.layout.space, self.layout.ids)
+            findings += add_in_other_letters(files, everybody, sources, *where)
         derivable = find_derivable(sources, files, self.folder, self._fixed, self.layout.space, self.layout.ids)
         for modality, maps in derivable.maps.items():
             files[modality] |= {image: derivation.main for image, derivation in maps.items()}
         findings += derivable.findings
+        folders = list(dict.fromkeys([self.folder, *([self.derivatives] if self.derivatives.is_dir() else [])]))
+        nothing = nothing_found(sources, files, folders, self._fixed)
         findings += [Finding("", "", LOOK, note.rstrip(".")) for note in tables.notes]
         findings += check_spaces(files, self.space)
         listed = list(tables.values.index)
@@ -126,7 +135,9 @@ class CohortSource:
         findings += self._unknown_session(sessions)
         spaces = {image.space for images in files.values() for image in images}
         space = self.space or (spaces.pop() if len(spaces) == 1 else self.layout.space[0])
-        return self._select(sources, tables, names, choices, sessions, space, derivable, [*findings, *several])
+        return self._select(
+            sources, tables, names, choices, sessions, space, derivable, [*findings, *nothing, *several]
+        )
 
     def _unknown_session(self, sessions: Mapping[str, Sequence[str]]) -> list[Finding]:
         """A finding if nobody has the session that was asked for."""
@@ -141,8 +152,9 @@ class CohortSource:
         """What placeholders other than those of an image stand for."""
         return {"derivatives": str(self.derivatives)}
 
-    def _files(self, sources: Mapping[str, ImageSource], tables: SourceTables) -> tuple[Files, list[Finding]]:
-        files, findings = existing_files(sources, self.folder, self._fixed, self.layout.space, self.layout.ids)
+    def _named_files(self, sources: Mapping[str, ImageSource], tables: SourceTables, files: Files) -> list[Finding]:
+        """Add files that columns of tables name; a finding for each that is not there."""
+        findings = []
         for modality, source in sources.items():
             if not source.column:
                 continue
@@ -152,11 +164,11 @@ class CohortSource:
                 continue
             for name, word in tables.values[source.column].dropna().items():
                 path = self.folder / str(word)
-                if path.is_file():
+                if is_file(path):
                     files[modality][Image(str(name), "", self.layout.space[0])] = path
                 else:
                     findings.append(Finding(str(name), modality, MEND, "the file that the table names is not there", "correct the path, or leave it empty", str(path)))  # fmt: skip
-        return files, findings
+        return findings
 
     def _select(
         self,
@@ -170,14 +182,16 @@ class CohortSource:
         findings: list[Finding],
     ) -> FoundCohort:
         """Who is analysed, with what goes with their images."""
-        reasons = read_exclusions(self.exclude, self.layout.prefix)
+        reasons = read_exclusions(self.exclude, names, self.layout.prefix)
         listed = set(tables.values.index) if self.layout.tables else None
         chosen = Selection(sources, choices, sessions, self.session, space, derivable, reasons, listed, self.incomplete)
         for name in names:
             chosen.take(name)
         items, derivations = chosen.items, chosen.derivations
         findings = [*(finding for finding in findings if finding.participant_id not in reasons), *chosen.findings]
-        findings += _strangers(reasons, names)
+        findings += [*_strangers(reasons, names), *people_findings(items, tables, self.layout)]
+        if not items and not any(finding.status == MEND for finding in findings):
+            findings.append(Finding("", "", MEND, f"nobody is left of {len(names)} people in {self.folder}", "see why above, and correct the folder or the options"))  # fmt: skip
         masks = self._companions(items, {m: source.mask for m, source in sources.items()})
         findings += [
             Finding(item["participant_id"], m, MEND, f"no brain mask: expected {source.mask[0]}", "add it, exclude the person, or take mask out of the layout if its images have no skull")
@@ -212,9 +226,9 @@ class CohortSource:
         idle = [f"--{name} {value}: a datalist names the files already; leave it out." for name, value in (("session", self.session), ("space", self.space)) if value]  # fmt: skip
         if idle:
             raise InputProblems("Cohort", idle)
-        reasons = read_exclusions(self.exclude)
         sections = items_from_datalist(self.folder, modalities, any_subset=self.incomplete != "refuse")
         everybody = [item for items in sections.values() for item in items]
+        reasons = read_exclusions(self.exclude, [item["participant_id"] for item in everybody])
         items = [item for item in everybody if item["participant_id"] not in reasons]
         names = [item["participant_id"] for item in everybody]
         findings = [Finding(name, "", LEFT_OUT, f"excluded: {reasons[name]}") for name in names if name in reasons]
@@ -228,13 +242,19 @@ class CohortSource:
             items = [item for item in items if all(m in item for m in modalities)]
             flow.append(("with every map", len(items), "a map is missing"))
         flow.append(("analysed", len(items), ""))
+        if not items:
+            findings.append(Finding("", "", MEND, f"nobody is left of {len(everybody)} people in {self.folder}", "correct the datalist or the options"))  # fmt: skip
         return FoundCohort(items, findings, flow, SourceTables(pd.DataFrame()))
 
 
 def _strangers(reasons: Mapping[str, str], names: Collection[str]) -> list[Finding]:
     """A finding for each who is to be excluded but is not there: an id may be misspelt, and its person analysed."""
     strangers = sorted(set(reasons) - set(names))
-    return [Finding(name, "", LOOK, "is to be excluded, but nobody has this id") for name in strangers]
+    findings = [Finding(name, "", LOOK, "is to be excluded, but nobody has this id") for name in strangers]
+    if reasons and len(strangers) == len(reasons) and looks_otherwise(strangers, names):
+        told = f"nobody on the list of exclusions (such as {strangers[0]}) is among the people (such as {min(names)})"
+        findings.append(Finding("", "", MEND, told, "write their ids as these are written"))
+    return findings
 
 
 def _of_folder(folder: Path, images: Mapping[str, str]) -> Layout:

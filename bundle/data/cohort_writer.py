@@ -19,10 +19,11 @@ from joblib import Parallel, delayed
 from tqdm.auto import tqdm
 
 from bundle.data.atomic import temporary_name
+from bundle.data.cohort_settings import CohortSettings
 from bundle.data.json_files import write_json
 from bundle.data.one_at_a_time import one_at_a_time
 from bundle.data.problems import InputProblems
-from bundle.data.synthetic import CohortSettings, SyntheticCohort
+from bundle.data.synthetic import SyntheticCohort
 from bundle.data.tables import write_table
 from bundle.paths import PARTICIPANTS, PHENOTYPES, TRUTH
 

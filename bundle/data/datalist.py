@@ -9,9 +9,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bundle.data.participants import alone, check_ids
+import numpy as np
+import pandas as pd
+
+from bundle.data.families import FAMILY_SIZE, alone, family_problems, known_families
+from bundle.data.file_patterns import is_file
+from bundle.data.missing_words import is_missing
+from bundle.data.participants import check_ids
 from bundle.data.problems import InputProblems
-from bundle.data.tables import MISSING
+from bundle.data.relative_columns import is_relative_column
+from bundle.data.relatives import relatives_apart
 
 SECTIONS = ("training", "validation", "test")
 Item = dict[str, str]
@@ -36,10 +43,15 @@ def items_from_datalist(path: str | Path, modalities: Sequence[str], any_subset:
         for name, value in content.items()
         if name not in SECTIONS and _is_list_of_people(value)
     ]
+    entries: dict[str, dict[str, Any]] = {}
     sections: dict[str, list[Item]] = {}
     for section in SECTIONS:
         sections[section] = []
-        for number, entry in enumerate(content.get(section) or []):
+        people = content.get(section) or []
+        if not isinstance(people, list):
+            problems.append(f"{path}: expected a list of people in {section}, got {people!r:.40}.")
+            continue
+        for number, entry in enumerate(people):
             name = _word(entry.get("participant_id")) if isinstance(entry, dict) else ""
             if not name:
                 problems.append(f"{path}: entry {number} of {section} has no participant_id.")
@@ -47,19 +59,39 @@ def items_from_datalist(path: str | Path, modalities: Sequence[str], any_subset:
             item, wrong = _item_of(name, entry, path, modalities, any_subset)
             problems += wrong
             sections[section].append(item)
+            entries[name] = entry
     counts = Counter(item["participant_id"] for items in sections.values() for item in items)
     problems += [f"{name}: stands {count} times in {path}: keep one." for name, count in counts.items() if count > 1]
     problems += check_ids(counts, str(path))
+    problems += _with_families(sections, entries, path.name)
     problems += straddling_families(sections)
     if problems:
         raise InputProblems(f"Datalist {path}", problems)
     return sections
 
 
+def _with_families(
+    sections: Mapping[str, Sequence[Item]], entries: Mapping[str, Mapping[str, Any]], file: str
+) -> list[str]:
+    """Give items their families; a sentence for each that cannot be one, and for relatives that other entries name."""
+    everybody = [item for items in sections.values() for item in items]
+    labels = pd.Series([item["family_id"] or np.nan for item in everybody], dtype=object)
+    for item, family in zip(everybody, known_families(labels, file), strict=True):
+        item["family_id"] = alone(item["participant_id"]) if pd.isna(family) else family
+    families = {item["participant_id"]: item["family_id"] for item in everybody}
+    words = {key for entry in entries.values() for key in entry if is_relative_column(key)} - {"family_id"}
+    rows = [
+        {"participant_id": name, **{key: _word(entry.get(key)) or np.nan for key in sorted(words)}}
+        for name, entry in entries.items()
+    ]
+    problems = family_problems(families, {name: entry.get(FAMILY_SIZE) for name, entry in entries.items()})
+    return problems + (relatives_apart(pd.DataFrame(rows, dtype=object), families) if words else [])
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputProblems(f"Datalist {path}", [f"Not a JSON file in UTF-8 ({error}): save it as one."]) from error
     if not isinstance(content, dict):
         raise InputProblems(f"Datalist {path}", ["Expected an object with sections, got a bare list."])
@@ -73,14 +105,14 @@ def _is_list_of_people(value: object) -> bool:
 def _word(value: object) -> str:
     """An id as text, numbers too (0 is one); empty if it is null, NaN or another word for a missing value, or blank."""
     word = "" if value is None else str(value).strip()
-    return "" if word in MISSING else word
+    return "" if is_missing(word) else word
 
 
 def _item_of(
     name: str, entry: Mapping[str, Any], path: Path, modalities: Sequence[str], any_subset: bool
 ) -> tuple[Item, list[str]]:
     """A person of the datalist at a path, and a sentence for each thing that is wrong with the entry."""
-    item = {"participant_id": name, "family_id": _word(entry.get("family_id")) or alone(name)}
+    item = {"participant_id": name, "family_id": _word(entry.get("family_id"))}
     problems = []
     for modality in modalities:
         if modality not in entry:
@@ -94,7 +126,7 @@ def _item_of(
             problems.append(f"{name}: expected a path for {modality} in {path}, got {entry[modality]!r}.")
             continue
         file = path.parent / entry[modality]
-        if not file.is_file():
+        if not is_file(file):
             problems.append(f"{name}: {modality} is not at {file}.")
         item[modality] = str(file)
     if not set(modalities) & set(entry):

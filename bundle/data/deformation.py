@@ -1,35 +1,13 @@
-"""Smooth random fields, diffeomorphic warps and their Jacobian determinants."""
+"""Diffeomorphic warps and their Jacobian determinants."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
-import scipy.fft
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-
-FWHM_PER_SIGMA = 2.354820045
-
-
-def smooth_random_fields(
-    rng: np.random.Generator, count: int, spatial_shape: Sequence[int], fwhm_voxels: float
-) -> np.ndarray:
-    """Independent Gaussian random fields, `(count, D, H, W)` float32, unit variance, of the given smoothness.
-
-    White noise is filtered by a Gaussian in Fourier space, so fields wrap around the box.
-    """
-    noise = rng.standard_normal((count, *spatial_shape), dtype=np.float32)
-    sigma = fwhm_voxels / FWHM_PER_SIGMA
-    frequencies = [np.fft.fftfreq(size) for size in spatial_shape[:-1]] + [np.fft.rfftfreq(spatial_shape[-1])]
-    gains = [np.exp(-2 * (np.pi * sigma * f) ** 2).astype(np.float32) for f in frequencies]
-    gain = gains[0][:, None, None] * gains[1][:, None] * gains[2]
-    axes = (1, 2, 3)
-    fields = scipy.fft.irfftn(scipy.fft.rfftn(noise, axes=axes) * gain, s=spatial_shape, axes=axes)
-    # Parseval: variance after filtering = mean squared gain over the full (not the half) spectrum
-    variance = np.prod([np.mean(np.exp(-4 * (np.pi * sigma * np.fft.fftfreq(size)) ** 2)) for size in spatial_shape])
-    return (fields / np.sqrt(variance)).astype(np.float32)
 
 
 def border_window(spatial_shape: Sequence[int], margin_voxels: int) -> np.ndarray:

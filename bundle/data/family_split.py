@@ -19,8 +19,18 @@ def split_by_family(
     Whole families, in random order, fill the test section up to its share, then validation, then training.
 
     Raises:
-        InputProblems: if a section would be empty.
+        InputProblems: for shares that cannot be, or if a section would be empty.
     """
+    shares = {"validation_fraction": validation_fraction, "test_fraction": test_fraction}
+    problems = [
+        f"{name}: expected a share between 0 and 1, got {share}."
+        for name, share in shares.items()
+        if not 0 <= share < 1
+    ]
+    if not problems and sum(shares.values()) >= 1:
+        problems = [f"{' and '.join(shares)} are {sum(shares.values()):g} together: nobody would be left for training."]
+    if problems:
+        raise InputProblems("Split", problems)
     families: dict[str, list[Item]] = defaultdict(list)
     for item in items:
         families[item["family_id"]].append(item)

@@ -6,10 +6,11 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from bundle.data.datalist import Item
+from bundle.data.families import known_families
+from bundle.data.id_forms import in_words_of
 from bundle.data.problems import InputProblems
 from bundle.data.tables import read_strictly
 
@@ -31,10 +32,11 @@ def read_fold_table(path: str | Path, items: Sequence[Item]) -> tuple[pd.DataFra
         InputProblems: if the file is no such table at all.
     """
     table = _read(Path(path))
-    names = table["participant_id"]
     family_of = {item["participant_id"]: item["family_id"] for item in items}
+    same = in_words_of(table["participant_id"].dropna(), family_of)
+    names = table["participant_id"] = table["participant_id"].map(lambda name: same.get(name, name), na_action="ignore")
     counts = Counter(names.dropna())
-    problems = [f"{path}: row {row + 2} has no participant_id." for row in np.flatnonzero(names.isna())]
+    problems = [f"{path}: line {line} has no participant_id." for line in table.index[names.isna()]]
     problems += [f"{path}: {name} stands in {count} rows: keep one." for name, count in counts.items() if count > 1]
     problems += [f"{path}: {name} is not in the cohort: remove the row." for name in counts if name not in family_of]
     problems += [f"{path}: {name} of the cohort is not in it: add a row." for name in family_of if name not in counts]
@@ -50,7 +52,7 @@ def read_fold_table(path: str | Path, items: Sequence[Item]) -> tuple[pd.DataFra
     unused = sorted(set(range(1, min(last, len(table)) + 1)) - set(table["fold"]))
     problems += [f"{path}: nobody is in fold {number}, but {last} is used: number folds 1, 2, ..." for number in unused]
     if "family_id" in table:
-        pairs = zip(names, table["family_id"], strict=True)
+        pairs = zip(names, known_families(table["family_id"]), strict=True)
         problems += [
             f"{path}: {name} is of family {told}, in the cohort of {family_of[name]}: correct one of the two."
             for name, told in pairs

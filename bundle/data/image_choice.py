@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from bundle.data.file_patterns import Image, find_files, in_order_of_number
 from bundle.data.findings import MEND, Finding
 from bundle.data.layouts import ImageSource
+from bundle.data.session_order import in_order
 
 RULES = ("first", "last")
 Files = dict[str, dict[Image, Path]]
@@ -49,7 +50,32 @@ def existing_files(
     for modality, source in sources.items():
         files[modality], several = first_existing(modality, source, folder, fixed, spaces, ids, spaces[0])
         findings += several
-    return files, findings
+    everybody = {image.participant_id for images in files.values() for image in images}
+    return files, findings + add_in_other_letters(files, everybody, sources, folder, fixed, spaces, ids)
+
+
+def add_in_other_letters(
+    files: Files,
+    everybody: Collection[str],
+    sources: Mapping[str, ImageSource],
+    folder: Path,
+    fixed: Mapping[str, str],
+    spaces: Sequence[str],
+    ids: str,
+) -> list[Finding]:
+    """Add files that differ from a pattern in upper and lower case or compression, where somebody of `everybody` lacks a map.
+
+    Returns:
+        A finding for each pattern that matches several such files of one image.
+    """
+    findings = []
+    for modality, source in sources.items():
+        if source.files and set(everybody) - {image.participant_id for image in files[modality]}:
+            more, several = _existing(modality, source, folder, fixed, spaces, ids, spaces[0], loosely=True)
+            new = {image: path for image, path in more.items() if image not in files[modality]}
+            files[modality] |= new
+            findings += [finding for finding in several if finding.file in set(map(str, new.values()))]
+    return findings
 
 
 def first_existing(
@@ -61,11 +87,30 @@ def first_existing(
     ids: str,
     space: str,
 ) -> tuple[dict[Image, Path], list[Finding]]:
-    """As `existing_files`, of one map; images of a pattern without `{space}` are in `space`."""
+    """As `existing_files`, of one map; images of a pattern without `{space}` are in `space`.
+
+    Where no file is called so, upper and lower case are one, and `.nii` stands for `.nii.gz`.
+    """
+    files, findings = _existing(modality, source, folder, fixed, spaces, ids, space, loosely=False)
+    if not files and source.files:
+        return _existing(modality, source, folder, fixed, spaces, ids, space, loosely=True)
+    return files, findings
+
+
+def _existing(
+    modality: str,
+    source: ImageSource,
+    folder: Path,
+    fixed: Mapping[str, str],
+    spaces: Sequence[str],
+    ids: str,
+    space: str,
+    loosely: bool,
+) -> tuple[dict[Image, Path], list[Finding]]:
     files: dict[Image, Path] = {}
     findings = []
     for pattern in source.files:
-        for image, paths in find_files(folder, pattern, fixed, spaces, source.without, ids).items():
+        for image, paths in find_files(folder, pattern, fixed, spaces, source.without, ids, loosely).items():
             image = image._replace(space=image.space or space)
             if image in files:
                 continue
@@ -73,7 +118,7 @@ def first_existing(
                 names = " and ".join(path.name for path in paths[:3])
                 findings.append(
                     Finding(image.participant_id, modality, MEND, f"{len(paths)} files match {pattern}: {names}",
-                            "say which by `without` in the layout, or move the others away", str(paths[0]))
+                            "say which are not meant by `without` beside `files`, or move the others away", str(paths[0]))
                 )  # fmt: skip
             files[image] = paths[0]
     return files, findings
@@ -100,8 +145,8 @@ def choose(
 ) -> tuple[dict[str, Choice], list[Finding]]:
     """Each person's files of one session.
 
-    Sessions that have the most of a person's maps are candidates; `first` and `last` are by number, then alphabet. Images
-    without a session go with any.
+    Sessions that have the most of a person's maps are candidates; `first` and `last` are by `session_order`. Images without a
+    session go with any.
 
     Args:
         files: of every map.
@@ -130,7 +175,13 @@ def choose(
         if rule is not None and rule not in RULES:
             session = rule if rule in labels else ""
         elif labels:
-            session = best[-1] if rule == "last" else best[0]
+            ordered = in_order(best)
+            if ordered is None and rule is not None:
+                findings.append(
+                    Finding(name, "", MEND, f"has sessions {', '.join(best)}, whose names do not tell which is {rule}",
+                            f"choose by --session {best[0]}")
+                )  # fmt: skip
+            session = (ordered or best)[-1 if rule == "last" else 0]
         if len(labels) > 1 and rule is None:
             findings.append(
                 Finding(name, "", MEND, f"has {len(labels)} sessions ({', '.join(labels)})",

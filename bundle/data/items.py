@@ -2,39 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-import yaml
 
 from bundle.analysis.values_apart import words_on_values_apart
+from bundle.data.data_dictionary import ItemFacts, read_dictionary
+from bundle.data.id_forms import in_words_of, joined_twice
+from bundle.data.missing_words import as_numbers, numbers_of
+from bundle.data.plausible import implausible_values
 from bundle.data.problems import InputProblems
-from bundle.data.tables import read_strictly
+from bundle.data.relative_columns import is_relative_column
+from bundle.data.tables import indexed_by, read_strictly, words_on_missing
 
-SCALES = ("number", "ordinal")
+logger = logging.getLogger(__name__)
 LEAST_OTHERS = 5
 """People whose answer is not the most frequent one, at least: fewer would make a factor of their own."""
-
-
-@dataclass(frozen=True)
-class ItemFacts:
-    """What the data dictionary says of an item.
-
-    Args:
-        label: for people; None takes the column's name.
-        direction: -1 turns the item round, so that more of it is more of what its label says.
-        scale: `number`, or `ordinal`: only the order of its values counts.
-        demographic: describes people and has no part in the factors.
-    """
-
-    label: str | None = None
-    direction: int = 1
-    scale: str = "number"
-    demographic: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,6 +43,21 @@ class ItemTable:
     is_ordinal: list[bool]
     demographics: pd.DataFrame
 
+    def with_ids_of(self, names: Sequence[str]) -> ItemTable:
+        """The same with the ids of people as `names` writes them, where these are the same by `id_form`.
+
+        Raises:
+            InputProblems: if two rows are one person.
+        """
+        same = in_words_of(self.values.index, names)
+        twice = joined_twice(same)
+        if twice:
+            raise InputProblems("Phenotypes", twice)
+        other = next(((own, theirs) for own, theirs in same.items() if own != theirs), None)
+        if other:
+            logger.info("Phenotypes write ids in another way: %s is %s.", *other)
+        return replace(self, values=self.values.rename(index=same), demographics=self.demographics.rename(index=same))
+
 
 def read_items(file: str | Path, dictionary: str | Path | Mapping[str, Any] | None, id_column: str) -> ItemTable:
     """Read an items table, tab-separated or (`.csv`) comma-separated.
@@ -71,41 +73,57 @@ def read_items(file: str | Path, dictionary: str | Path | Mapping[str, Any] | No
     """
     path = Path(file).expanduser()
     table = read_by_id(path, id_column)
-    known = _read_dictionary(dictionary) if dictionary is not None else {name: ItemFacts() for name in table}
+    known = read_dictionary(dictionary) if dictionary is not None else {name: ItemFacts() for name in table if not is_relative_column(name)}  # fmt: skip
     problems = [
         f"{name}: in the dictionary but no column of {path.name}: correct the name or remove the entry."
         for name in known
         if name not in table
     ]
-    values: dict[str, pd.Series] = {}
+    named = {name: item for name, item in known.items() if name in table}
+    numbers = pd.DataFrame(numbers_of(table[list(named)]), index=table.index, columns=list(named))
+    in_words = (numbers.isna() & table[list(named)].notna()).sum()
     demographics: dict[str, pd.Series] = {}
-    directions, labels, is_ordinal = [], [], []
-    for name, item in known.items():
-        if name not in table:
+    n_words = 0
+    for name in in_words.index[in_words > 0]:
+        _, odd = as_numbers(table[name])
+        if named[name].demographic:
+            demographics[name] = table[name] if odd.any() else numbers[name]
             continue
-        numbers = pd.to_numeric(table[name], errors="coerce").replace([np.inf, -np.inf], np.nan)
-        odd = numbers.isna() & table[name].notna()
-        if item.demographic:
-            demographics[item.label or name] = table[name] if odd.any() else numbers
-            continue
-        if odd.any():
-            few = ", ".join(f"{person} {table[name][person]!r}" for person in table.index[odd][:3])
-            problems.append(
-                f"{name}: {odd.sum()} values are no numbers, such as {few}: code them as numbers, name the item "
-                "demographic in the dictionary, or leave it out of it."
-            )
-        values[name] = numbers * item.direction
-        directions.append(item.direction)
-        labels.append(item.label or (name if item.direction > 0 else f"{name} reversed"))
-        is_ordinal.append(item.scale == "ordinal")
+        n_words += int(in_words[name] - odd.sum())
+        problems += [] if not odd.any() else [_words_in(table[name], odd, int(numbers[name].notna().sum()))]
+    items = {name: item for name, item in named.items() if not item.demographic}
+    problems += [
+        f"{name}: is an id of relatives, no phenotype: remove the entry, or name it demographic."
+        for name in items
+        if is_relative_column(name)
+    ]
+    values = numbers[list(items)]
+    problems += implausible_values(values)
     if problems:
         raise InputProblems(f"Phenotypes {path}", problems)
+    said = words_on_missing(table, path.name)
+    if said:
+        logger.info("%s", said)
+    if n_words:
+        logger.info("%s: %d more cells of items are missing by words such as none.", path.name, n_words)
+    described = {item.label or name: demographics.get(name, numbers[name]) for name, item in named.items() if item.demographic}  # fmt: skip
+    directions = [item.direction for item in items.values()]
     return ItemTable(
-        pd.DataFrame(values, index=table.index),
+        values * directions,
         directions,
-        labels,
-        is_ordinal,
-        pd.DataFrame(demographics, index=table.index),
+        [item.label or (name if item.direction > 0 else f"{name} reversed") for name, item in items.items()],
+        [item.scale == "ordinal" for item in items.values()],
+        pd.DataFrame(described, index=table.index),
+    )
+
+
+def _words_in(words: pd.Series, odd: pd.Series, n_numbers: int) -> str:
+    """A sentence on an item with words that are neither numbers nor missing values."""
+    few = ", ".join(f"{person} {word!r}" for person, word in words[odd].iloc[:3].items())
+    mostly = "most values are words" if odd.sum() > n_numbers else f"{odd.sum()} values are no numbers"
+    return (
+        f"{words.name}: {mostly}, such as {few}: code them as numbers, name the item demographic in the dictionary, or leave it "
+        "out of it."
     )
 
 
@@ -146,41 +164,10 @@ def read_by_id(path: Path, id_column: str, naming: str = "by --id_column") -> pd
         for name, count in table[id_column].dropna().value_counts().items()
         if count > 1
     ]
-    problems += [f"Row {row + 2} has no {id_column}." for row in np.flatnonzero(table[id_column].isna())]
+    problems += [f"Line {line} has no {id_column}." for line in table.index[table[id_column].isna()]]
     if problems:
         raise InputProblems(f"Phenotypes {path}", problems)
-    return table.set_index(id_column)
-
-
-def _read_dictionary(source: str | Path | Mapping[str, Any]) -> dict[str, ItemFacts]:
-    content: Any = source
-    if isinstance(source, str | Path):
-        path = Path(source).expanduser()
-        if not path.is_file():
-            raise InputProblems("Data dictionary", [f"No {path}: give a YAML file, or --dictionary '$None'."])
-        try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise InputProblems("Data dictionary", [f"{path} is not YAML: {error}"]) from error
-    if not isinstance(content, Mapping) or not content:
-        raise InputProblems(
-            "Data dictionary", [f"Expected item: {{label: ..., scale: number}} for each item, got {content!r:.80}."]
-        )
-    items, problems = {}, []
-    for name, facts in content.items():
-        try:
-            item = ItemFacts(**(facts or {}))
-        except TypeError:
-            problems.append(f"{name}: expected label, direction, scale, demographic, got {facts!r}.")
-            continue
-        if item.direction not in (1, -1):
-            problems.append(f"{name}: direction must be 1 or -1, got {item.direction!r}.")
-        if item.scale not in SCALES:
-            problems.append(f"{name}: scale must be one of {', '.join(SCALES)}, got {item.scale!r}.")
-        items[str(name)] = item
-    if problems:
-        raise InputProblems("Data dictionary", problems)
-    return items
+    return indexed_by(table, id_column)
 
 
 def usable_items(table: ItemTable, names: Sequence[str], most_missing: float) -> pd.DataFrame:

@@ -22,6 +22,11 @@ def read_json(file: Path) -> dict[str, Any]:
         InputProblems: if it is broken.
     """
     try:
-        return json.loads(file.read_text())
-    except json.JSONDecodeError as error:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
         raise InputProblems("Results folder", [f"{file} is broken ({error}): delete it, it is made again."]) from error
+    if not isinstance(content, dict):
+        raise InputProblems(
+            "Results folder", [f"{file} is broken (a {type(content).__name__}): delete it, it is made again."]
+        )
+    return content

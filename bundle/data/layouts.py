@@ -8,15 +8,17 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from bundle.data.file_patterns import ANY_ID
+from bundle.data.id_forms import level_form
 from bundle.data.near_names import near_name
 from bundle.data.problems import InputProblems
+from bundle.data.yaml_text import read_as
 
 KINDS = ("raw", "log")
 AFFINE = ("excluded", "included")
 DIRECTIONS = ("subject_to_template", "template_to_subject")
 WORDS = ("files", "without", "mask", "matrix", "columns", "jacobian_of", "warp", "image", "native", "like", "missing")
 """Entries that are a list of words, or one word."""
-OUR_COLUMNS = ("family_id", "zygosity", "age_years", "sex", "site", "head_size_ml", "motion_mm")
+OUR_COLUMNS = ("family_id", "family_size", "zygosity", "age_years", "sex", "site", "head_size_ml", "motion_mm")
 """Of `participants.tsv`, that later stages know by name; a layout may have others."""
 COMPANIONS = {"native": "the image that the warp was made for", "like": "that image in the template"}
 
@@ -125,6 +127,14 @@ class ColumnSource:
     columns: tuple[str, ...]
     values: Mapping[str, str] = field(default_factory=dict)
 
+    def translated(self, word: str) -> str:
+        """Our word for one of the source: by the word itself, by the number that it is, or by what YAML made of it in the layout."""
+        by_number = {level_form(key): value for key, value in self.values.items()}
+        for known, key in ((self.values, word), (by_number, level_form(word)), (self.values, read_as(word))):
+            if key in known:
+                return known[key]
+        return word
+
 
 @dataclass(frozen=True)
 class Relatives:
@@ -153,7 +163,7 @@ class Layout:
         images: modality -> where it is.
         tables: joined on their keys.
         participants: our column -> where it comes from; `family_id` keeps relatives together.
-        restricted: columns, with `*`, that may not be passed on, whichever table they are in; each must match a column.
+        restricted: columns, by name or with `*`, that may not be passed on, whichever table they are in; each must match a column.
         restricted_if_there: the same, of columns that only some exports of the tables have.
         phenotypes: columns, with `*`, that may go to `phenotypes.tsv`; those of numbers do.
         relatives: related pairs; they join families that a column names, too.
@@ -188,7 +198,7 @@ def read_layout(content: Any) -> Layout:
     title = f"Layout {content.get('name', '')}".strip()
     problems = [f"No entry {name!r}: a layout has name, space and images." for name in ("name", "space", "images") if not content.get(name)]  # fmt: skip
     values: dict[str, Any] = {"name": "", "space": (), "images": {}} | dict(content)
-    values["space"] = _words(values["space"])
+    values["space"] = _words(values["space"], "space", problems)
     values["images"] = {m: _image(m, entry, problems) for m, entry in _pairs(values["images"])}
     values["tables"] = tuple(_table(entry, problems) for entry in values.get("tables") or [])
     values["participants"] = {
@@ -196,7 +206,7 @@ def read_layout(content: Any) -> Layout:
     }
     for name in ("restricted", "restricted_if_there", "phenotypes"):
         if name in values:
-            values[name] = _words(values[name])
+            values[name] = _words(values[name], name, problems)
     if values.get("relatives") is not None:
         values["relatives"] = _build(Relatives, values["relatives"], "relatives", problems)
     layout = _build(Layout, values, "", problems)
@@ -255,13 +265,18 @@ def _column(name: str, entry: Any, problems: list[str]) -> ColumnSource:
     if meant:
         problems.append(f"participants: {name!r} is no column that later stages know: did you mean {meant!r}?")
     values = dict(entry) if isinstance(entry, Mapping) else {"columns": entry}
-    values["values"] = {str(key): str(value) for key, value in _pairs(values.get("values"))}
+    own = values.get("values")
+    if own is not None and not isinstance(own, Mapping):
+        problems.append(f"participants: {name}: values: expected their word: ours for each, got {own!r:.60}.")
+    values["values"] = {
+        key: _word(value, f"participants: {name}: values: {key}", problems) for key, value in _pairs(own)
+    }
     return _build(ColumnSource, values, f"participants: {name}", problems) or ColumnSource(())
 
 
 def _build(kind: type, entry: Any, where: str, problems: list[str]) -> Any:
     """An object of a class from a mapping; lists of words become tuples. None, and a sentence, if it cannot be."""
-    known = {f.name: f for f in fields(kind)}
+    known = {f.name: f.type for f in fields(kind)}
     if not isinstance(entry, Mapping):
         problems.append(f"{where}: expected {', '.join(known)}, got {entry!r:.60}.")
         return None
@@ -271,9 +286,16 @@ def _build(kind: type, entry: Any, where: str, problems: list[str]) -> Any:
             meant = near_name(str(name), known)
             problems.append(f"{before}unknown entry {name!r}: " + (f"did you mean {meant!r}?" if meant else f"known are {', '.join(known)}."))  # fmt: skip
     values = {name: value for name, value in entry.items() if name in known}
-    for name in WORDS:
-        if name in values:
-            values[name] = _words(values[name])
+    for name in values:
+        if name in WORDS:
+            values[name] = _words(values[name], f"{before}{name}", problems)
+        elif known.get(name) == "str" and values.get(name) is not None:
+            values[name] = _word(values[name], f"{before}{name}", problems)
+    for name, value in values.items():
+        if known[name] == "bool" and not isinstance(value, bool):
+            problems.append(f"{before}{name}: expected true or false without quotes, got {value!r:.60}.")
+        if known[name] == "float" and (isinstance(value, bool) or not isinstance(value, int | float)):
+            problems.append(f"{before}{name}: expected a number, got {value!r:.60}.")
     try:
         return kind(**values)
     except TypeError as error:  # an entry that must be there
@@ -281,8 +303,20 @@ def _build(kind: type, entry: Any, where: str, problems: list[str]) -> Any:
         return None
 
 
-def _words(value: Any) -> tuple[str, ...]:
-    return (str(value),) if isinstance(value, str | int) else tuple(str(word) for word in value or ())
+def _words(value: Any, where: str, problems: list[str]) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    return tuple(_word(word, where, problems) for word in (value if isinstance(value, list | tuple) else [value]))
+
+
+def _word(value: Any, where: str, problems: list[str]) -> str:
+    """A name or word as text; a sentence if YAML made something else of it that cannot be told from its text."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        problems.append(
+            f"{where}: expected a word, got {value!r:.60}: YAML reads yes, no, on, off, true, false, empty words and dates as "
+            "something else unless they stand in quotes; put quotes around it."
+        )
+    return str(value)
 
 
 def _pairs(value: Any) -> list[tuple[str, Any]]:

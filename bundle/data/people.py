@@ -9,18 +9,20 @@ from pathlib import Path
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
+from bundle.data.column_types import typed_columns
 from bundle.data.datalist import SECTIONS
+from bundle.data.id_forms import in_words_of, joined_twice, too_few_shared
 from bundle.data.json_files import read_json
-from bundle.data.leakage import relatives_apart
 from bundle.data.participants import read_participants
 from bundle.data.problems import InputProblems
+from bundle.data.relative_columns import PERSON_COLUMN, is_relative_column
+from bundle.data.relatives import relatives_apart
+from bundle.data.tables import indexed_by
 from bundle.paths import DATALIST, PARTICIPANTS, PREPARED, beside_datalist, stage_folder
 
 logger = logging.getLogger(__name__)
-LARGE_FAMILY = 12
 USUAL = "usual"
 USUAL_CATEGORIES = ("sex", "site")
-DECIMAL_COMMA = r"-?\d*,\d+"
 FEW_LEVELS = 6
 """Levels of a category that are named one by one."""
 USUAL_COVARIATES = ("age_years", "sex", "head_size_ml", "motion_mm", "site")
@@ -38,7 +40,8 @@ def people_table(
         categories: columns that are categories even if numbers code them.
 
     Returns:
-        Table with index `participant_id`; columns of numbers are numbers, all others text.
+        Table with index `participant_id`; columns of numbers are numbers, all others text. Ids of relatives are not among
+        them.
 
     Raises:
         InputProblems: if there is no table, somebody is not in it, relatives are in several families, or a column of
@@ -47,13 +50,18 @@ def people_table(
     if isinstance(categories, str):
         raise InputProblems("Covariates", [f"Expected --categories as a list such as \"['sex']\", got {categories!r}."])
     everybody = _read(output_dir, participants)
-    table = everybody.set_index("participant_id")
+    same = in_words_of(everybody["participant_id"], names)
+    everybody["participant_id"] = everybody["participant_id"].map(lambda name: same.get(name, name))
+    few = too_few_shared(
+        names, everybody["participant_id"], "people with an embedding", "people of the participants table"
+    )
+    if few:
+        raise InputProblems("Participants", [few])
+    twice = joined_twice(same)
+    if twice:
+        raise InputProblems("Participants", twice)
+    table = indexed_by(everybody, "participant_id")
     absent = [name for name in names if name not in table.index]
-    if absent and len(absent) == len(names):
-        others = f"(such as {names[0]}) is in the participants table (such as {table.index[0]})"
-        raise InputProblems(
-            "Participants", [f"None of the {len(names)} people with an embedding {others}: make the ids the same."]
-        )
     if absent:
         raise InputProblems(
             "Participants",
@@ -61,27 +69,13 @@ def people_table(
         )
     table = table.loc[list(names)]
     problems = relatives_apart(everybody, table["family_id"].to_dict())
-    for column in table.columns.difference(["family_id", *categories]):
-        numbers = pd.to_numeric(table[column], errors="coerce")
-        odd = numbers.isna() & table[column].notna()
-        with_comma = table[column][odd][table[column][odd].str.fullmatch(DECIMAL_COMMA)]
-        if not odd.any():
-            table[column] = numbers
-        elif 2 * len(with_comma) > odd.sum():
-            problems.append(
-                f"{column}: numbers with a comma, such as {with_comma.iloc[0]}: write decimal points, and no commas at thousands."
-            )
-        elif numbers.notna().sum() > odd.sum():
-            few = ", ".join(f"{person} {table[column][person]!r}" for person in table.index[odd][:5])
-            problems.append(
-                f"{column}: most values are numbers, but not {few}: correct them, or name {column} in --categories."
-            )
-    if problems:
-        raise InputProblems("Participants", problems)
-    largest = table["family_id"].value_counts()
-    if len(largest) and largest.iloc[0] > LARGE_FAMILY:
-        logger.warning("Family %s has %d members: is that so?", largest.index[0], largest.iloc[0])
-    return table
+    others = [name for name in table if name != "family_id" and not is_relative_column(name)]
+    typed, mixed = typed_columns(table[others], categories)
+    if problems + mixed:
+        raise InputProblems("Participants", problems + mixed)
+    kept = [name for name in table if name in ("family_id", PERSON_COLUMN) or name in typed]
+    named = {name: table[name] for name in ("family_id", PERSON_COLUMN) if name in table}
+    return typed.assign(**named)[kept]
 
 
 def check_categories(table: pd.DataFrame, categories: Sequence[str]) -> None:

@@ -8,8 +8,8 @@ import nibabel as nib
 import numpy as np
 from scipy.ndimage import affine_transform, gaussian_filter
 
-from bundle.data.deformation import FWHM_PER_SIGMA
 from bundle.data.problems import InputProblems
+from bundle.data.random_fields import FWHM_PER_SIGMA
 from bundle.data.template import FIELD_OF_VIEW_MM, FIELD_OF_VIEW_START_MM
 
 LEAST_BOX_MM = (144.0, 180.0, 140.0)

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 
+from bundle.data.column_names import as_yaml_reads, is_any_of, is_called
 from bundle.data.file_patterns import matching_files
+from bundle.data.id_forms import in_words_of, joined_twice, too_few_shared
 from bundle.data.items import read_by_id
-from bundle.data.layouts import ColumnSource, Layout, Relatives, TableSource
+from bundle.data.layouts import ColumnSource, Layout, TableSource
+from bundle.data.missing_words import MISSING
 from bundle.data.near_names import near_name
 from bundle.data.problems import InputProblems
-from bundle.data.tables import MISSING
+from bundle.data.related_pairs import read_relatives, with_prefix
+from bundle.data.relative_columns import plain
+from bundle.data.tables import words_on_missing
 
 
 @dataclass(frozen=True)
@@ -41,20 +43,25 @@ class SourceTables:
     decoded: tuple[str, ...] = ()
 
 
-def read_source_tables(layout: Layout, folder: Path) -> SourceTables:
+def read_source_tables(layout: Layout, folder: Path, on_disk: Collection[str] = ()) -> SourceTables:
     """Read and join all tables of a layout.
 
-    A person's value is that of the first table that has one; a note says so if later ones differ.
+    A person's value is that of the first table that has one; a note says so if later ones differ. Ids are joined by
+    `id_form`, and written as the files on disk have them, or else as the first table.
+
+    Args:
+        layout: says which tables.
+        folder: of these.
+        on_disk: ids that file names hold.
 
     Raises:
-        InputProblems: for tables that are broken or must be there and are not, and for restricted columns that are not there.
+        InputProblems: for tables that are broken, must be there and are not, or are about other people, and for restricted
+            columns that are not there.
     """
-    parts: list[pd.DataFrame] = []
-    files: list[Path] = []
+    parts: list[tuple[Path, TableSource, pd.DataFrame]] = []
     notes: list[str] = []
     decoded: list[str] = []
     problems: list[str] = []
-    restricted: set[str] = set()
     for source in layout.tables:
         matched = matching_files(folder, source.file)
         if not matched and source.required:
@@ -67,29 +74,19 @@ def read_source_tables(layout: Layout, folder: Path) -> SourceTables:
             except InputProblems as error:
                 problems += error.problems
                 continue
+            said = words_on_missing(part, file.name)
             part, words = _without_codes(part, source.missing)
-            if words:
-                decoded.append(f"{file.name}: {words}")
-            if source.restricted:
-                restricted |= set(part.columns)
-            parts.append(part)
-            files.append(file)
+            decoded += [word for word in (said, f"{file.name}: {words}" if words else "") if word]
+            parts.append((file, source, part))
     if problems:
         raise InputProblems("Tables", problems)
-    values = pd.DataFrame(index=pd.Index([], dtype=str))
-    for part, file in zip(parts, files, strict=True):
-        names = [name for name in part if name in values]
-        first, second = values[names].align(part[names], join="inner")
-        differing = (first.ne(second) & first.notna() & second.notna()).any()
-        if differing.any():
-            told = ", ".join(map(str, differing.index[differing][:5]))
-            notes.append(f"{file.name}: {told} differ from the tables before it, whose values are taken.")
-        values = values.join(part.drop(columns=names), how="outer")
-        values[names] = values[names].fillna(part[names])
+    parts = _with_ids_of(parts, on_disk)
+    restricted = {name for _, source, part in parts if source.restricted for name in part}
+    values = _joined_tables(parts, notes)
     withheld = (*layout.restricted, *layout.restricted_if_there)
-    restricted |= {n for n in values if any(fnmatchcase(str(n), pattern) for pattern in withheld)}
+    restricted |= {name for name in values if is_any_of(name, withheld)}
     for problems, unmatched in (
-        _restricted_that_match_nothing(layout, folder, values),
+        _restricted_that_match_nothing(layout, folder, values, restricted),
         _absent_sources(layout, values),
     ):
         if problems:
@@ -97,21 +94,73 @@ def read_source_tables(layout: Layout, folder: Path) -> SourceTables:
         notes += unmatched
     related: tuple[tuple[str, str], ...] = ()
     if layout.relatives is not None:
-        related = _read_relatives(layout.relatives, folder, layout.prefix, values.index, notes)
-    return SourceTables(values, frozenset(restricted), tuple(files), tuple(notes), related, tuple(decoded))
+        related = read_relatives(layout.relatives, folder, layout.prefix, values.index, notes)
+    files = tuple(file for file, _, _ in parts)
+    return SourceTables(values, frozenset(restricted), files, tuple(notes), related, tuple(decoded))
 
 
-def _restricted_that_match_nothing(layout: Layout, folder: Path, values: pd.DataFrame) -> tuple[list[str], list[str]]:
+Parts = list[tuple[Path, TableSource, pd.DataFrame]]
+
+
+def _with_ids_of(parts: Parts, on_disk: Collection[str]) -> Parts:
+    """The tables with each person's id written in one way.
+
+    Raises:
+        InputProblems: if two rows of a table are one person, or a table has nobody in common with images and other tables.
+    """
+    known = list(on_disk)
+    joined: Parts = []
+    problems: list[str] = []
+    for file, source, part in parts:
+        same = in_words_of(part.index, known)
+        problems += [f"{file}: {sentence}" for sentence in joined_twice(same)]
+        part = part.rename(index=same)
+        known += [name for name in part.index if name not in same.values()]
+        joined.append((file, source, part))
+    for source in dict.fromkeys(source for _, source, _ in joined):
+        own = {name for _, other, part in joined if other is source for name in part.index}
+        others = {name for _, other, part in joined if other is not source for name in part.index}
+        few = too_few_shared(own, set(on_disk), f"people of {source.file}", "people with files")
+        if few and on_disk and (not others or too_few_shared(own, others, "", "")):
+            problems.append(f"{few[:-1]}, or take the table out of the layout.")
+    if problems:
+        raise InputProblems("Tables", problems)
+    return joined
+
+
+def _joined_tables(parts: Parts, notes: list[str]) -> pd.DataFrame:
+    values = pd.DataFrame(index=pd.Index([], dtype=str))
+    for file, _, part in parts:
+        names = [name for name in part if name in values]
+        first, second = values[names].align(part[names], join="inner")
+        differing = (first.ne(second) & first.notna() & second.notna()).any()
+        if differing.any():
+            told = ", ".join(map(str, differing.index[differing][:5]))
+            notes.append(f"{file.name}: {told} differ from the tables before it, whose values are taken.")
+        values = values.join(part.drop(columns=names), how="outer")
+        if names:
+            values[names] = values[names].fillna(part[names])
+    return values
+
+
+def _restricted_that_match_nothing(
+    layout: Layout, folder: Path, values: pd.DataFrame, restricted: Collection[str]
+) -> tuple[list[str], list[str]]:
     """Refusals and notes: a misspelt restricted column would be passed on, so only a table that is not there excuses it."""
     absent = [source.file for source in layout.tables if not matching_files(folder, source.file)]
+    free = [str(name) for name in values if name not in restricted]
     problems, notes = [], []
-    for pattern in layout.restricted:
-        if any(fnmatchcase(str(name), pattern) for name in values):
+    for name in (*layout.restricted, *layout.restricted_if_there):
+        if any(is_called(column, name) for column in values):
             continue
-        said = f"No column is called {pattern!r}, which the layout says is restricted"
-        near = near_name(pattern, [str(name) for name in values])
+        said = f"No column is called {name!r}, which the layout says is restricted"
+        may_be_absent = name not in layout.restricted
+        alike = next((column for column in free if plain(column) == plain(name)), "")
+        near = alike or ("" if may_be_absent else near_name(name, [str(column) for column in values]))
         if near:
             problems.append(f"{said}: did you mean {near!r}? Until then that column would be passed on.")
+        elif may_be_absent:
+            continue
         elif absent:
             notes.append(f"{said}; perhaps it is in {' or '.join(absent)}, which is not there.")
         else:
@@ -125,7 +174,7 @@ def _absent_sources(layout: Layout, values: pd.DataFrame) -> tuple[list[str], li
     problems, notes = [], []
     for name, source in layout.participants.items():
         patterns = [column.replace("{session}", "*") for column in source.columns]
-        if any(fnmatchcase(column, pattern) for column in known for pattern in patterns):
+        if any(is_any_of(column, patterns) for column in known) or set(patterns) & set(as_yaml_reads(known)):
             continue
         near = next(filter(None, (near_name(pattern, known) for pattern in patterns)), "")
         said = f"{name}: none of its columns ({', '.join(source.columns)}) is in the tables"
@@ -140,7 +189,7 @@ def _absent_sources(layout: Layout, values: pd.DataFrame) -> tuple[list[str], li
 
 def _read(file: Path, source: TableSource) -> pd.DataFrame:
     table = read_by_id(file, source.key, "as key of this table in the layout")
-    names = _with_prefix(pd.Series(table.index), source.prefix)
+    names = with_prefix(pd.Series(table.index), source.prefix)
     twice = sorted(set(names[names.duplicated()]))
     if twice:
         raise InputProblems(f"Table {file}", [f"{name}: stands twice, with and without {source.prefix!r}: keep one." for name in twice])  # fmt: skip
@@ -172,34 +221,6 @@ def _without_codes(table: pd.DataFrame, codes: Sequence[str]) -> tuple[pd.DataFr
     return table.assign(**changed), said
 
 
-def _with_prefix(names: pd.Series, prefix: str) -> pd.Series:
-    return names.where(names.str.startswith(prefix), prefix + names)
-
-
-def _read_relatives(
-    source: Relatives, folder: Path, prefix: str, known: pd.Index, notes: list[str]
-) -> tuple[tuple[str, str], ...]:
-    """Pairs of the lists; a list that names nobody of the tables is refused, since their relatives would go unseen."""
-    matched = matching_files(folder, source.file)
-    if not matched:
-        notes.append(
-            f"No table of relatives {folder / source.file}: everybody counts as unrelated, and relatives may be on both "
-            "sides of the split."
-        )
-    pairs: list[tuple[str, str]] = []
-    for file in matched:
-        table = pd.read_csv(file, sep=r"[\s,]+", engine="python", dtype=str)
-        absent = [name for name in (*source.columns, source.kinship) if name not in table]
-        if absent:
-            raise InputProblems("Tables", [f"{file}: expected columns {', '.join(absent)}, got {list(table.columns)}."])
-        ids = table[list(source.columns)].apply(_with_prefix, prefix=prefix)
-        if len(known) and len(ids) and not ids.isin(known).any(axis=None):
-            raise InputProblems("Tables", [f"{file}: none of its people is in the tables, expected ids such as {known[0]}, got {ids.iat[0, 0]}, ...: correct columns of relatives in the layout or the ids, or take relatives out of the layout if it lists none of your people."])  # fmt: skip
-        near = ids[pd.to_numeric(table[source.kinship], errors="coerce") >= source.at_least]
-        pairs += [(str(a), str(b)) for a, b in near.to_numpy()]
-    return tuple(pairs)
-
-
 def column_values(source: ColumnSource, values: pd.DataFrame, sessions: pd.Series, allowed: set[str]) -> pd.Series:
     """One column of ours: for each person the first source column that is not empty, in our words.
 
@@ -210,99 +231,14 @@ def column_values(source: ColumnSource, values: pd.DataFrame, sessions: pd.Serie
         allowed: columns that may be used.
     """
     result = pd.Series(np.nan, index=values.index, dtype=object)
+    read: dict[str, str] = {}
     for pattern in source.columns:
         for session in sessions.unique():
             name = pattern.replace("{session}", session)
+            if name not in values:
+                read = read or as_yaml_reads(values)
+                name = read.get(name, name)
             if name in values and name in allowed:
                 rows = (sessions == session) & result.isna()
                 result[rows] = values.loc[rows, name]
-    return result.map(lambda word: source.values.get(word, word), na_action="ignore").replace(MISSING, np.nan)
-
-
-def families(tables: SourceTables, layout: Layout, names: Sequence[str], seed: int) -> pd.Series:
-    """Family of each person, or NaN; running numbers in random order if the source's own may not be passed on.
-
-    Args:
-        tables: of the source.
-        layout: its `family_id` names the column; related pairs join these families, or make some.
-        names: participant ids.
-        seed: of the order.
-    """
-    index = pd.Index(names)
-    source = layout.participants.get("family_id", ColumnSource(()))
-    values = tables.values.reindex(index)
-    labels = column_values(source, values, pd.Series("", index=index), set(values.columns))
-    if not tables.related and not tables.restricted & set(source.columns):
-        return labels
-    if tables.related:
-        labels = _joined(labels, tables.related)
-    known = np.random.default_rng(seed).permutation(labels.dropna().unique())
-    return labels.map({label: f"family-{number + 1:05d}" for number, label in enumerate(known)}, na_action="ignore")
-
-
-def _joined(labels: pd.Series, related: Sequence[tuple[str, str]]) -> pd.Series:
-    """Families that relatives and members of one family are in, as numbers; everybody has one."""
-    position = {name: number for number, name in enumerate(labels.index)}
-    pairs = [(position[a], position[b]) for a, b in related if a in position and b in position]
-    codes = pd.factorize(labels)[0]
-    first = {code: int(np.flatnonzero(codes == code)[0]) for code in np.unique(codes[codes >= 0])}
-    pairs += [(first[code], row) for row, code in enumerate(codes) if code >= 0]
-    rows, columns = np.array(pairs, dtype=int).reshape(-1, 2).T
-    graph = coo_matrix((np.ones(len(pairs)), (rows, columns)), shape=(len(labels), len(labels)))
-    return pd.Series(connected_components(graph, directed=False)[1], index=labels.index).astype(object)
-
-
-def participants_of(
-    tables: SourceTables, layout: Layout, sessions: Mapping[str, str], seed: int, with_restricted: bool
-) -> pd.DataFrame:
-    """Covariates of people: index `participant_id`, `family_id`, then the layout's other columns that have a value.
-
-    Args:
-        tables: of the source.
-        layout: says which columns.
-        sessions: participant id -> session ("" if there are none); the people wanted.
-        seed: of the order of families' numbers.
-        with_restricted: whether restricted columns may be used; families always are, as running numbers.
-    """
-    names = list(sessions)
-    values = tables.values.reindex(names)
-    allowed = set(values.columns) - (set() if with_restricted else tables.restricted)
-    table = pd.DataFrame({"family_id": families(tables, layout, names, seed)})
-    for name, source in layout.participants.items():
-        if name != "family_id":
-            table[name] = column_values(source, values, pd.Series(sessions), allowed)
-    table.index.name = "participant_id"
-    return table.dropna(axis=1, how="all")
-
-
-def phenotypes_of(
-    tables: SourceTables, layout: Layout, names: Sequence[str], wanted: Sequence[str] | None, with_restricted: bool
-) -> pd.DataFrame:
-    """Phenotype items of people: columns of numbers that the layout allows and that are no covariates.
-
-    Args:
-        tables: of the source.
-        layout: says which columns may be items.
-        names: participant ids.
-        wanted: columns, with `*`; None takes those of the layout.
-        with_restricted: whether restricted columns may be used.
-    """
-    values = tables.values.reindex(list(names))
-    covariates = [
-        column.replace("{session}", "*") for source in layout.participants.values() for column in source.columns
-    ]
-    taken = {name for name in values if any(fnmatchcase(str(name), pattern) for pattern in covariates)}
-    taken |= {image.column for image in layout.images.values()}
-    if not with_restricted:
-        taken |= tables.restricted
-    patterns = layout.phenotypes if wanted is None else wanted
-    items = {}
-    for name, column in values.items():
-        if name in taken or not any(fnmatchcase(str(name), pattern) for pattern in patterns):
-            continue
-        numbers = pd.to_numeric(column, errors="coerce")
-        if numbers.notna().any() and not (numbers.isna() & column.notna()).any():
-            items[name] = column
-    table = pd.DataFrame(items, index=values.index)
-    table.index.name = "participant_id"
-    return table
+    return result.map(source.translated, na_action="ignore").replace(list(MISSING), np.nan)

@@ -1,20 +1,23 @@
-"""Tables that stages leave for people, for other programs and for each other."""
+"""Tables that stages leave for people, for other programs and for each other, and those of users."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from bundle.data.atomic import atomic_path
+from bundle.data.missing_words import ANYWHERE, MISSING
+from bundle.data.problems import InputProblems
+from bundle.data.table_text import read_cells
 
-MISSING = ["n/a", "N/A", "NA", "NaN", "nan", ""]
-"""Words for a value that is not there; the first is that of BIDS."""
-SEPARATORS = {"\t": "tabs", ",": "commas", ";": "semicolons"}
+SAID = "missing_words"
+"""Attribute of a table that `read_strictly` gives: word -> how many cells were missing by it; empty ones and n/a do not count."""
+
+MOST_WORDS = 5
 
 
 def write_table(table: pd.DataFrame, file: str | Path) -> None:
@@ -22,55 +25,107 @@ def write_table(table: pd.DataFrame, file: str | Path) -> None:
 
     Args:
         table: a header and a row per record; its index is not written. Numbers that are no integers are rounded to six
-            significant digits; values that are not there become `n/a`.
+            significant digits; values that are not there become `n/a`, tabs and line ends in words blanks.
         file: where to; its folder is made.
 
     Raises:
         OSError: as the writing did; what was at `file` before is untouched.
     """
+    words = table.select_dtypes(include=["object", "str"]).columns
+    table = table.assign(**{name: table[name].replace(r"[\t\r\n]+", " ", regex=True) for name in words})
     with atomic_path(file) as temporary:
         table.to_csv(temporary, sep="\t", index=False, float_format="%.6g", na_rep=MISSING[0])
 
 
-def read_table(file: str | Path, dtype: type | Mapping[str, type] | None = None) -> pd.DataFrame:
+def read_table(
+    file: str | Path, dtype: type | Mapping[str, type] | None = None, needed: Collection[str] = ()
+) -> pd.DataFrame:
     """Read a table that `write_table` wrote; `n/a`, its other spellings and empty cells are missing.
 
     Args:
         file: the table.
-        dtype: of all columns or of some, such as `{"participant_id": str}`, which keeps 007 from becoming 7; the types
-            of the others are guessed.
+        dtype: `str` keeps all columns as words, `{"participant_id": str}` some, so that 007 does not become 7; columns of
+            others that hold nothing but numbers, or `True` and `False`, become these.
+        needed: columns that must be there.
 
     Raises:
         OSError: if it cannot be read.
-        ValueError: if it is no tab-separated table in UTF-8.
+        InputProblems: if it is no tab-separated table in UTF-8, or lacks a column.
     """
-    return pd.read_csv(file, sep="\t", dtype=dtype, keep_default_na=False, na_values=MISSING, encoding="utf-8")
+    remedy = "a stage did not write it so; move it away and run its stage again"
+    try:
+        table = read_strictly(Path(file), missing=frozenset(word.casefold() for word in MISSING)).reset_index(drop=True)
+    except ValueError as error:
+        raise InputProblems(f"Table {file}", [f"It cannot be read ({error}): {remedy}."]) from error
+    absent = [name for name in needed if name not in table]
+    if absent:
+        raise InputProblems(f"Table {file}", [f"It has no column {' and no '.join(absent)}: {remedy}."])
+    if dtype is str:
+        return table.astype("str")
+    kept = set(dtype) if isinstance(dtype, Mapping) else set()
+    columns = {name: column.astype("str") if name in kept else _typed(column) for name, column in table.items()}
+    return pd.DataFrame(columns, columns=table.columns, index=table.index)
 
 
-def read_strictly(path: Path, separator: str = "\t") -> pd.DataFrame:
-    """A user's table, all values as text; words for what is missing are those of `MISSING`.
+def _typed(column: pd.Series) -> pd.Series:
+    """Numbers or switches, if there is nothing else in a column of words."""
+    if len(column) and column.isin(["True", "False"]).all():
+        return column == "True"
+    numbers = pd.to_numeric(column, errors="coerce")
+    return numbers if len(column) and numbers.notna().equals(column.notna()) else column.astype("str")
 
-    Blanks around values and names of columns do not count: `F1` and `F1 ` would be two families.
+
+def read_strictly(path: Path, separator: str = "\t", missing: Collection[str] = ANYWHERE) -> pd.DataFrame:
+    """A table of a user, all values as text, NaN where a word says that there is none; the index holds lines of the file.
+
+    Args:
+        path: of the table; `bundle.data.table_text` says what it may be like.
+        separator: tab or comma.
+        missing: words for what is missing, in lower case.
 
     Raises:
-        ValueError: if it is empty, not in UTF-8, separated otherwise, has rows of more fields than its header, or two columns of
-            one name.
+        ValueError: for whatever would make a cell another's, such as rows of more or fewer cells than the header.
+        OSError: if it cannot be read.
     """
-    how: dict[str, Any] = {"sep": separator, "dtype": str, "encoding": "utf-8-sig", "keep_default_na": False}
-    header = pd.read_csv(path, header=None, nrows=1, **how).iloc[0].str.strip()
-    others = [word for mark, word in SEPARATORS.items() if mark != separator and mark in header[0]]
-    if len(header) == 1 and others:
-        raise ValueError(f"its columns are separated by {others[0]}, expected {SEPARATORS[separator]}")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter(
-                "error", pd.errors.ParserWarning
-            )  # rows of more fields than the header: a decimal comma, a tab too many
-            table = pd.read_csv(path, index_col=False, **how)
-    except pd.errors.ParserWarning as error:
-        raise ValueError(str(error)) from error
-    twice = sorted(set(header[header.duplicated() & (header != "")]))
-    if twice:
-        raise ValueError(f"two columns are called {' and '.join(twice)}: keep one")
-    table.columns = table.columns.str.strip()
-    return table.apply(lambda column: column.str.strip()).replace(MISSING, np.nan)
+    header, rows, lines = read_cells(path, separator)
+    known = _Values(missing)
+    cells = np.empty((len(rows), len(header)), dtype=object)
+    for number, row in enumerate(rows):
+        cells[number] = [known[cell] for cell in row]
+    table = pd.DataFrame(cells, index=pd.Index(lines, name="line", dtype=int), columns=header, dtype=object)
+    table.attrs[SAID] = {}
+    if known.said:
+        counts = Counter(cell for row in rows for cell in row if cell in known.said)
+        table.attrs[SAID] = dict(counts.most_common())
+    return table
+
+
+def indexed_by(table: pd.DataFrame, column: str) -> pd.DataFrame:
+    """A table with one of its columns as index; `set_index` takes minutes where there are 100,000 columns."""
+    rest = table[[name for name in table if name != column]]
+    rest.index = pd.Index(table[column], name=column)
+    return rest
+
+
+def words_on_missing(table: pd.DataFrame, name: str) -> str:
+    """A sentence on cells of a table, called `name`, that are missing by a word; empty if there are none."""
+    said = table.attrs.get(SAID) or {}
+    few = ", ".join(f"{word!r} ({count})" for word, count in list(said.items())[:MOST_WORDS])
+    more = f" and {len(said) - MOST_WORDS} other words" if len(said) > MOST_WORDS else ""
+    return f"{name}: {sum(said.values())} cells are missing by what they say: {few}{more}." if said else ""
+
+
+class _Values(dict[str, object]):
+    """Cell -> its value, the same object for the same cell; `said` are the words that were missing by more than n/a."""
+
+    def __init__(self, missing: Collection[str]) -> None:
+        super().__init__()
+        self.missing = missing
+        self.said: set[str] = set()
+
+    def __missing__(self, cell: str) -> object:
+        is_missing = cell.casefold() in self.missing
+        if is_missing and cell not in MISSING:
+            self.said.add(cell)
+        self[cell] = np.nan if is_missing else cell
+        return self[cell]

@@ -10,12 +10,13 @@ from typing import Any
 import pandas as pd
 
 from bundle.data.cohort_folder import items_from_folder
+from bundle.data.cohort_settings import CohortSettings
 from bundle.data.cohort_writer import write_cohort
 from bundle.data.datalist import SECTIONS, Item, items_from_datalist
+from bundle.data.families import alone
 from bundle.data.leakage import shared_files
-from bundle.data.participants import alone, read_participants
+from bundle.data.participants import read_participants
 from bundle.data.problems import InputProblems
-from bundle.data.synthetic import CohortSettings
 from bundle.paths import COHORT, PREPARED, stage_folder
 
 

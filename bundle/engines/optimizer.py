@@ -1,4 +1,4 @@
-"""Muon for weight matrices, AdamW for everything else, as one optimizer."""
+"""Optimizers: Muon for weight matrices with AdamW for everything else, and the Adam of the paper."""
 
 from __future__ import annotations
 
@@ -60,3 +60,25 @@ class MuonWithAdamW(torch.optim.Optimizer):
         for part, state in zip(self.parts, state_dict["parts"], strict=True):
             part.load_state_dict(state)
         self._share_groups()
+
+
+class AdamWithKernelPenalty(torch.optim.Adam):
+    """Adam, with an L2 penalty on convolution kernels that is part of the loss, as in Keras.
+
+    `penalty` times the sum of squares of each kernel is added to the loss, so that its gradient, 2 `penalty` times the
+    kernel, goes through Adam's moments like the rest; biases and norms have none. (`AdamW` decays weights beside the moments.)
+
+    Args:
+        params: parameters of a network.
+        lr: learning rate.
+        penalty: factor of the sum of squares.
+
+    Source: released code of Dimitri et al. (2022): Adam at 1e-3, L2 5e-5, and the epsilon of Keras, 1e-7.
+    """
+
+    def __init__(self, params: Iterable[nn.Parameter], lr: float = 1e-3, penalty: float = 5e-5) -> None:
+        everything = [parameter for parameter in params if parameter.requires_grad]
+        kernels = [parameter for parameter in everything if parameter.ndim > 1]
+        others = [parameter for parameter in everything if parameter.ndim <= 1]
+        groups = [{"params": kernels, "weight_decay": 2 * penalty}, {"params": others, "weight_decay": 0.0}]
+        super().__init__([group for group in groups if group["params"]], lr=lr, eps=1e-7)

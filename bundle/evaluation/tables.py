@@ -11,6 +11,7 @@ import pandas as pd
 
 from bundle.analysis.held_out_figures import family_ratios
 from bundle.analysis.reconstruction import skill, skill_per_person
+from bundle.evaluation.linear_baselines import LinearBaselines
 from bundle.evaluation.pca_baseline import PcaBaseline
 
 
@@ -37,16 +38,27 @@ class HeldOut:
     nearest: np.ndarray
 
 
-def sums_of_squares(people: HeldOut, baseline: PcaBaseline) -> dict[str, np.ndarray]:
-    """Sums over the brain voxels, each `(N, M)`: what the network leaves, what PCA at its best leaves, all there is."""
+def sums_of_squares(people: HeldOut, baseline: PcaBaseline, linear: LinearBaselines) -> dict[str, np.ndarray]:
+    """Sums over the brain voxels, each `(N, M)`: what the network, PCA and the best linear embedding leave, and all there is."""
     maps = range(len(people.modalities))
     left = [np.square(people.images[:, m] - people.drawn[:, m]).sum(axis=1, dtype=float) for m in maps]
     everything = [np.square(people.images[:, m]).sum(axis=1, dtype=float) for m in maps]
     return {
         "squared_error": np.stack(left, axis=1),
         "pca_squared_error": baseline.squared_errors,
+        "linear_squared_error": linear.squared_errors,
         "squared_residual": np.stack(everything, axis=1),
     }
+
+
+def mean_margin(families: Sequence[str], sums: Mapping[str, np.ndarray]) -> list[float | None]:
+    """Mean over modalities of R2 minus that of the best linear embedding: figure, low and high end; None if there are too few families."""
+    share = (sums["linear_squared_error"] - sums["squared_error"]) / sums["squared_residual"].sum(axis=0)
+    per_person = share.mean(axis=1, keepdims=True) * len(share)
+    return [
+        float(v) if np.isfinite(v) else None
+        for v in family_ratios(per_person, np.ones_like(per_person), families)[:, 0]
+    ]
 
 
 def people_table(people: HeldOut, sums: Mapping[str, np.ndarray]) -> pd.DataFrame:
@@ -64,14 +76,19 @@ def people_table(people: HeldOut, sums: Mapping[str, np.ndarray]) -> pd.DataFram
 
 
 def summary_table(
-    people: HeldOut, sums: Mapping[str, np.ndarray], baseline: PcaBaseline, changed: Mapping[str, np.ndarray]
+    people: HeldOut,
+    sums: Mapping[str, np.ndarray],
+    baseline: PcaBaseline,
+    linear: LinearBaselines,
+    changed: Mapping[str, np.ndarray],
 ) -> pd.DataFrame:
-    """A row per modality: skill, that of PCA and of changed codes, means of the metrics, and the margin over PCA.
+    """A row per modality: skill, that of PCA and of changed codes, means of the metrics, and the margins over PCA and the best linear embedding of equal size.
 
     Args:
         people: who was held out.
         sums: from `sums_of_squares`.
         baseline: PCA of the same people.
+        linear: linear embeddings of the network's size.
         changed: from `skills_of_changed_codes`.
     """
     table = pd.DataFrame({"modality": list(people.modalities), "skill": skill(people.images, people.drawn)})
@@ -86,4 +103,9 @@ def summary_table(
     gained = sums["pca_squared_error"] - sums["squared_error"]
     _, low, high = family_ratios(gained, sums["squared_residual"], people.families)
     table["above_pca_low"], table["above_pca_high"] = low, high
+    table["linear_embedding"] = linear.best
+    table["linear_r2"] = linear.held_out[linear.best]
+    gained = sums["linear_squared_error"] - sums["squared_error"]
+    margin = family_ratios(gained, sums["squared_residual"], people.families)
+    table["above_linear"], table["above_linear_low"], table["above_linear_high"] = margin
     return table

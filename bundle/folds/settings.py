@@ -45,13 +45,16 @@ def fold_settings(training: str | Mapping[str, Any] | None, shared: Mapping[str,
 
     Args:
         training: a config file to lay over `configs/train.yaml`, or its keys and values. The value of `network_def`, or
-            of another part, may be the name of its file. Keys that evaluation has too go to both stages.
+            of another part, may be the name of its file. Keys that evaluation has too go to both stages. Knobs that
+            cross-validation has itself may stand there with the value that they have.
         shared: knobs that cross-validation has itself and hands on (`modalities`, `seed`, ...).
 
     Raises:
         InputProblems: for keys that training does not know or that are not set there, and values that are no plain ones.
     """
-    wanted = _plain(training)
+    wanted = {
+        key: value for key, value in _plain(training).items() if key not in shared or _resolved(value) != shared[key]
+    }
     configs = {run_id: ConfigParser.load_config_file(file) for run_id, file in CONFIGS.items()}
     problems = []
     for key in wanted:
@@ -101,6 +104,13 @@ def _plain(training: str | Mapping[str, Any] | None) -> dict[str, Any]:
     if problems:
         raise InputProblems("--training", problems)
     return wanted
+
+
+def _resolved(value: Any) -> Any:
+    """What a macro stands for."""
+    parser = ConfigParser({"value": value})
+    parser.resolve_macro_and_relative_ids()
+    return parser.get("value")
 
 
 def _unknown(wanted: Mapping[str, Any]) -> list[str]:

@@ -12,12 +12,12 @@ class GradientClipping:
 
     Args:
         network: whose parameters' gradients are clipped.
-        max_norm: largest 2-norm left as it is.
+        max_norm: largest 2-norm left as it is; None: gradients are left alone.
     """
 
-    def __init__(self, network: nn.Module, max_norm: float = 1.0) -> None:
+    def __init__(self, network: nn.Module, max_norm: float | None = 1.0) -> None:
         self.network = network
-        self.max_norm = max_norm
+        self.max_norm = float("inf") if max_norm is None else max_norm
 
     def attach(self, engine: Engine) -> None:
         """Act on every `BACKWARD_COMPLETED`."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from ignite.engine import Engine, Events
+from monai.engines import Evaluator
 
 from bundle.data.atomic import atomic_path
 from bundle.data.problems import InputProblems
@@ -21,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 class TrainingCheckpoint:
-    """After every epoch writes `checkpoint.pt`, and `model.pt` when the validation skill is the best so far.
+    """Before the first epoch and after every one writes `checkpoint.pt`, and `model.pt` when the validation skill is the best so far.
 
     `model.pt` is the network's state on the CPU, as the model-zoo format asks. Both files are written under another
     name first. MONAI's `CheckpointSaver` would do, but it forgets the best score when a run is resumed.
@@ -49,7 +50,7 @@ class TrainingCheckpoint:
         optimizer: torch.optim.Optimizer,
         lr_scheduler: torch.optim.lr_scheduler.LRScheduler,
         log: TrainingLog,
-        evaluator: Engine,
+        evaluator: Evaluator,
         settings: Mapping[str, Any],
         resume: bool = False,
         metric: str = "skill",
@@ -62,7 +63,7 @@ class TrainingCheckpoint:
             "lr_scheduler": lr_scheduler,
             "log": log,
         }
-        self.evaluator = evaluator
+        self.log, self.evaluator = log, evaluator
         self.settings = dict(settings)
         self.resume = resume
         self.metric = metric
@@ -70,9 +71,14 @@ class TrainingCheckpoint:
 
     def attach(self, engine: Engine) -> None:
         """Follow a trainer; attach after the handlers that validate, log and step the learning rate."""
-        if self.resume:
-            engine.add_event_handler(Events.STARTED, self.restore)
+        engine.add_event_handler(Events.STARTED, self.restore if self.resume else self.start)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.save)
+
+    def start(self, engine: Engine) -> None:
+        """Evaluate and keep the network as it is before the first step: a fitted linear embedding is a valid result."""
+        self.evaluator.run(0)
+        self.log.record_untrained()
+        self.save(engine)
 
     def save(self, engine: Engine) -> None:
         """Write `checkpoint.pt`, after `model.pt` if it is the best."""

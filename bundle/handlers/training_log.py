@@ -59,6 +59,14 @@ class TrainingLog:
         engine.add_event_handler(Events.COMPLETED, self._close)
         engine.add_event_handler(Events.EXCEPTION_RAISED, self._close_and_raise)
 
+    def record_untrained(self) -> None:
+        """A row for the network before its first step, as epoch 0; it has no loss."""
+        self.rows.append({"epoch": 0, "loss": float("nan"), **self._validation(), "memory_gb": peak_memory_gb()})
+        write_table(pd.DataFrame(self.rows), self.file)
+
+    def _validation(self) -> dict[str, float]:
+        return {name: float(value) for name, value in self.evaluator.state.metrics.items()}
+
     def _start_epoch(self, engine: Engine) -> None:
         if self._bar is None:  # not before: a resumed run knows its epoch only now
             self._bar = tqdm(
@@ -85,7 +93,7 @@ class TrainingLog:
             "epoch": engine.state.epoch,
             "loss": sum(self._losses) / len(self._losses),
             "learning_rate": self.optimizer.param_groups[0]["lr"],
-            **{name: float(value) for name, value in self.evaluator.state.metrics.items()},
+            **self._validation(),
             "seconds": time.perf_counter() - self._started,
             "step_ms": 1000 * statistics.median(self._steps),
             "memory_gb": peak_memory_gb(),

@@ -26,7 +26,7 @@ class MapSettings:
     """What the network was trained on.
 
     Args:
-        jacobian: `log` determinants, as `preparing` makes them, or `raw` ones, as the synthetic cohort has them.
+        jacobian: `log` determinants, as `preparing` makes them and the synthetic cohort has them, or `raw` ones.
         jacobian_affine: whether head size is `included` or `excluded`.
         t1w_white_matter: white matter's value in T1w; None leaves the scanner's units.
     """

@@ -104,6 +104,11 @@ def find_scans(
 def _check_scans(scans: Mapping[str, Any]) -> None:
     problems = [f"Unknown entry {key!r}: known are {', '.join(ENTRIES)}." for key in scans if key not in ENTRIES]  # fmt: skip
     problems += [f"files: unknown {key!r}: known are {', '.join(NAMES)}." for key in scans.get("files", {}) if key not in NAMES]  # fmt: skip
+    problems += [
+        f"files: {key}: expected patterns, or a mapping of files and without, got {entry!r:.60}."
+        for key, entry in scans.get("files", {}).items()
+        if isinstance(entry, Mapping) and ("files" not in entry or set(entry) - {"files", "without"})
+    ]
     if "name" not in scans:
         problems.append("no name: add one for messages, such as 'name: our scanner'.")
     if "T1w" not in scans.get("files", {}):
@@ -125,10 +130,7 @@ def _in_folder(
 ) -> dict[str, dict[str, Path]]:
     if not folder.is_dir():
         raise InputProblems("Scans", [f"--dataset_dir {folder} is no folder."])
-    sources = {
-        name: ImageSource(files=(patterns,) if isinstance(patterns, str) else tuple(patterns))
-        for name, patterns in scans["files"].items()
-    }
+    sources = {name: _source(entry) for name, entry in scans["files"].items()}
     derived = (
         Path(derivatives).expanduser().resolve() if derivatives else folder / scans.get("derivatives", "derivatives")
     )
@@ -144,11 +146,18 @@ def _in_folder(
     if elsewhere and not problems:
         logger.warning("%d people have no scan of session %s and are left out: %s.", len(elsewhere), session, ", ".join(elsewhere[:20]))  # fmt: skip
     if not names:
-        shown = " or ".join(scans["files"]["T1w"])
+        shown = " or ".join(sources["T1w"].files)
         problems.append(f"{folder}: no scan of {scans['name']} in it: expected {shown}; another source: --scans.")
     if problems:
         raise InputProblems("Scans", problems)
     return {name: dict(choice.files) for name, choice in choices.items()}
+
+
+def _source(entry: Any) -> ImageSource:
+    """Patterns of one kind of file: one, a list of them, or `files` and `without`, patterns of names that are not meant."""
+    entry = entry if isinstance(entry, Mapping) else {"files": entry}
+    words = {name: (value,) if isinstance(value, str) else tuple(value) for name, value in entry.items()}
+    return ImageSource(files=words["files"], without=words.get("without", ()))
 
 
 def _check_person(files: Mapping[str, Path]) -> Gradients | None:

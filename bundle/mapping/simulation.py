@@ -17,7 +17,8 @@ from nilearn.datasets import (
     load_mni152_wm_template,
 )
 
-from bundle.data.deformation import border_window, exponentiate, smooth_random_fields
+from bundle.data.deformation import border_window, exponentiate
+from bundle.data.random_fields import smooth_random_fields
 from bundle.mapping.gradients import Gradients
 from bundle.mapping.volume import Volume, apply, grid_points, write_volume
 from bundle.mapping.warp import Warp

@@ -55,11 +55,11 @@ def check_jacobian(model_dir: str | None, jacobian: str, jacobian_affine: str) -
 
 
 def affine_of_training(model_dir: str) -> str | None:
-    """What `preparing` (excluded), the synthetic cohort (included) or `mapping` put into the maps; None of other cohorts."""
+    """What `preparing` and the synthetic cohort (excluded) or `mapping` put into the maps; None of other cohorts."""
     datalist = stage_folder(model_dir, PREPARED) / DATALIST
     source = Path(read_json(datalist).get("dataset_dir", "")) if datalist.is_file() else Path()
     if (source / SETTINGS_FILE).is_file():
-        return "included"
+        return "excluded"
     if source.is_file() and source.suffix == ".json" and "layout" in read_json(source):
         return "excluded"
     if source.parent.name == MAPPED:

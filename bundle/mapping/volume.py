@@ -12,8 +12,8 @@ import numpy as np
 from scipy.ndimage import gaussian_filter, map_coordinates
 
 from bundle.data.atomic import atomic_path
-from bundle.data.deformation import FWHM_PER_SIGMA
 from bundle.data.problems import InputProblems
+from bundle.data.random_fields import FWHM_PER_SIGMA
 from bundle.mapping.optional import needed
 
 FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])

@@ -20,7 +20,10 @@ from bundle.data.atomic import atomic_path
 from bundle.data.problems import InputProblems
 from custom_nets import FusionAutoencoder
 
-NETWORKS = ("network", "network_paper", "network_release", "network_128")
+NETWORKS = (
+    *("network", "network_paper", "network_paper_no_skips", "network_release", "network_release_no_skips"),
+    "network_128",
+)
 """Parts in `configs/parts/` that are watched, all on one small grid."""
 GRID = (32, 32, 32)
 MODALITIES = ("T1w", "FA")

@@ -72,7 +72,9 @@ def read_given(
     sites = sites_of_codes(people, labels, found)
     taken_out = chosen_covariates(people, covariates, found["covariates"], None if sites is None else site)
     out_of_scores, sites_of_scores = covariates_of_scores(people, taken_out, labels, sites, harmonise)
-    items = read_items(items_file(output_dir, phenotypes), dictionary, id_column)
+    items = read_items(items_file(output_dir, phenotypes), dictionary, id_column).with_ids_of(
+        table.participant_ids.tolist()
+    )
     rows, flow, left_out = analysed_people(items, people, settings)
     cohort = Cohort(
         table=table,
@@ -126,7 +128,9 @@ def read_clusters(output_dir: str, table: EmbeddingTable) -> tuple[pd.DataFrame,
     found = read_json(folder / "summary.json")
     if "splines" not in found.get("settings", {}):
         raise InputProblems("Strata", [f"{folder} was written by an earlier version: run clustering again."])
-    strata = read_table(folder / "strata.tsv", {"participant_id": str}).set_index("participant_id")
+    strata = read_table(folder / "strata.tsv", {"participant_id": str}, ("participant_id", "stratum")).set_index(
+        "participant_id"
+    )
     made_by = found["encoders"][0]["encoder_hash"]
     if made_by != table.encoder_hash:
         raise InputProblems(

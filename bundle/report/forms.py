@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bundle.paths import CLUSTERS, CROSS_VALIDATION, EMBEDDINGS, EVALUATION, PHENOTYPING, TRAINING
+from bundle.paths import CLUSTERS, CROSS_VALIDATION, EMBEDDINGS, EVALUATION, PHENOTYPING, PREDICTION, TRAINING
 
 LAST_WRITTEN = {
     TRAINING: "log.tsv",
@@ -12,6 +12,7 @@ LAST_WRITTEN = {
     EMBEDDINGS: "embeddings.npz",
     CLUSTERS: "summary.json",
     PHENOTYPING: "summary.json",
+    PREDICTION: "summary.json",
     CROSS_VALIDATION: "summary.json",
 }
 """Stage folder -> the file whose presence says that the stage has run."""
@@ -31,7 +32,7 @@ FORMS: dict[tuple[str, str], Form] = {
     (EVALUATION, "summary"): Form(
         "how well each map is reconstructed",
         ("modality",),
-        ("skill", "pca_skill", "skill_code_swapped", "ssim", "identifiability", "above_pca_low", "above_pca_high"),
+        ("skill", "pca_skill", "linear_r2", "above_linear", "above_linear_low", "above_linear_high", "skill_code_swapped", "ssim", "identifiability", "above_pca_low", "above_pca_high"),
     ),
     (EVALUATION, "people"): Form(
         "the same for each held-out person", ("participant_id", "modality"), ("skill", "ssim")
@@ -45,16 +46,13 @@ FORMS: dict[tuple[str, str], Form] = {
     (CLUSTERS, "candidates"): Form(
         "stability of each number of clusters",
         ("chosen",),
-        ("n_clusters", "plateau", "stability", "stability_low", "stability_high", "silhouette"),
-    ),
-    (CLUSTERS, "preferences"): Form(
-        "clusters at every preference", ("converged",), ("preference", "damping", "n_clusters")
+        ("n_clusters", "smallest_cluster", "stability", "stability_low", "stability_high"),
     ),
     (CLUSTERS, "null"): Form(
-        "the same choice on cohorts without strata", (), ("silhouette", "stability", "n_clusters")
+        "the same choice on cohorts without strata", (), ("evidence", "stability", "n_clusters")
     ),
     (CLUSTERS, "gaps"): Form(
-        "people between neighbouring clusters", (), ("cluster", "nearest_cluster", "middle", "flank")
+        "gaps between neighbouring clusters", (), ("cluster", "neighbour", "n_between", "depth", "p_value")
     ),
     (CLUSTERS, "other_methods"): Form(
         "what other methods make of the same people", ("method",), ("n_clusters", "share_noise", "ami")
@@ -119,6 +117,23 @@ FORMS: dict[tuple[str, str], Form] = {
     (PHENOTYPING, "dimension_share"): Form(
         "maps that each axis of the clustered space shows in", ("dimension", "modality"), ("share",)
     ),
+    (PREDICTION, "figures"): Form(
+        "how well columns of the participants table are predicted from embeddings",
+        ("target", "participants", "features", "figure"),
+        ("n_participants", "value", "low", "high", "difference", "difference_low", "difference_high"),
+    ),
+    (PREDICTION, "predictions"): Form(
+        "prediction of each participant", ("participant_id", "target", "features", "true", "predicted")
+    ),
+    (PREDICTION, "reliability"): Form(
+        "how alike repeated scans of one person are",
+        ("features", "participants"),
+        (
+            *("n_persons", "n_scans", "n_gallery", "identified", "identified_low", "identified_high", "chance"),
+            *("icc_median", "image_icc", "image_icc_low", "image_icc_high"),
+        ),
+    ),
+    (PREDICTION, "left_out"): Form("who was left out of predictions and why", ("participant_id", "reason")),
     (CROSS_VALIDATION, "summary"): Form(
         "cross-validation: reconstruction of all held-out people",
         ("modality",),
@@ -140,6 +155,7 @@ FORMS: dict[tuple[str, str], Form] = {
 FACTS = {
     CLUSTERS: ("headline", "n_strata", "p_value", "n_people", "encoders"),
     PHENOTYPING: ("headline", "notes", "n_people", "n_strata", "strata_headlines", "primary", "n_permutations"),
+    PREDICTION: ("headline", "notes", "encoder_hash", "targets", "settings"),
     CROSS_VALIDATION: ("headline", "n_folds", "missing", "n_people", "n_families", "stratified", "made_with"),
 }
 """Stage folder -> what its summary.json must say."""

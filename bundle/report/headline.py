@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bundle.evaluation.pca_baseline import pca_verdict
+from bundle.evaluation.linear_baselines import linear_verdict
 from bundle.paths import CLUSTERS, EVALUATION, PHENOTYPING
 from bundle.report.numbers import count, counted, digits, listed, p_is
 from bundle.report.results import Results
@@ -22,7 +22,7 @@ def headline(results: Results) -> list[str]:
         sentences.append("Nobody has looked for strata yet.")
         summary = results.table(EVALUATION, "summary")
         if summary is not None:
-            sentences.append(pca_verdict(summary))
+            sentences.append(linear_verdict(summary))
     elif not results.has_strata:
         sentences.append(NO_STRATA)
     if found is not None:

@@ -133,9 +133,9 @@ def _strata(results: Results) -> str:
         )
         sentences.append(
             f"The whole choice was repeated on {settings['n_references']} cohorts that are {kind} with the data's "
-            f"covariance and alikeness of relatives; {p_is(facts['p_value'])} is how often their silhouette was as "
-            "large. Strata were reported only if p, and that of a test for gaps between them, were at most "
-            f"{setting(settings.get('significance'))}."
+            f"covariance and alikeness of relatives; {p_is(facts['p_value'])} is how often their evidence "
+            f"for gaps was as large. Strata were reported only if p was at most {setting(settings.get('significance'))} and every two "
+            "neighbouring clusters had a gap."
         )
     if results.has_clusters and "n_stability" in settings:
         sentences.append(
@@ -147,16 +147,17 @@ def _strata(results: Results) -> str:
 def _choice(choice: Mapping[str, Any]) -> list[str]:
     if not choice:
         return []
-    if choice["preference"] != "scan":
+    if choice["preference"] is not None:
         return [f"People were clustered by affinity propagation (preference {setting(choice['preference'])})."]
     return [
-        f"People were clustered by affinity propagation at {choice['n_preferences']} preferences, with the first "
-        f"damping of {setting(choice['dampings'])} that converged in {choice['max_iterations']} sweeps.",
+        "People were clustered by k-means, refined by linear discriminant analysis until nobody moved. "
         f"Numbers of clusters from 2 to {choice['max_strata']} whose smallest cluster had at least "
         f"{share(choice['min_stratum_share'])} of the people, and {LEAST_PEOPLE} people of {LEAST_FAMILIES} families, "
-        "were candidates; of those as stable as the best over "
-        f"{choice['n_subsamples']} samples of {share(choice['subsample_share'])} of the families, the one with the "
-        "longest run of preferences was chosen.",
+        f"were candidates; the largest was chosen whose every cluster came back from the clusterings that left out one of "
+        f"{choice['n_folds']} folds of families (mean Jaccard index of the worst {setting(choice['least_stability'])} or more).",
+        "Gaps were looked for along the discriminant direction of the folds that people were not in: their log likelihood "
+        "ratio of two Gaussian groups against a uniform density in between "
+        f"(p at most {setting(choice['gap_significance'])} over all pairs, depth at least {setting(choice['least_depth'])} over all and half of it in each).",
     ]
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from bundle.evaluation.linear_baselines import linear_verdict
 from bundle.evaluation.pca_baseline import pca_verdict
 from bundle.paths import EVALUATION, TRAINING
-from bundle.report.blocks import Column, Section, Text
+from bundle.report.blocks import Column, Section, Text, with_interval
 from bundle.report.numbers import count, counted, digits, listed, share
 from bundle.report.pictures import skill_picture
 from bundle.report.results import Results
@@ -51,7 +52,7 @@ def reconstruction_section(results: Results) -> Section:
             results, TRAINING, "reconstruction.png", "Reconstruction of one validation person.", caption
         )
         return section
-    sentences = [pca_verdict(summary)]
+    sentences = [linear_verdict(summary), pca_verdict(summary)]
     if summary["skill_code_swapped"].notna().all():
         swapped = listed([digits(2)(value) for value in summary["skill_code_swapped"]])
         sentences.append(
@@ -64,14 +65,16 @@ def reconstruction_section(results: Results) -> Section:
         Column("modality", "Map"),
         Column("skill", "Skill", digits(3)),
         Column("pca_skill", "PCA's skill", digits(3)),
-        Column("above_pca_low", "Above PCA, low", digits(3)),
-        Column("above_pca_high", "high", digits(3)),
+        Column("linear_r2", "R2 of the best linear embedding", digits(3)),
+        *with_interval("above_linear", "Ahead of it", digits(3), "above_linear_low", "above_linear_high"),
         Column("skill_code_swapped", "Skill, code swapped", digits(2)),
         Column("ssim", "SSIM", digits(3)),
     ]
     section.blocks += table(
         results, EVALUATION, "summary", columns, "Reconstruction of people the network was not trained on",
-        note="Low and high: 95 % interval of skill minus PCA's. SSIM: structural similarity, 1 is perfect.",
+        note="R2 is relative to the training mean image. The best linear embedding has as many numbers as the network's and was "
+        "chosen on validation participants (3_evaluation/linear_embeddings.tsv); ahead: R2 of the network minus its R2, with the 95 % "
+        "interval of resampled families. SSIM: structural similarity, 1 is perfect.",
     )  # fmt: skip
     people = results.table(EVALUATION, "people")
     if people is not None:

@@ -23,6 +23,7 @@ from bundle.paths import (
     EVALUATED,
     EVALUATION,
     PHENOTYPING,
+    PREDICTION,
     PREPARED,
     TRAINING,
     shown_command,
@@ -33,12 +34,15 @@ from bundle.strata.tables import strata_sha256
 from bundle.trained.encoder_hash import encoder_hash_of
 from bundle.trained.weights import read_weights, signature_of
 
+OUTPUT_DIR = "OUTPUT_DIR"
+"""Stands in the report for a results folder with an absolute path, which may tell whose it is."""
 MADE_BY = {
     TRAINING: ("training", "train.yaml"),
     EVALUATION: ("evaluating", "evaluate.yaml"),
     EMBEDDINGS: ("embedding", "inference.yaml"),
     CLUSTERS: ("clustering", "cluster.yaml"),
     PHENOTYPING: ("phenotyping", "phenotypes.yaml"),
+    PREDICTION: ("predicting", "predict.yaml"),
     CROSS_VALIDATION: ("cross_validating", "cross_validate.yaml"),
 }
 """Stage folder -> run id and config of the command that makes it."""
@@ -76,9 +80,10 @@ class Results:
         return stage_folder(self.output_dir, stage) / name
 
     def command(self, stage: str) -> str:
-        """The command that makes a stage's folder."""
+        """The command that makes a stage's folder; a page that is passed on does not say where the folder is."""
         options = "--dataset_dir FOLDER " if stage == EMBEDDINGS else ""
-        return f"{shown_command(*MADE_BY[stage])} {options}--output_dir {self.output_dir}"
+        where = OUTPUT_DIR if Path(self.output_dir).expanduser().is_absolute() else self.output_dir
+        return f"{shown_command(*MADE_BY[stage])} {options}--output_dir {where}"
 
     @property
     def has_clusters(self) -> bool:
@@ -184,6 +189,7 @@ def _encoders(results: Results) -> list[tuple[str, list[str]]]:
         (EMBEDDINGS, [results.embeddings.encoder_hash] if results.embeddings is not None else []),
         (CLUSTERS, [encoder["encoder_hash"] for encoder in results.facts.get(CLUSTERS, {}).get("encoders", [])]),
         (PHENOTYPING, [results.facts.get(PHENOTYPING, {}).get("encoder_hash")]),
+        (PREDICTION, [results.facts.get(PREDICTION, {}).get("encoder_hash")]),
     ]
     return [(stage, known) for stage, hashes in found if (known := [one for one in hashes if one])]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from matplotlib.figure import Figure as PlotFigure
 
-from bundle.paths import CLUSTERS, CROSS_VALIDATION, EMBEDDINGS, EVALUATION, PHENOTYPING, TRAINING
+from bundle.paths import CLUSTERS, CROSS_VALIDATION, EMBEDDINGS, EVALUATION, PHENOTYPING, PREDICTION, TRAINING
 from bundle.report.blocks import Column, Figure, Table, Text, make_table
 from bundle.report.pictures import SCREEN_DPI, drawn, embedded
 from bundle.report.results import Results
@@ -17,6 +17,7 @@ STAGE_WORDS = {
     EMBEDDINGS: "Embedding has",
     CLUSTERS: "Clustering has",
     PHENOTYPING: "Phenotype analysis has",
+    PREDICTION: "Prediction has",
     CROSS_VALIDATION: "Cross-validation has",
 }
 

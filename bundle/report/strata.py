@@ -24,26 +24,25 @@ def strata_section(results: Results) -> Section:
         results,
         CLUSTERS,
         "choice.png",
-        "Three panels: number of clusters against preference, stability of each number, and silhouette against "
+        "Three panels: stability of each number of clusters, people across the least deep gap, and evidence for gaps against "
         "cohorts without strata.",
-        "Left: numbers of clusters that affinity propagation gives; a plateau is a run of preferences that give one "
-        "number. Middle: how well half-samples of families give the same people the same cluster. Right: silhouette "
-        "of the chosen partition against the same choice on cohorts without strata. Numbers: "
-        f"{CLUSTERS}/preferences.tsv, candidates.tsv, null.tsv.",
+        "Left: how well the worst cluster comes back when a fold of families is left out. Middle: people along "
+        "the line between two clusters, each by clusterings that did not see them. Right: evidence for gaps between the "
+        f"chosen clusters against the same choice on cohorts without strata. Numbers: {CLUSTERS}/candidates.tsv, gaps.tsv, "
+        "null.tsv.",
     )
     section.blocks += table(
         results, CLUSTERS, "candidates",
         [
             Column("n_clusters", "Clusters", count),
-            Column("plateau", "Plateau", count),
-            Column("stability", "Stability (ARI)", digits(2)),
+            Column("smallest_cluster", "Smallest cluster", count),
+            Column("stability", "Stability (Jaccard)", digits(2)),
             Column("stability_low", "least", digits(2)),
             Column("stability_high", "most", digits(2)),
-            Column("silhouette", "Silhouette", digits(2)),
             Column("chosen", "Chosen", _yes),
         ],
         "Numbers of clusters that were considered",
-        note="Plateau: neighbouring preferences that give this number. ARI: adjusted Rand index, 1 is full agreement.",
+        note="Jaccard index of the cluster that comes back worst when a fold of families is left out, 1 is full agreement.",
     )  # fmt: skip
     if results.has_clusters:
         section.blocks += _strata_tables(results)
@@ -83,22 +82,23 @@ def _yes(value: Any) -> str:
 def _evidence(results: Results, found: Mapping[str, Any]) -> str:
     null = results.table(CLUSTERS, "null")
     sentences = [f"Result: {found['headline']}."]
-    if null is not None and found.get("silhouette") is not None:
+    if null is not None:
+        stable = int((null["n_clusters"].astype(float) > 1).sum())
         sentences.append(
-            f"The chosen partition has a silhouette of {digits(3)(found['silhouette'])}; the same choice on "
-            f"{len(null)} cohorts without strata gave a median of {digits(3)(null['silhouette'].median())}, and "
-            f"{digits(3)(null['silhouette'].quantile(0.95))} at the 95th percentile. {p_is(1 / (len(null) + 1))} is "
-            "the least that so many cohorts can give."
+            f"The whole choice was repeated on {len(null)} cohorts without strata, {stable} of which had a stable "
+            f"partition. {p_is(1 / (len(null) + 1))} is the least that so many cohorts can give."
         )
-        if found.get("stability") is not None:
-            sentences.append(
-                f"Its stability is {digits(2)(found['stability'])}, against "
-                f"{digits(2)(null['stability'].quantile(0.95))} at the 95th percentile of those cohorts."
-            )
     if found.get("gap_p_value") is not None:
         sentences.append(
-            f"Over all neighbouring clusters, the test for gaps between them gives {p_is(found['gap_p_value'])}."
+            f"Over all neighbouring clusters, the test for gaps between them gives {p_is(found['gap_p_value'])} against "
+            "the flattest of all continua."
         )
+    if found.get("n_outlying"):
+        sentences.append(
+            f"{count(found['n_outlying'])} outlying participants were set aside first, too few for a stratum."
+        )
+    if found.get("power"):
+        sentences.append(found["power"]["sentence"])
     return " ".join(sentences)
 
 
@@ -120,11 +120,13 @@ def _strata_tables(results: Results) -> list[Table]:
             results, CLUSTERS, "gaps",
             [
                 Column("cluster", "Stratum", count),
-                Column("nearest_cluster", "Nearest", count),
-                Column("middle", "People in the middle third", count),
-                Column("flank", "In the emptier outer third", count),
+                Column("neighbour", "Neighbour", count),
+                Column("n_between", "People in between", count),
+                Column("depth", "Depth", digits(2)),
+                Column("p_value", "p", digits(3)),
             ],
             "Gaps between neighbouring strata",
-            note="On the line between two strata, fewer people in the middle than beside it mean a gap.",
+            note="Depth: 0 is flat as a continuum, 1 as deep as between two Gaussian groups of this size and distance; p "
+            "against the flattest of all continua.",
         ),
     ]  # fmt: skip

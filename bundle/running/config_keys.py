@@ -15,6 +15,8 @@ from monai.bundle import ComponentLocator, ConfigParser, ReferenceResolver
 from monai.bundle.config_item import ConfigComponent
 from monai.bundle.utils import merge_kv
 
+from bundle.running.setting_ranges import number_problems
+
 SETTINGS = {
     "synthetic": "bundle.data.synthetic.CohortSettings",
     "cohort": "bundle.data.synthetic.CohortSettings",
@@ -22,9 +24,11 @@ SETTINGS = {
     "factors": "bundle.analysis.phenotype_cohort.FactorSettings",
     "tests": "bundle.analysis.phenotyping.TestSettings",
     "study": "bundle.study.settings.StudySettings",
+    "cross_validation": "bundle.prediction.settings.CrossValidationSettings",
+    "sources": "bundle.prediction.inputs.Sources",
 }
 """Mappings that become the fields of a dataclass, so that a config need not list them all."""
-ANY_KEY = ("images", "_meta_", "arguments", "options", "clustering", "layout")
+ANY_KEY = ("images", "_meta_", "arguments", "options", "clustering", "layout", "also")
 """Mappings with keys of the user's own, or with those of another stage, which their readers check."""
 BY_MODALITY = ("modality_weights", "files")
 """Mappings whose keys are modalities: those that `images` has patterns for."""
@@ -114,6 +118,7 @@ class KnownKeys:
         if isinstance(base, bool) and _is_no_switch(value):
             words = f"{name} True or {name} False, with a capital" if self._mark else "true or false, without quotes"
             yield f"{name}: {value!r} is no switch, and text would count as true: write {words}."
+        yield from number_problems(name, place, value, base)
         if isinstance(base, dict) and isinstance(value, str) and not value.startswith(("$", "@")):
             yield f"{name}: expected a mapping, or a file with % before its path, got {value!r}."
         if isinstance(base, list) and isinstance(value, int | float):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import pandas as pd
@@ -14,15 +14,17 @@ from scipy.stats import binomtest
 from tqdm.auto import tqdm
 
 from bundle.analysis.calibration import N_FACTORS, SIGNIFICANCE, Scenario, factors_found, strata_found
+from bundle.analysis.simulated_cohorts import CONTINUA
 from bundle.data.problems import InputProblems
 from bundle.data.tables import read_table, write_table
 from bundle.paths import CALIBRATION, stage_folder
 from bundle.pictures import save_figure
+from bundle.strata.power_picture import power_picture, power_rows
 
 logger = logging.getLogger(__name__)
 SAFEGUARDS = (
-    "clustering with null and gaps",
-    "clustering with null",
+    "gaps with null",
+    "gaps",
     "families exchanged, Benjamini-Hochberg",
     "families exchanged, max-T",
     "code and phenotype adjusted",
@@ -30,19 +32,17 @@ SAFEGUARDS = (
 UNADJUSTED = ("families exchanged, Benjamini-Hochberg", "families exchanged, max-T")
 """Ways of looking that say nothing against a confounder."""
 ENOUGH = 30
+POWER_SIZES = ((150, 5), (150, 17), (300, 5), (300, 17), (300, 30), (1000, 17))
+POWER_SHARES, POWER_SEPARATIONS = (0.5, 0.25, 0.1, 0.05), (3, 4, 5, 6, 8)
 SEX_ONLY = "factors: sex confound only"
 
 
 def scenarios(n_permutations: int) -> list[Scenario]:
     """Every scenario, in the order of the table."""
-    shapes = {"Gaussian codes": "gaussian", "heavy tails": "heavy", "skewed": "skewed", "flat": "flat", "bent": "bent"}
     tested = partial(factors_found, n_permutations=n_permutations)
     return [
-        *(Scenario(f"strata: none, {name}", partial(strata_found, shape=shape)) for name, shape in shapes.items()),
-        *(
-            Scenario(f"strata: four, {separation} apart", partial(strata_found, separation=separation), is_effect=True)
-            for separation in (4, 5, 6)
-        ),
+        *(Scenario(f"strata: none, {shape}", partial(strata_found, shape=shape)) for shape in CONTINUA),
+        *(Scenario(name, found, is_effect=True) for name, found in grouped_scenarios().items()),
         Scenario("factors: nothing", tested),
         Scenario("factors: kinship only", partial(tested, kinship=True)),
         Scenario(SEX_ONLY, partial(tested, sex=True)),
@@ -56,11 +56,37 @@ def scenarios(n_permutations: int) -> list[Scenario]:
             )
             for effect in (0.05, 0.1, 0.15)
         ),
-        *(
-            Scenario(f"null alone: {name}", partial(strata_found, shape=shapes[name], null_alone=True))
-            for name in ("Gaussian codes", "heavy tails")
-        ),
     ]
+
+
+def grouped_scenarios() -> Mapping[str, Callable[[int], dict[str, bool]]]:
+    """Cohorts with groups, by name: `power: ` asks for gaps alone, since the null takes long and hardly ever says no."""
+    found = partial(strata_found, with_null=False)
+    cases = {
+        f"power: {n_people} people, {n_axes} axes, {share:.0%}, {separation} apart": partial(
+            found, shares=(1 - share, share), separation=separation, n_people=n_people, n_axes=n_axes
+        )
+        for n_people, n_axes in POWER_SIZES
+        for share in POWER_SHARES
+        for separation in POWER_SEPARATIONS
+    }
+    several = {3: (5, 3, 2), 4: (1, 1, 1, 1), 6: (1, 1, 1, 1, 1, 1)}
+    cases |= {
+        f"power: {n_people} people, {len(shares)} groups of {':'.join(map(str, shares))}, {separation} apart": partial(
+            found, shares=shares, separation=separation, n_people=n_people, n_axes=9
+        )
+        for shares in several.values()
+        for n_people in (150, 300)
+        for separation in (4, 5)
+    }
+    cases["power: 300 people, 17 axes, 25%, 5 apart, half as wide"] = partial(
+        found, shares=(3, 1), separation=5, spreads=(1, 0.5)
+    )
+    whole = {"strata: 10%, 5 apart": partial(strata_found, shares=(9, 1), separation=5)}
+    whole["strata: four groups of 150 people, 4 apart"] = partial(
+        strata_found, shares=(1, 1, 1, 1), separation=4, n_people=150, n_axes=9
+    )
+    return whole | cases
 
 
 def calibrate(
@@ -121,6 +147,9 @@ def calibrate(
         table = pd.DataFrame(done)
         write_table(table, file)  # after each scenario: what is done is not lost
     save_figure(calibration_picture(table), file.with_suffix(".png"))
+    powers = power_rows(table)
+    if len(powers):
+        save_figure(power_picture(powers), file.with_name("power.png"))
     logger.info("%s\nWritten: %s: calibration.tsv, calibration.png", _words(table), file.parent)
     return table
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +41,7 @@ class Look:
         findings: all lines, those of `found` too.
         people: rows of `measures.tsv`: participant_id, modality, measures.
         images: of the same rows.
-        compared: modality -> the cohort's median image and what is like it.
+        compared: modality -> its images, compared with each other.
     """
 
     found: FoundCohort
@@ -160,7 +160,7 @@ def check_made(
     jobs, new = [*made, *beside], {job[:2] for job in made}
     facts = _in_parallel(_inspect_all, jobs, "derived", num_workers, progress)
     kinds = dict.fromkeys(look.found.jacobians, "log")
-    people, images, compared, odd = _compare(jobs, facts, kinds, outlier_limit)
+    people, images, compared, odd = _compare(jobs, facts, kinds, outlier_limit, look.compared)
     findings = [fact.problem for fact in facts if fact.problem]
     findings = [finding for finding in (*findings, *odd) if (finding.participant_id, finding.modality) in new]
     named = {(finding.participant_id, finding.modality) for finding in findings}
@@ -197,9 +197,16 @@ def _canonical(voxels: np.ndarray, affine: np.ndarray) -> np.ndarray:
 
 
 def _compare(
-    jobs: Sequence[Job], facts: Sequence[ImageFacts], kinds: dict[str, str], outlier_limit: float
+    jobs: Sequence[Job],
+    facts: Sequence[ImageFacts],
+    kinds: dict[str, str],
+    outlier_limit: float,
+    known: Mapping[str, CohortMeasures] | None = None,
 ) -> tuple[pd.DataFrame, list[ImageMeasures], dict[str, CohortMeasures], list[Finding]]:
-    """Measures of everybody's images, and what is odd about them; nothing if only headers were read."""
+    """Measures of everybody's images, and what is odd about them; nothing if only headers were read.
+
+    `known` are modalities that an image might show though none of these files has their name.
+    """
     rows: dict[str, list[int]] = {}
     for number, fact in enumerate(facts):
         if fact.seen is not None:
@@ -209,7 +216,9 @@ def _compare(
     for modality in images:
         tables[modality], compared[modality] = measure_cohort(modality, images[modality], kinds.get(modality, ""))
     findings = []
-    for modality, oddities in find_oddities(images, tables, compared, kinds, outlier_limit).items():
+    for modality, oddities in find_oddities(
+        images, tables, {**(known or {}), **compared}, kinds, outlier_limit
+    ).items():
         for oddity in oddities:
             name, _, file = jobs[rows[modality][oddity.row]]
             tables[modality].loc[oddity.row, "oddness"] += 1000 * oddity.is_wrong

@@ -13,8 +13,9 @@ import pandas as pd
 
 from bundle.analysis.fold_split import RARE, combined_strata, stratified_folds
 from bundle.data.fold_table import read_fold_table
-from bundle.data.leakage import relatives_apart, same_images
+from bundle.data.leakage import same_images
 from bundle.data.problems import InputProblems
+from bundle.data.relatives import relatives_apart
 from bundle.data.voxel_hash import cohort_hash, voxel_hashes
 from bundle.data.whole_cohort import WholeCohort, read_whole_cohort
 from bundle.paths import FOLDS, shown_command, stage_folder

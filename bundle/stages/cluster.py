@@ -34,9 +34,8 @@ from bundle.strata.tables import (
     candidate_rows,
     facts,
     gap_rows,
-    not_converged,
+    null_rows,
     people_rows,
-    preference_rows,
     stratum_rows,
 )
 
@@ -104,9 +103,7 @@ def cluster(
         logger.info("%d people, encoder %s (%s).", len(table), table.encoder_hash, ", ".join(table.modalities))
         _warn_of_different_maps(table)
         with nothing_written_if_interrupted(), Progress(progress) as bar:
-            found = find_strata(
-                table.codes, families, taken_out, chosen_settings, num_workers, bar.show, progress, sites
-            )
+            found = find_strata(table.codes, families, taken_out, chosen_settings, num_workers, bar.show, sites)
         results.append(found)
         logger.info("%s", found.headline)
     by_site = None
@@ -142,15 +139,8 @@ def _write(
     written = {
         "strata": people_rows(tables, results, people),
         "strata_summary": stratum_rows(first, people),
-        "preferences": preference_rows(first),
         "candidates": candidate_rows(first),
-        "null": pd.DataFrame(
-            {
-                "silhouette": first.test.references,
-                "stability": first.test.stabilities,
-                "n_clusters": first.test.n_clusters,
-            }
-        ),
+        "null": null_rows(first),
         "other_methods": first.others,
         "gaps": gap_rows(first),
     }
@@ -175,14 +165,11 @@ def _words(
     first = results[0]
     lines = [f"{len(first.labels)} people, encoder {tables[0].encoder_hash}: {first.headline}"]
     lines.append(
-        f"Silhouette {first.test.observed:.3f} against {np.median(first.test.references):.3f} "
-        f"({np.percentile(first.test.references, 95):.3f} at the 95th percentile) in {len(first.test.references)} cohorts "
-        f"without strata; {first.space.n_dimensions} dimensions hold {first.space.explained:.0%} of the code's variance."
+        f"Stable partitions in {int((first.test.n_clusters > 1).sum())} of {len(first.test.references)} cohorts without strata; "
+        f"{first.space.n_dimensions} dimensions hold {first.space.explained:.0%} of the code's variance."
     )
-    if not_converged(first):
-        lines.append(
-            f"{not_converged(first)} of {len(first.scan)} preferences did not converge and were not considered."
-        )
+    if first.power:
+        lines.append(first.power.sentence)
     lines += first.notes
     taken_out = ", ".join(first.covariates.columns) if first.covariates else "nothing"
     lines.append(f"Taken out of the codes first: {taken_out}.")

@@ -17,15 +17,16 @@ from bundle.data.atomic import write_text
 from bundle.data.tables import write_table
 from bundle.engines.inferer import AutocastInferer
 from bundle.evaluation.changed_codes import skills_of_changed_codes
+from bundle.evaluation.linear_baselines import linear_baselines, linear_verdict
 from bundle.evaluation.pca_baseline import pca_baseline, pca_verdict
 from bundle.evaluation.subsets import skill_of_subsets, subset_picture, subset_words
-from bundle.evaluation.tables import HeldOut, people_table, summary_table, sums_of_squares
+from bundle.evaluation.tables import HeldOut, mean_margin, people_table, summary_table, sums_of_squares
 from bundle.handlers.reconstruction_recorder import ReconstructionRecorder, masked_residuals
 from bundle.paths import EVALUATED, EVALUATION, shown_command, stage_folder
 from bundle.pictures import reconstruction_picture, save_figure
 from bundle.trained.encoder_hash import encoder_hash
 from bundle.trained.subsets import subsets_taken
-from custom_nets import FusionAutoencoder
+from custom_nets import FusionAutoencoder, RefinedLinearAutoencoder
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +38,7 @@ def run_evaluation(
     inferer: AutocastInferer,
     held_out: CacheDataset,
     training: CacheDataset,
+    validation: CacheDataset,
     output_dir: str,
     device: torch.device,
     section: str = "test",
@@ -45,7 +47,7 @@ def run_evaluation(
     """Evaluate, write `3_evaluation/` and log the table.
 
     Writes `people.tsv` (a row per person and modality, with the sums of squares from which skill can be pooled over
-    evaluations), `summary.tsv` (a row per modality), `pca_curve.tsv` and pictures of the median and the worst person;
+    evaluations), `summary.tsv` (a row per modality), `pca_curve.tsv`, `linear_embeddings.tsv` and pictures of the median and the worst person;
     `evaluation.json` says which encoder and which people these are of; of a network that takes any subset of maps also
     `subsets.tsv`, what it draws from each of them.
 
@@ -55,7 +57,8 @@ def run_evaluation(
         network: trained, on `device`.
         inferer: precision of forward passes.
         held_out: people to report on.
-        training: people that the PCA baseline is fitted on, also those who lack maps.
+        training: participants that baselines are fitted on, also those who lack modalities.
+        validation: participants that the best linear embedding is chosen on.
         output_dir: results folder.
         device: of the network.
         section: of the datalist that `held_out` is.
@@ -67,13 +70,24 @@ def run_evaluation(
     evaluator.run()
     people = _seen(recorder, network, held_out)
     changed = skills_of_changed_codes(network, inferer, held_out, people.families, people.images, device, progress)
-    baseline = pca_baseline(_residuals(network, training, device), people.images, network.modalities)
-    sums = sums_of_squares(people, baseline)
-    summary = summary_table(people, sums, baseline, changed)
+    known = _residuals(network, training, device)
+    baseline = pca_baseline(known, people.images, network.modalities)
+    mirror = int(network.mirror) if isinstance(network, RefinedLinearAutoencoder) else -1
+    linear = linear_baselines(
+        known,
+        _residuals(network, validation, device),
+        people.images,
+        network.scaling.brain_mask.cpu().numpy(),
+        network.embedding_size,
+        mirror,
+    )
+    sums = sums_of_squares(people, baseline, linear)
+    summary = summary_table(people, sums, baseline, linear, changed)
     tables = {
         "people": people_table(people, sums),
         "summary": summary,
         "pca_curve": baseline.curve_table(network.modalities),
+        "linear_embeddings": linear.table(network.modalities),
     }
     folder = stage_folder(output_dir, EVALUATION)
     if len(subsets_taken(network)) > 1:
@@ -82,6 +96,7 @@ def run_evaluation(
     for name, table in tables.items():
         write_table(table, folder / f"{name}.tsv")
     facts = {"encoder_hash": encoder_hash(network), "section": section, "n_people": len(people.images)}
+    facts |= {"linear_embedding": linear.best, "above_linear_mean": mean_margin(people.families, sums)}
     write_text(json.dumps(facts, indent=1) + "\n", folder / EVALUATED)
     _draw_people(network, inferer, held_out, skill_per_person(people.images, people.drawn).mean(axis=1), folder, device)
     logger.info("%s", _words(summary, people.nearest, encoder_hash(network), folder))
@@ -144,6 +159,7 @@ def _words(summary: pd.DataFrame, nearest: np.ndarray, encoder: str, folder: Pat
         [
             f"{len(nearest)} held-out people, encoder {encoder}:",
             shown.to_string(float_format=lambda value: f"{value:.3f}"),
+            linear_verdict(summary),
             f"{pca_verdict(summary)} Reconstructions nearest to their own image: {nearest.sum()} of {len(nearest)}.",
             f"Written: {folder}/summary.tsv, people.tsv, pca_curve.tsv, reconstruction_median.png, "
             "reconstruction_worst.png",

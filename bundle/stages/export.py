@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -15,8 +16,8 @@ import torch
 import yaml
 
 from bundle.data.atomic import atomic_path
+from bundle.data.cohort_settings import CohortSettings
 from bundle.data.problems import InputProblems
-from bundle.data.synthetic import CohortSettings
 from bundle.packaging.archive import write_zip
 from bundle.packaging.card import model_card
 from bundle.packaging.exported_forms import (
@@ -110,6 +111,11 @@ def _check(facts: RunFacts, images: Mapping[str, str], forms: Sequence[str], dat
         f"--images: the pattern of {m}, {pattern!r}, would tell others your folders: give it from the cohort folder on."
         for m, pattern in images.items()
         if Path(pattern).expanduser().is_absolute()
+    ]
+    problems += [
+        f"--images: the pattern of {m}, {pattern!r}, leads out of the cohort folder: give it from there on, without '..'."
+        for m, pattern in images.items()
+        if ".." in re.split(r"[/\\]", pattern) or "\0" in pattern
     ]
     problems += [
         f"--forms: unknown form {form!r}; expected any of {', '.join(FORMS)}." for form in forms if form not in FORMS

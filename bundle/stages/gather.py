@@ -18,14 +18,15 @@ from bundle.data.cohort_source import CohortSource, FoundCohort
 from bundle.data.datalist import Item, datalist_to_json
 from bundle.data.derivations import Derivation
 from bundle.data.derived_images import Grid, Recipe, make_image, what_was_done
+from bundle.data.families import FAMILY_SIZE, alone
 from bundle.data.family_split import split_by_family
 from bundle.data.findings import Job
 from bundle.data.json_files import write_json
 from bundle.data.layouts import JacobianKind
-from bundle.data.participants import alone
 from bundle.data.problems import InputProblems
 from bundle.data.resampling import common_grid
-from bundle.data.source_tables import participants_of, phenotypes_of
+from bundle.data.source_columns import participants_of, phenotypes_of
+from bundle.data.source_families import joined_families
 from bundle.mapping.derivation import derive
 from bundle.paths import (
     DATALIST,
@@ -99,14 +100,14 @@ def gather(
     clipped = _make(recipes, num_workers, progress)
     made, beside = _derived(recipes)
     check_made(output_dir, look, made, beside, outlier_limit, most_people, num_workers, progress)
-    tables = _write_tables(folder, cohort, found, restricted, phenotype_columns, seed)
+    tables, said = _write_tables(folder, cohort, found, restricted, phenotype_columns, seed)
     sections = split_by_family(
         _with_files(found.items, recipes, tables, folder), validation_fraction, test_fraction, seed
     )
     notes = what_was_done({m: list(own.values()) for m, own in recipes.items()}, clipped) + _notes(
         cohort, found, restricted
     )
-    notes.append(_families(sections))
+    notes += [*said, _families(sections)]
     facts = {
         "layout": cohort.layout.name,
         "source": str(cohort.folder),
@@ -200,13 +201,15 @@ def _with_files(
 ) -> list[Item]:
     """People with the files that later stages read, and their families; what was made is relative to the datalist."""
     families = participants["family_id"]
+    sizes = participants.get(FAMILY_SIZE)
     people = []
     for item in items:
         name = item["participant_id"]
         own = {m: of[name] for m, of in recipes.items() if name in of}
         files = {m: item[m] if recipe.changes_nothing else str(recipe.target.relative_to(folder)) for m, recipe in own.items()}  # fmt: skip
         family = alone(name) if pd.isna(families[name]) else str(families[name])
-        people.append({**item, "family_id": family, **files})
+        confirmed = {FAMILY_SIZE: str(sizes[name])} if FAMILY_SIZE in participants and not pd.isna(sizes[name]) else {}
+        people.append({**item, "family_id": family, **confirmed, **files})
     return people
 
 
@@ -217,12 +220,17 @@ def _write_tables(
     restricted: str,
     wanted: Sequence[str] | None,
     seed: int,
-) -> pd.DataFrame:
-    """`participants.tsv`, `phenotypes.tsv` and `items.yaml`; with `local` also a folder with restricted columns."""
+) -> tuple[pd.DataFrame, list[str]]:
+    """Write `participants.tsv`, `phenotypes.tsv` and `items.yaml`; with `local` also a folder with restricted columns.
+
+    Returns:
+        The participants, and sentences on what became of cells and families.
+    """
     sessions = {item["participant_id"]: item.get("session", "") for item in found.items}
     shutil.rmtree(folder / RESTRICTED, ignore_errors=True)  # of an earlier run that kept them
     folder.mkdir(parents=True, exist_ok=True)
     targets = [(folder, False)]
+    notes = joined_families(found.tables, cohort.layout, list(sessions))[1]
     if restricted == "local" and found.tables.restricted:
         (folder / RESTRICTED).mkdir(mode=0o700)
         (folder / RESTRICTED / ".gitignore").write_text("*\n")
@@ -231,7 +239,8 @@ def _write_tables(
         participants = participants_of(found.tables, cohort.layout, sessions, seed, with_restricted)
         if "family_id" not in participants:
             participants.insert(0, "family_id", pd.NA)
-        phenotypes = phenotypes_of(found.tables, cohort.layout, list(sessions), wanted, with_restricted)
+        phenotypes, said = phenotypes_of(found.tables, cohort.layout, list(sessions), wanted, with_restricted)
+        notes += [] if with_restricted else said
         for name, table in ((PARTICIPANTS, participants), (PHENOTYPES, phenotypes)):
             if len(table.columns):
                 with atomic_path(target / name) as temporary:
@@ -240,7 +249,7 @@ def _write_tables(
                 (target / name).unlink(missing_ok=True)
         entries = {column: {"label": str(column)} for column in phenotypes}
         write_text(yaml.safe_dump(entries, sort_keys=False, allow_unicode=True), target / ITEMS)
-    return participants
+    return participants, notes
 
 
 def _notes(cohort: CohortSource, found: FoundCohort, restricted: str) -> list[str]:

@@ -11,14 +11,15 @@ from typing import Any
 from bundle.data.atomic import write_text
 from bundle.data.check import canonical_grid, check_images, explain_padding, files_signature
 from bundle.data.cohort_folder import items_from_folder
+from bundle.data.cohort_settings import CohortSettings
 from bundle.data.cohort_writer import write_cohort
 from bundle.data.datalist import SECTIONS, Item, datalist_to_json, items_from_datalist, present_modalities
 from bundle.data.family_split import split_by_family
 from bundle.data.json_files import read_json
-from bundle.data.leakage import relatives_apart, shared_files
+from bundle.data.leakage import shared_files
 from bundle.data.participants import read_participants
 from bundle.data.problems import InputProblems
-from bundle.data.synthetic import CohortSettings
+from bundle.data.relatives import relatives_apart
 from bundle.paths import CHECKPOINT, COHORT, DATALIST, PARTICIPANTS, PREPARED, TRAINING, beside_datalist, stage_folder
 
 logger = logging.getLogger(__name__)

@@ -18,6 +18,7 @@ from bundle.report.limits import limits_section
 from bundle.report.methods import methods_section
 from bundle.report.network import reconstruction_section, training_section
 from bundle.report.people import embedding_section, people_section
+from bundle.report.prediction import prediction_section
 from bundle.report.profile import comparison, profile_section
 from bundle.report.results import Results, read_results
 from bundle.report.sites import sites_section
@@ -66,6 +67,7 @@ def sections(results: Results) -> list[Section]:
         reconstruction_section(results),
         cross_validation_section(results),
         embedding_section(results),
+        *prediction_section(results),
         strata_section(results),
         factors_section(results),
     ]

@@ -15,9 +15,9 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from bundle.data.atomic import write_text
+from bundle.data.cohort_settings import CohortSettings
 from bundle.data.cohort_writer import write_cohort
 from bundle.data.problems import InputProblems
-from bundle.data.synthetic import CohortSettings
 from bundle.data.tables import write_table
 from bundle.paths import COHORT, PARTICIPANTS, stage_folder
 from bundle.pictures import save_figure

@@ -34,7 +34,8 @@ def start_run(
     seed: int,
     resume: bool,
     deterministic: bool,
-    positive: Mapping[str, float],
+    max_epochs: int,
+    positive: Mapping[str, float | None],
     mirroring: float,
     loss: str,
 ) -> None:
@@ -45,7 +46,8 @@ def start_run(
         seed: of weights and everything random.
         resume: go on with the run that is there; otherwise there must be none.
         deterministic: only deterministic algorithms (slower on GPUs).
-        positive: settings by name that must be above 0.
+        max_epochs: passes over the training participants; 0 keeps the network as it is fitted.
+        positive: settings by name that must be above 0; `gradient_norm` may be None.
         mirroring: share of batches, in [0, 1].
         loss: one of `bundle.losses.KINDS`.
 
@@ -56,8 +58,13 @@ def start_run(
     problems = [
         f"--{name}: expected a number above 0, got {value!r}."
         for name, value in positive.items()
-        if isinstance(value, str) or not 0 < value < float("inf")
+        if not (name == "gradient_norm" and value is None)
+        and not (isinstance(value, int | float) and 0 < value < float("inf"))
     ]
+    if isinstance(max_epochs, bool) or not isinstance(max_epochs, int) or max_epochs < 0:
+        problems.append(
+            f"--max_epochs: expected a whole number of 0 (the network as fitted) or more, got {max_epochs!r}."
+        )
     if isinstance(mirroring, str) or not 0 <= mirroring <= 1:
         problems.append(f"--mirroring: expected a share of batches in [0, 1], got {mirroring!r}.")
     if loss not in KINDS:
@@ -116,7 +123,11 @@ def run_training(trainer: SupervisedTrainer, output_dir: str) -> None:
     """
     folder = stage_folder(output_dir, TRAINING)
     try:
-        trainer.run()
+        if trainer.state.max_epochs == 0:  # Ignite runs no fewer than one
+            trainer.fire_event(Events.STARTED)
+            trainer.fire_event(Events.COMPLETED)
+        else:
+            trainer.run()
     except KeyboardInterrupt:
         if (folder / CHECKPOINT).is_file():
             kept = f"Epochs 1 to {trainer.state.epoch - 1} are in {folder / CHECKPOINT}: go on with --resume True."

@@ -16,62 +16,68 @@ COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F
 
 
 def choice_picture(found: Strata) -> Figure:
-    """Clusters against preference, stability of each number, and the null."""
+    """Stability of each number of clusters, people along the line across the least deep gap, and the null."""
     figure = Figure(figsize=(15, 4.3), layout="constrained")
     left, middle, right = figure.subplots(1, 3)
-    _draw_scan(left, found)
-    _draw_candidates(middle, found)
+    _draw_candidates(left, found)
+    _draw_gap(middle, found)
     _draw_null(right, found)
     figure.suptitle(found.headline)
     return figure
 
 
-def _draw_scan(panel: Any, found: Strata) -> None:
-    for converged, marker, label in ((True, "o", "converged"), (False, "x", "did not converge")):
-        rows = [row for row in found.scan if row.clustering.converged == converged]
-        if rows:
-            values = [-row.preference for row in rows], [row.clustering.n_clusters for row in rows]
-            panel.plot(*values, marker, color="0.25" if converged else "#D55E00", markersize=5, label=label)
-    chosen = found.choice.chosen
-    if chosen:
-        panel.plot(-chosen.scanned.preference, chosen.n_clusters, "o", markersize=12, fillstyle="none", color="#0072B2")
-        panel.annotate(
-            f"chosen: {chosen.n_clusters}",
-            (-chosen.scanned.preference, chosen.n_clusters),
-            xytext=(10, -16),
-            textcoords="offset points",
-            color="#0072B2",
-        )
-    panel.set(xscale="log", yscale="log", xlabel="- preference", ylabel="clusters", title="Affinity propagation")
-    panel.invert_xaxis()
-    panel.legend(loc="upper left")
-
-
 def _draw_candidates(panel: Any, found: Strata) -> None:
-    candidates = sorted(found.choice.candidates, key=lambda candidate: candidate.n_clusters)
+    candidates = found.choice.candidates
     numbers = [candidate.n_clusters for candidate in candidates]
     means = np.array([candidate.stability.mean() for candidate in candidates])
-    low = np.array([candidate.stability.min() for candidate in candidates])
-    high = np.array([candidate.stability.max() for candidate in candidates])
     if numbers:
-        panel.errorbar(numbers, means, [means - low, high - means], fmt="o-", color="0.25", capsize=3)
-    line = float(np.percentile(found.test.stabilities, 95))
-    panel.axhline(line, color="#D55E00", linestyle="--", label="95th percentile of cohorts without strata")
+        panel.plot(numbers, means, "o-", color="0.25")
+    chosen = found.choice.chosen
+    if chosen:
+        panel.plot(chosen.n_clusters, chosen.stability.mean(), "o", markersize=12, fillstyle="none", color="#0072B2")
+    panel.axhline(
+        found.choice.settings.least_stability, color="#D55E00", linestyle="--", label="least that is asked for"
+    )
     panel.set(
         xlabel="clusters",
-        ylabel="agreement with half-samples (ARI)",
-        title="Stability: mean, least and most",
+        ylabel="worst cluster without a fold of families (Jaccard)",
+        title="Stability: the largest stable number is chosen",
         ylim=(-0.05, 1.08),
     )
     panel.legend(loc="lower right")
 
 
+def _draw_gap(panel: Any, found: Strata) -> None:
+    """Where people are who had no part in the clustering."""
+    chosen = found.choice.chosen
+    panel.set(xlabel="place between two means (0 and 1)", ylabel="people", title="Across the least deep gap")
+    if chosen is None or chosen.fits is None or not chosen.pairs:
+        panel.text(0.5, 0.5, "no stable partition", ha="center", transform=panel.transAxes)
+        return
+    depths = [-np.inf if gap is None else gap.depth for gap in chosen.gaps]
+    place = int(np.argmin(depths))
+    positions, is_second = chosen.fits.positions(*chosen.pairs[place])
+    edges = np.linspace(max(positions.min(), -2), min(positions.max(), 3), 31)
+    sides = [positions[~is_second], positions[is_second]]
+    words = [f"cluster {number + 1}" for number in found.choice_pairs[place]]
+    first_is_larger = len(sides[0]) >= len(sides[1])
+    sides = sides if first_is_larger else sides[::-1]
+    panel.hist(sides, bins=edges, stacked=True, color=COLOURS[:2], label=words)
+    depth = "none" if not np.isfinite(depths[place]) else f"{depths[place]:.2f}"
+    panel.set_title(f"Across the least deep gap: depth {depth} (0 continuum, 1 two Gaussian groups)", fontsize=10)
+    panel.legend(loc="upper right")
+
+
 def _draw_null(panel: Any, found: Strata) -> None:
-    panel.hist(found.test.references, bins=20, color="0.7", label="cohorts without strata")
-    panel.axvline(found.test.observed, color="#0072B2", linewidth=2, label="these people")
+    references = found.test.references
+    finite = references[np.isfinite(references)]
+    without = len(references) - len(finite)
+    panel.hist(finite, bins=20, color="0.7", label=f"cohorts without strata ({without} more had no stable partition)")
+    if np.isfinite(found.test.observed):
+        panel.axvline(found.test.observed, color="#0072B2", linewidth=2, label="these people")
     panel.set(
-        xlabel="silhouette of the chosen partition",
-        ylabel=f"of {len(found.test.references)} cohorts",
+        xlabel="evidence for gaps (z)",
+        ylabel=f"of {len(references)} cohorts",
         title=f"The whole choice, repeated: p = {found.test.p_value:.3g}",
     )
     panel.margins(y=0.25)

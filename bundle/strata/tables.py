@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import norm
 
 from bundle.analysis.consensus import consensus_partition
 from bundle.analysis.partition import by_size
 from bundle.analysis.strata import Strata
-from bundle.analysis.strata_quality import gap_p_value, pairwise_ami
+from bundle.analysis.strata_quality import pairwise_ami
 from bundle.data.embedding_table import EmbeddingTable
 from bundle.paths import CLUSTERS, stage_folder
 
@@ -33,11 +34,11 @@ def people_rows(tables: Sequence[EmbeddingTable], results: Sequence[Strata], peo
     table = pd.DataFrame(
         {
             "participant_id": people.index,
-            "family_id": people["family_id"].to_numpy(),
             "stratum": first.labels + 1,
             "is_exemplar": np.isin(np.arange(len(people)), first.exemplars),
             "silhouette": first.silhouettes,
             "candidate_cluster": first.candidate_labels + 1,
+            "outlying": first.outlying,
         }
     )
     for encoder, found in zip(tables[1:], results[1:], strict=True):
@@ -57,7 +58,7 @@ def consensus(results: Sequence[Strata]) -> np.ndarray:
         return np.zeros(len(results[0].labels), dtype=int)
     n_strata = int(np.median([found.n_strata for found in finding]))
     labels = consensus_partition([found.labels for found in finding], n_strata)
-    return by_size(labels, np.arange(labels.max() + 1))[0]
+    return by_size(labels)
 
 
 def stratum_rows(found: Strata, people: pd.DataFrame) -> pd.DataFrame:
@@ -79,23 +80,23 @@ def stratum_rows(found: Strata, people: pd.DataFrame) -> pd.DataFrame:
 
 
 def gap_rows(found: Strata) -> pd.DataFrame:
-    """A row per cluster of the chosen partition, see `strata_quality.gaps`; numbers from 1."""
-    table = found.gaps.assign(nearest_cluster=found.gaps["nearest_stratum"] + 1, cluster=found.gaps.index + 1)
-    return table[["cluster", "nearest_cluster", "middle", "flank"]]
+    """A row per pair of neighbouring clusters of the choice, see `gap_test.Gap`; clusters from 1 as in `candidate_cluster`."""
+    chosen = found.choice.chosen
+    columns = ["cluster", "neighbour", "n_between", "depth", "p_value"]
+    if chosen is None:
+        return pd.DataFrame(columns=columns)
+    rows = []
+    for pair, gap in zip(found.choice_pairs, chosen.gaps, strict=True):
+        known = [0, np.nan, np.nan] if gap is None else [gap.n_between, gap.depth, float(norm.sf(gap.z_value))]
+        rows.append([pair[0] + 1, pair[1] + 1, *known])
+    return pd.DataFrame(rows, columns=columns)
 
 
-def preference_rows(found: Strata) -> pd.DataFrame:
-    """A row per preference that was scanned."""
-    return pd.DataFrame(
-        {
-            "preference": [row.preference for row in found.scan],
-            "damping": [row.damping for row in found.scan],
-            "n_clusters": [row.clustering.n_clusters for row in found.scan],
-            "converged": [row.clustering.converged for row in found.scan],
-            "n_iterations": [row.clustering.n_iterations for row in found.scan],
-            "smallest_cluster": [np.bincount(row.clustering.labels).min() for row in found.scan],
-        }
-    )
+def null_rows(found: Strata) -> pd.DataFrame:
+    """A row per cohort without strata; evidence is missing where no partition was stable."""
+    test = found.test
+    evidence = np.where(np.isfinite(test.references), test.references, np.nan)
+    return pd.DataFrame({"evidence": evidence, "stability": test.stabilities, "n_clusters": test.n_clusters})
 
 
 def candidate_rows(found: Strata) -> pd.DataFrame:
@@ -104,12 +105,10 @@ def candidate_rows(found: Strata) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "n_clusters": [candidate.n_clusters for candidate in candidates],
-            "plateau": [candidate.plateau for candidate in candidates],
-            "preference": [candidate.scanned.preference for candidate in candidates],
+            "smallest_cluster": [int(np.bincount(candidate.labels).min()) for candidate in candidates],
             "stability": [candidate.stability.mean() for candidate in candidates],
             "stability_low": [candidate.stability.min() for candidate in candidates],
             "stability_high": [candidate.stability.max() for candidate in candidates],
-            "silhouette": [candidate.silhouette for candidate in candidates],
             "chosen": [candidate is found.choice.chosen for candidate in candidates],
         }
     )
@@ -122,7 +121,7 @@ def facts(tables: Sequence[EmbeddingTable], results: Sequence[Strata]) -> dict[s
         "headline": first.headline,
         "n_strata": first.n_strata,
         "p_value": first.test.p_value,
-        "silhouette": first.test.observed,
+        "evidence": first.test.observed if np.isfinite(first.test.observed) else None,
         "stability": first.choice.stability,
         "n_people": len(first.labels),
         "covariates": first.covariates.columns if first.covariates else [],
@@ -130,8 +129,9 @@ def facts(tables: Sequence[EmbeddingTable], results: Sequence[Strata]) -> dict[s
         "explained": first.space.explained,
         "effective_rank": first.effective_rank,
         "hubness": first.hubness,
-        "not_converged": not_converged(first),
-        "gap_p_value": gap_p_value(first.gaps) if len(first.gaps) else None,
+        "gap_p_value": first.choice.gap_p_value if first.choice.chosen else None,
+        "n_outlying": int(first.outlying.sum()),
+        "power": first.power.facts() if first.power else None,
         "notes": first.notes,
         "settings": asdict(first.settings),
         "encoders": [
@@ -140,11 +140,6 @@ def facts(tables: Sequence[EmbeddingTable], results: Sequence[Strata]) -> dict[s
         ],
     }
     return values
-
-
-def not_converged(found: Strata) -> int:
-    """At how many preferences affinity propagation did not settle."""
-    return sum(not row.clustering.converged for row in found.scan)
 
 
 def strata_sha256(output_dir: str) -> str:

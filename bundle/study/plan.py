@@ -11,7 +11,7 @@ from typing import Any
 
 from monai.bundle import ConfigParser
 
-from bundle.data.synthetic import CohortSettings
+from bundle.data.cohort_settings import CohortSettings
 from bundle.running.config_keys import KnownKeys
 from bundle.running.stage_process import BUNDLE_ROOT
 from bundle.study.settings import StudyRun, StudySettings, unknown_word

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bundle.analysis.covariates import CovariateModel
+from bundle.analysis.covariates import CovariateModel, rounded_range
 
 
 def cohort(n=200, seed=0):
@@ -80,3 +80,12 @@ def test_splines_are_straight_outside_and_new_people_are_adjusted_by_the_model_a
     assert np.allclose(steps[0], steps[1])
     few = table.assign(age=np.where(table["age"] > 50, 1, 0))
     assert len(CovariateModel.fit(codes, few, splines=True).numbers["age"]) == 4
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_the_range_that_is_passed_on_holds_everybody_and_is_nobodys_own(seed):
+    rng = np.random.default_rng(seed)
+    values = pd.Series(rng.normal(30 * 10.0 ** (seed % 3), 4, 60).round(3))
+    least, largest = rounded_range(values, float(values.std()))
+    assert least <= values.min() and values.max() <= largest
+    assert not {least, largest} & set(values) and largest - least < np.ptp(values) + 2 * values.std()

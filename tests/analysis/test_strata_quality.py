@@ -4,13 +4,10 @@ import pytest
 from bundle.analysis.consensus import align, co_assignment, consensus_partition
 from bundle.analysis.strata_quality import (
     best_jaccard,
-    gap_p_value,
-    gaps,
     hubness,
     mixture_by_bic,
     other_partitions,
     pairwise_ami,
-    without_gap,
 )
 
 
@@ -60,22 +57,3 @@ def test_alignment_undoes_rotation_mirror_scale_and_shift():
     angle = 0.7
     turned = 3 * picture @ np.array([[np.cos(angle), np.sin(angle)], [np.sin(angle), -np.cos(angle)]]) + 5
     assert np.allclose(align(turned, picture), picture)
-
-
-def test_groups_have_gaps_and_parts_of_one_cloud_have_none():
-    points, truth = blobs()
-    table = gaps(points, truth)
-    assert gap_p_value(table) < 0.001 and without_gap(table) == []
-    rng = np.random.default_rng(0)
-    for cloud in (rng.standard_normal((400, 3)), rng.random((400, 3)), rng.gamma(2, size=(400, 3))):
-        halves = (cloud[:, 0] > np.median(cloud[:, 0])).astype(int)
-        table = gaps(cloud, halves)
-        assert gap_p_value(table) > 0.05 or without_gap(table) == [(0, 1)]
-
-
-def test_a_gap_is_counted_once_for_both_its_strata():
-    points, truth = blobs(n=80, n_groups=2)
-    table = gaps(points, truth)
-    assert table["nearest_stratum"].tolist() == [1, 0]
-    half = table.iloc[:1]
-    assert gap_p_value(table) == gap_p_value(half)

@@ -44,7 +44,7 @@ def test_everything_that_is_wrong_is_said_at_once(tmp_path):
     _, problems = read_fold_table(written(tmp_path, rows, family_id=["f0"] * 2 + ["f9"] * 2 + ["f2"] * 4), ITEMS)
     text = "\n".join(problems)
     for words in (
-        "row 8 has no participant_id",
+        "line 8 has no participant_id",
         "s2 stands in 2 rows: keep one",
         "x is not in the cohort",
         "s3 of the cohort is not in it",

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from bundle.data.cohort_folder import items_from_folder
-from bundle.data.leakage import relatives_apart, same_images, shared_files
+from bundle.data.leakage import same_images, shared_files
+from bundle.data.relatives import relatives_apart
 from bundle.data.voxel_hash import voxel_hash, voxel_hashes
 from tests.conftest import PATTERNS
 
@@ -96,7 +97,6 @@ def table(**columns):
         {"twin_of": ["s2", "s1", "s4", "s3"]},
         {"twin_of": [None, "s1", None, None]},
         {"Family_ID": ["x", "x", "y", "y"]},
-        {"Family_ID": ["0", "0", "y", "y"]},
         {"zygosity": ["MZ", "MZ", "DZ", "DZ"], "age_years": ["24.1", "24.1", "30.5", "30.5"], "sex": list("FFMM")},
         {"ZygosityGT": ["DZ", "dz", None, None], "Age": ["24.1", "24.1", "30.5", "30.5"], "sex": list("FMMM")},
     ],
@@ -117,6 +117,8 @@ def test_planted_relatives_in_two_families_are_found(columns):
         {"zygosity": ["MZ", "MZ", "n/a", None], "age_years": ["24", "24", "30", "30"]},
         {"zygosity": ["MZ", "MZ", None, None], "age_years": ["24.1"] * 4, "Mother_ID": ["a", "b", "c", "c"]},
         {"zygosity": ["MZ", "n/a", "MZ", "MZ"], "age_years": ["24.1"] * 4},
+        {"Family_ID": ["0", "0", "y", "y"]},
+        {"twin_number": ["1", "1", "2", "2"], "mother_age": ["30", "30", "31", "31"], "sibling_no": ["2"] * 4},
         {"father_id": ["0", "0", "0", "p"], "Mother_ID": [0, 0, 1, 1], "twin_id": ["0"] * 4},
     ],
 )
@@ -150,3 +152,20 @@ def test_hashes_of_other_images_stay_in_the_cache(tmp_path, monkeypatch):
     monkeypatch.setattr("bundle.data.voxel_hash.voxel_hash", None)
     hashes, problems = voxel_hashes(paths, cache, progress=False)
     assert [hashes[path] for path in paths] == first and problems == []
+
+
+def test_scans_of_one_person_in_two_families_are_found_and_hide_no_twins():
+    table = pd.DataFrame(
+        {
+            "participant_id": ["a", "a_again", "b", "c", "d"],
+            "person_id": ["a", "a", None, None, None],
+            "zygosity": ["n/a", "n/a", "n/a", "MZ", "MZ"],
+            "age_years": ["30.1", "31.2", "40.0", "25.5", "25.5"],
+        }
+    )
+    apart = {name: f"family of {name}" for name in table["participant_id"]}
+    scans, twins = relatives_apart(table, apart)
+    assert "a_again" in scans and "scans of one person by person_id" in scans
+    assert "c " in twins and "twins" in twins
+    together = apart | {"a_again": "family of a", "d": "family of c"}
+    assert relatives_apart(table, together) == []

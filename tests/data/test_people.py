@@ -33,9 +33,10 @@ def write(folder, **columns):
 
 def test_ids_written_otherwise_are_said_once(tmp_path):
     with pytest.raises(InputProblems) as caught:
-        people_table(["A", "B"], str(tmp_path), write(tmp_path), [])
+        people_table(["P1", "P2"], str(tmp_path), write(tmp_path), [])
     assert caught.value.problems == [
-        "None of the 2 people with an embedding (such as A) is in the participants table (such as a): make the ids the same."
+        "None of the 2 people with an embedding (such as P1, P2) is among the 3 people of the participants table (such as a, "
+        "b): make the ids the same."
     ]
 
 

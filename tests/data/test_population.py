@@ -108,3 +108,11 @@ def test_same_seed_gives_the_same_people():
 def test_too_many_strata_are_refused():
     with pytest.raises(ValueError, match="between 1 and 7"):
         draw(50, n_strata=8)
+
+
+def test_mens_heads_are_larger_by_as_much_as_in_real_people():
+    full = draw(4000)
+    size, is_male = full.participants["head_size_ml"], full.participants["sex"] == "M"
+    within = np.sqrt((size[is_male].var() + size[~is_male].var()) / 2)
+    assert (size[is_male].mean() - size[~is_male].mean()) / within == pytest.approx(1.4, abs=0.12)
+    assert size.std() == pytest.approx(140, rel=0.08)

@@ -3,7 +3,9 @@ import pytest
 
 from bundle.data.layouts import read_layout
 from bundle.data.problems import InputProblems
-from bundle.data.source_tables import families, phenotypes_of, read_source_tables
+from bundle.data.source_columns import phenotypes_of
+from bundle.data.source_families import families
+from bundle.data.source_tables import read_source_tables
 
 IMAGES = {"T1w": "{participant_id}/t1.nii.gz"}
 NAMES = ["a", "b", "c", "d"]
@@ -40,10 +42,10 @@ def test_tables_of_one_form_add_people_and_fill_in_what_the_first_lacks(folder):
 
 
 def test_restricted_columns_are_withheld_and_others_passed_on(folder):
-    layout = layout_of(restricted=["diag*"], restricted_if_there=["sco?e", "Height"])
+    layout = layout_of(restricted=["diag*"], restricted_if_there=["sco*e", "Height"])
     tables = read_source_tables(layout, folder)
     assert tables.restricted == {"diagnosis", "score"} and tables.notes == ()
-    assert list(phenotypes_of(tables, layout, NAMES, None, False)) == []
+    assert list(phenotypes_of(tables, layout, NAMES, None, False)[0]) == []
 
 
 @pytest.mark.parametrize(
@@ -137,7 +139,7 @@ def test_codes_for_missing_are_missing_in_columns_of_whole_numbers(folder):
     pd.DataFrame({"participant_id": NAMES, **columns}).to_csv(folder / "clinic.csv", index=False)
     layout = layout_of(tables=[{"file": "clinic.csv", "missing": [-1, -3]}])
     tables = read_source_tables(layout, folder)
-    items = phenotypes_of(tables, layout, NAMES, None, False)
+    items, _ = phenotypes_of(tables, layout, NAMES, None, False)
     assert items["memory"].isna().tolist() == [True, False, True, False]
     assert items["deprivation"].tolist() == ["-1.0", "-2.5", "0.5", "3.0"]
     assert tables.values["word"].tolist() == ["-1", "no", "x", "y"]

@@ -41,7 +41,7 @@ def test_blanks_around_a_users_words_do_not_count(tmp_path):
         "sub-2",
         "sub-3",
     ]
-    assert list(table["family_id"][:2]) == ["F1", "F1"] and pd.isna(table["family_id"][2])
+    assert list(table["family_id"][:2]) == ["F1", "F1"] and pd.isna(table["family_id"].iloc[2])
 
 
 @pytest.mark.parametrize(("content", "words"), [("a;b\n1;2,5\n3;4,5\n", "semicolons"), ("a,b\n1,2\n", "commas")])

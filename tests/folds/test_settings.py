@@ -34,6 +34,17 @@ def test_an_overlay_file_is_the_same_as_its_dictionary(tmp_path):
     assert fold_settings(str(file), SHARED) == fold_settings(wanted, SHARED)
 
 
+@pytest.mark.parametrize("name", ["paper", "release"])
+def test_the_papers_recipe_is_laid_over_folds_of_its_own_maps_alone(name):
+    shared = SHARED | {"modalities": ["NDI", "JAC"]}
+    settings = fold_settings(f"configs/overlay_{name}.yaml", shared)
+    assert settings.made_with["learning_rate"] == 1e-3 and settings.made_with["batch_size"] == 1
+    assert settings.overlays["evaluating"]["network_def"] == f"%configs/parts/network_{name}.yaml"
+    assert "optimizer" in settings.overlays["training"]
+    with pytest.raises(InputProblems):
+        fold_settings(f"configs/overlay_{name}.yaml", SHARED)
+
+
 def test_the_configs_own_files_are_left_as_they_are():
     once = fold_settings({"modality_weights": {"T1w": 9}}, SHARED).made_with
     assert once["modality_weights"] == {"T1w": 9}

@@ -41,9 +41,9 @@ def test_head_size_is_known_of_cohorts_that_are_on_record(results, tmp_path):
     folder = results(1.0)
     (tmp_path / "cohort.json").write_text("{}")
     trained_on_cohort(tmp_path, tmp_path)
-    check_jacobian(folder, "raw", "included")
-    with pytest.raises(InputProblems, match="give --jacobian_affine included"):
-        check_jacobian(folder, "raw", "excluded")
+    check_jacobian(folder, "raw", "excluded")
+    with pytest.raises(InputProblems, match="give --jacobian_affine excluded"):
+        check_jacobian(folder, "raw", "included")
     prepared = tmp_path / "datalist.json"
     prepared.write_text(json.dumps({"layout": "hcp"}))
     trained_on_cohort(tmp_path, prepared)

@@ -277,3 +277,34 @@ def test_words_that_lead_nowhere_are_refused(words, message):
 
 def test_switches_need_no_value():
     check_command_line([*COMMAND, "--resume"])
+
+
+CANNOT_BE = [
+    ("seed", "-1"), ("seed", "1.5"), ("seed", "1e30"), ("seed", "abc"), ("validation_fraction", "abc"), ("validation_fraction", "0"),
+    ("validation_fraction", "-0.1"), ("test_fraction", "1.5"), ("max_epochs", "0"), ("max_epochs", "ten"), ("max_epochs", "2.5"),
+    ("batch_size", "0"), ("num_workers", "-1"), ("num_workers", "two"), ("synthetic::n_strata", "0"), ("synthetic::n_strata", "8"),
+    ("synthetic::n_subjects", "0"), ("synthetic::seed", "-3"), ("learning_rate", "0"), ("learning_rate", "fast"),
+    ("learning_rate", "'1e-3'"), ("spatial_size", "[0,64,48]"), ("spatial_size", "['a','b','c']"), ("spatial_size", "[64.5,64,48]"),
+    ("validation_fraction", "float('nan')"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "value"), CANNOT_BE)
+def test_numbers_that_cannot_be_are_refused_by_name(name, value):
+    with pytest.raises(InputProblems, match=f"--{name}"):
+        check_command_line([*COMMAND, f"--{name}={value}"])
+
+
+@pytest.mark.parametrize("value", ["1e-1", "1E3", "abc", ".nan", "-.inf", "-0.2", "'0.1'"])
+def test_numbers_of_an_overlay_that_yaml_reads_as_words_are_refused(tmp_path, value):
+    (tmp_path / "overlay.yaml").write_text(f"validation_fraction: {value}\n")
+    with pytest.raises(InputProblems, match="validation_fraction: "):
+        check_command_line(
+            ["run", "training", "--config_file", f"['configs/train.yaml','{tmp_path / 'overlay.yaml'}']"]
+        )
+
+
+@pytest.mark.parametrize(("stage", "option"), [("phenotypes", "tests::n_permutations=0"), ("cluster", "n_permutations=-5"), ("cross_validate", "n_folds=1"), ("check", "outlier_limit=-1"), ("prepare", "spacing_mm=0")])  # fmt: skip
+def test_every_stage_refuses_numbers_that_cannot_be(stage, option):
+    with pytest.raises(InputProblems, match=option.split("=")[0]):
+        check_command_line(["run", "--config_file", f"configs/{stage}.yaml", f"--{option}"])

@@ -69,24 +69,27 @@ def write_clusters(folder, n_strata):
     numbers = np.arange(1, n_strata + 1)
     sizes = {"stratum": numbers, "size": N_PEOPLE // n_strata, "share": 1 / n_strata, "silhouette": 0.4}
     save(sizes | {"jaccard": 0.9, "jaccard_low": 0.8, "jaccard_high": 1.0}, target, "strata_summary")
-    candidates = {"n_clusters": [2, 3], "plateau": [2, 6], "stability": [0.7, 0.95], "silhouette": [0.2, 0.4]}
+    candidates = {"n_clusters": [2, 3], "smallest_cluster": [40, 20], "stability": [0.7, 0.95]}
     candidates |= {"stability_low": 0.5, "stability_high": 1.0, "chosen": [False, True]}
     save(candidates, target, "candidates")
-    save({"silhouette": np.linspace(0.1, 0.2, 99), "stability": 0.5, "n_clusters": 2}, target, "null")
-    save({"cluster": numbers, "nearest_cluster": numbers[::-1], "middle": 3, "flank": 20}, target, "gaps")
+    save({"evidence": np.linspace(-9, -2, 99), "stability": 0.5, "n_clusters": 2}, target, "null")
+    gaps = {"cluster": numbers, "neighbour": numbers[::-1], "n_between": 30, "depth": 0.9, "p_value": 0.001}
+    save(gaps, target, "gaps")
     others = {"method": ["k-means", "HDBSCAN"], "n_clusters": 3, "share_noise": [0, 0.4], "ami": [0.95, 0.5]}
     save(others, target, "other_methods")
     for name, width in (("choice", 15), ("people", 6)):
         paint(target / f"{name}.png", width, 4)
-    choice = {"preference": "scan", "n_preferences": 32, "dampings": [0.7, 0.9], "max_iterations": 500}
-    choice |= {"max_strata": 10, "min_stratum_share": 0.05, "n_subsamples": 10, "subsample_share": 0.5}
+    choice = {"preference": None, "max_strata": 10, "min_stratum_share": 0.02, "n_folds": 10, "least_stability": 0.9}
+    choice |= {"least_depth": 0.3, "gap_significance": 0.2, "subsample_share": 0.5}
+    power = {"sentence": "Two groups were found in 17 of 20 simulated cohorts."}
     settings = {"standardise": False, "reduce": True, "choice": choice, "reference": "gaussian", "n_references": 99}
     facts = {
         "headline": headline,
         "n_strata": n_strata,
         "p_value": 0.01 if n_strata > 1 else 0.38,
-        "silhouette": 0.4,
+        "evidence": 6.0,
         "stability": 0.95,
+        "power": power,
         "n_people": N_PEOPLE,
         "covariates": ["age_years", "sex"],
         "n_dimensions": 7,

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bundle.analysis.held_out_figures import LEAST_FOR_INTERVAL
 from bundle.data.problems import InputProblems
 from tests.conftest import PATTERNS, ROOT, TINY_NETWORK, root_cause, run_stage, train
 
@@ -64,7 +65,9 @@ def test_every_subset_is_evaluated_for_every_map(results):
     assert (
         table["given"] == [m in i.split("+") for i, m in zip(table["inputs"], table["modality"], strict=True)]
     ).all()
-    assert np.isfinite(table["skill"]).all() and table["low"].isna().all()  # people of fewer than ten families
+    training = json.loads((results / "1_prepared" / "datalist.json").read_text())["training"]
+    families = {item["family_id"] for item in training if set(MODALITIES) <= set(item)}
+    assert np.isfinite(table["skill"]).all() and (table["low"].isna() == (len(families) < LEAST_FOR_INTERVAL)).all()
     assert (results / "3_evaluation" / "subsets.png").stat().st_size > 10_000
 
 

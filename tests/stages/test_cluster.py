@@ -12,12 +12,13 @@ from tests.conftest import root_cause, run_stage
 QUICK = {
     "n_references": 19,
     "n_stability": 8,
+    "n_power": 2,
     "num_workers": 1,
     "progress": False,
     "clustering_def": {
         "standardise": False,
         "reduce": True,
-        "choice": {"n_preferences": 20, "n_subsamples": 5, "max_strata": 6},
+        "choice": {"max_strata": 6, "n_folds": 5},
     },
 }
 N_PEOPLE = 160
@@ -98,8 +99,9 @@ def test_strata_are_found_and_written_with_their_evidence(clustered):
     assert facts["n_strata"] == 4 and facts["headline"] == "4 strata (p = 0.05)"
     assert set(facts["covariates"]) == {"sex", "head_size_ml"}
     assert len(read(folder / "5_clusters", "null")) == 19
-    scan = read(folder / "5_clusters", "preferences")
-    assert len(scan) == 20 and scan["n_clusters"].iloc[-1] > 40
+    gaps = read(folder / "5_clusters", "gaps")
+    assert (gaps["depth"] > 0.3).all() and gaps[["cluster", "neighbour"]].isin(range(1, 5)).all(axis=None)
+    assert facts["power"]["n_cohorts"] == 2 and not people["outlying"].any()
     for picture in ("choice", "people"):
         assert (folder / "5_clusters" / f"{picture}.png").stat().st_size > 5000
 
@@ -305,18 +307,18 @@ def test_settings_that_make_no_sense_are_refused(tmp_path):
     options = write(tmp_path, codes, participants)
     assert "cannot give p" in refused("clustering", **options, n_references=5)
     definition = {"standardise": False, "reduce": True, "choice": {"preference": "high"}}
-    assert "preference: expected scan" in refused("clustering", **options, clustering_def=definition)
+    assert "preference: expected null" in refused("clustering", **options, clustering_def=definition)
 
 
 def test_no_convergence_and_codes_for_missing_covariates_are_said(tmp_path, capfd):
     codes, participants, _ = cohort(n=60)
-    participants.loc[:5, "head_size_ml"] = -999
-    definition = {"standardise": False, "reduce": True, "choice": {"max_iterations": 5, "n_preferences": 4}}
+    participants.loc[:5, "head_size_ml"] = 4999
+    definition = {"standardise": False, "reduce": True, "choice": {"preference": "median", "max_iterations": 5}}
     run_stage("clustering", **write(tmp_path, codes, participants), **(QUICK | {"clustering_def": definition}))
     shown = capfd.readouterr().out
-    assert "4 of 4 preferences did not converge" in shown
-    assert "head_size_ml: 6 people have -999, all others" in shown
-    assert not read(tmp_path / "5_clusters", "preferences")["converged"].any()
+    assert "no number of clusters is stable" in shown
+    assert "head_size_ml: 6 people have 4999, all others" in shown
+    assert not len(read(tmp_path / "5_clusters", "candidates"))
 
 
 def test_embeddings_of_an_earlier_version_are_refused(tmp_path):

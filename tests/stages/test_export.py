@@ -296,6 +296,13 @@ def test_all_that_is_wrong_is_said_at_once(finished):
     assert "would tell others your folders" in text
 
 
+@pytest.mark.parametrize(
+    "pattern", ["../{participant_id}.nii.gz", "a/../../{participant_id}.nii.gz", "a\\..\\{participant_id}.nii.gz"]
+)
+def test_patterns_that_lead_out_of_the_folder_are_refused(finished, pattern):
+    assert "leads out of the cohort folder" in refused(finished, images={"FA": pattern})
+
+
 def test_figures_of_another_encoder_are_refused(finished, tmp_path):
     copy = tmp_path / "output"
     shutil.copytree(finished, copy)

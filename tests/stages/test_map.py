@@ -328,8 +328,8 @@ def test_raw_scan_to_stratum_is_one_command(scanned, trained, tiny_cohort, tmp_p
     model = tmp_path / "model"
     shutil.copytree(trained, model)
     run_stage("embedding", model, dataset_dir=str(tiny_cohort))
-    choice = {"n_preferences": 8, "n_subsamples": 3, "max_strata": 3}
-    quick = {"n_references": 19, "n_stability": 3, "num_workers": 1, "progress": False, "covariates": []}
+    choice = {"max_strata": 3, "n_folds": 3}
+    quick = {"n_references": 19, "n_stability": 3, "n_power": 0, "num_workers": 1, "progress": False, "covariates": []}
     people = str(tiny_cohort / "participants.tsv")
     run_stage("clustering", model, participants=people, clustering_def={"standardise": False, "reduce": True, "choice": choice}, **quick)  # fmt: skip
     (tmp_path / "network.yaml").write_text(yaml.safe_dump(TINY_NETWORK))
@@ -340,8 +340,6 @@ def test_raw_scan_to_stratum_is_one_command(scanned, trained, tiny_cohort, tmp_p
         dataset_dir=str(folder),
         model_dir=str(model),
         brain_mask="template",
-        jacobian="raw",
-        jacobian_affine="included",
         embedding={"network_def": str(tmp_path / "network.yaml")},
     )
     table = pd.read_csv(tmp_path / "new" / "5_assigned" / "assignments.tsv", sep="\t")

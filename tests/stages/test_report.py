@@ -172,7 +172,7 @@ def test_methods_give_the_settings_that_were_used(with_strata):
         "trained for 5 epochs; the weights of epoch 5",
         "age_years and sex were taken out of the codes",
         "Parallel analysis kept 7 principal axes, with 66 % of the variance",
-        "at 32 preferences, with the first damping of 0.7 and 0.9 that converged in 500 sweeps",
+        "the clusterings that left out one of 10 folds of families",
         "repeated on 99 cohorts that are one Gaussian cloud",
         "20 phenotype items, rank-normalised, of 50 people in 25 families were standardised",
         "9,999 permutations (whole families of one size and the same zygosity)",

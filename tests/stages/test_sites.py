@@ -16,7 +16,7 @@ QUICKER = QUICK | {
     "clustering_def": {
         "standardise": False,
         "reduce": True,
-        "choice": {"n_preferences": 10, "n_subsamples": 3, "max_strata": 3},
+        "choice": {"max_strata": 3, "n_folds": 5},
     }
 }
 SCANNERS = np.random.default_rng(7).standard_normal((3, 48))

@@ -219,23 +219,6 @@ def test_one_modality_and_the_run_alias_work(tiny_cohort, tmp_path, capsys):
     assert (tmp_path / "2_training" / "model.pt").exists()
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("preset", ["network_paper", "network_release"])
-def test_paper_presets_train_through_the_config(tiny_cohort, tmp_path, preset):
-    run_stage(
-        "training",
-        tmp_path,
-        dataset_dir=str(tiny_cohort),
-        network_def=f"%configs/parts/{preset}.yaml",
-        spatial_size=[64, 64, 64],
-        modalities=["JAC", "NDI"],
-        loss="bce",
-        max_epochs=1,
-        batch_size=1,
-    )
-    assert torch.isfinite(torch.tensor(log(tmp_path)["loss"].iloc[-1]))
-
-
 @pytest.mark.parametrize(
     ("name", "value"),
     [

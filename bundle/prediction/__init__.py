@@ -1,0 +1,1 @@
+"""Predicting participants' characteristics from embeddings: what the stage reads, says and plots."""
