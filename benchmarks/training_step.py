@@ -25,17 +25,18 @@ from custom_nets import FusionAutoencoder
 
 WARM_UP = 3
 MODALITIES = ["T1w", "FA", "NDI", "JAC"]
-DEFAULT, PAPER = "network.yaml", "network_paper.yaml"
+DEFAULT, LARGE, PAPER = "network.yaml", "network_128.yaml", "network_paper.yaml"
+ONE_FIT = {"n_cross_fits": 0}
 CASES = {
-    64: [(DEFAULT, (64, 64, 48), {}, 4), (PAPER, (64, 64, 48), {"widths": [4, 8, 16, 32]}, 4)],
-    128: [(DEFAULT, (128, 128, 96), {"widths": [64, 96, 128, 128], "n_units": [1, 1, 1, 1]}, 4), (PAPER, (128, 128, 96), {}, 4)],
-    192: [(DEFAULT, (192, 224, 192), {"widths": [64, 96, 128, 128], "n_units": [1, 1, 1, 1]}, 1), (PAPER, (192, 224, 192), {}, 1)],
+    64: [(DEFAULT, (64, 64, 48), ONE_FIT, 4), (PAPER, (64, 64, 48), {"widths": [4, 8, 16, 32]}, 4)],
+    128: [(LARGE, (128, 128, 96), ONE_FIT, 4), (PAPER, (128, 128, 96), {}, 4)],
+    192: [(LARGE, (192, 224, 192), ONE_FIT, 1), (PAPER, (192, 224, 192), {}, 1)],
 }  # fmt: skip
 """Grid -> part, spatial size, other arguments, people a step."""
 
 
 def network_of(part: str, spatial_size: tuple[int, ...], arguments: dict[str, object]) -> FusionAutoencoder:
-    parser = ConfigParser({"modalities": MODALITIES, "spatial_size": list(spatial_size), "fusion": "concat"})
+    parser = ConfigParser({"modalities": MODALITIES, "spatial_size": list(spatial_size)})
     parser["network"] = ConfigParser.load_config_file(Path("configs/parts") / part) | arguments
     return parser.get_parsed_content("network")
 
@@ -86,7 +87,7 @@ def measured(contender: Contender, n_steps: int) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--grids", type=int, nargs="+", default=[64], choices=list(CASES))
-    parser.add_argument("--networks", nargs="+", default=[DEFAULT], choices=[DEFAULT, PAPER])
+    parser.add_argument("--networks", nargs="+", default=[DEFAULT, LARGE], choices=[DEFAULT, LARGE, PAPER])
     parser.add_argument("--steps", type=int, default=10)
     chosen = parser.parse_args()
     keep_freed_memory()

@@ -96,8 +96,8 @@ def test_both_overlays_say_the_same_but_for_the_network():
     )
     for parser in (parsed("paper"), parsed("release")):
         parser.resolve_macro_and_relative_ids()
-        settings = {key: parser[key] for key in ("max_epochs", "batch_size", "learning_rate", "loss", "mixing")}
-        assert settings == {"max_epochs": 200, "batch_size": 1, "learning_rate": 1e-3, "loss": "bce", "mixing": 0}
+        settings = {key: parser[key] for key in ("max_epochs", "batch_size", "learning_rate", "loss", "mirroring")}
+        assert settings == {"max_epochs": 200, "batch_size": 1, "learning_rate": 1e-3, "loss": "bce", "mirroring": 0}
         assert parser["gradient_norm"] is None and parser["modality_weights"] is None
         assert parser["optimizer"]["_target_"].endswith("AdamWithKernelPenalty")
 
