@@ -56,6 +56,7 @@ class LinearEmbedding(nn.Module):
     blocks: Tensor
     slots: Tensor
     turn: Tensor
+    _posteriors: dict[tuple[bool, ...], Tensor]
     __jit_ignored_attributes__ = ["_posteriors"]  # subsets are for the eager network alone
 
     def __init__(
@@ -76,7 +77,7 @@ class LinearEmbedding(nn.Module):
         self.register_buffer("blocks", torch.zeros(0, dtype=torch.long), persistent=False)
         self.register_buffer("slots", torch.zeros(0, dtype=torch.long), persistent=False)
         self.register_buffer("turn", torch.zeros(0, embedding_size), persistent=False)
-        self._posteriors: dict[tuple[bool, ...], Tensor] = {}
+        self._posteriors = {}
 
     def forward(self, scaled: Tensor) -> Tensor:
         """Embed participants who have every modality."""

@@ -58,6 +58,8 @@ class RefinedLinearAutoencoder(FusionAutoencoder):
     """
 
     mirror: Tensor
+    cross_fitted: list[LinearEmbedding]
+    __jit_ignored_attributes__ = ["cross_fitted"]  # they are for training alone
 
     def __init__(
         self,
@@ -93,7 +95,7 @@ class RefinedLinearAutoencoder(FusionAutoencoder):
         self.linear = LinearEmbedding(n_modalities, self.spatial_size, block, embedding_size)
         self.refiner = Refiner(n_modalities, self.spatial_size, fold, width, n_units, n_places, norm, kernel_size)
         self.register_buffer("mirror", torch.tensor(-1))
-        self.cross_fitted: list[LinearEmbedding] = []
+        self.cross_fitted = []
         self.register_load_state_dict_post_hook(
             lambda module, _: module.linear.unpack(module.scaling.brain_mask)  # type: ignore[attr-defined]
         )

@@ -195,7 +195,7 @@ def overlay(tmp_path, content):
         {"+train::handlers": [{"_target_": "bundle.handlers.stop_on_nan.StopOnNan"}]},
         {"synthetic::spacing_mm": 6.0, "max_epochs": 3},
         {"mine": {"_target_": "torch.nn.Identity"}, "inferer": "@mine"},
-        {"network_def": {"_target_": "custom_nets.FoldedFusionAutoencoder", "modalities": "@modalities"}, "network_def::norm": "batch"},
+        {"network_def": {"_target_": "custom_nets.RefinedLinearAutoencoder", "modalities": "@modalities"}, "network_def::norm": "batch"},
     ],
 )  # fmt: skip
 def test_known_keys_of_overlays_pass(tmp_path, content):

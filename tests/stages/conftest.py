@@ -7,13 +7,11 @@ import numpy as np
 import pytest
 
 from bundle.packaging.run_facts import read_run
-from tests.conftest import ROOT, run_stage
+from tests.conftest import ROOT, TINY_NETWORK, run_stage
 from tests.stages.fake_folds import FakeStages
 from tests.stages.package import export
 from tests.stages.test_cluster import QUICK, write
 from tests.stages.test_cluster import cohort as coded_people
-
-CODE_SIZE = 8 * 4 * 4 * 3
 
 
 @pytest.fixture
@@ -32,7 +30,9 @@ def finished(trained, tmp_path_factory):
         monkeypatch.chdir(ROOT)
         run_stage("evaluating", output_dir, num_workers=0)
         codes, participants, _ = coded_people(n=80)
-        codes = codes @ np.random.default_rng(0).standard_normal((codes.shape[1], CODE_SIZE)).astype(np.float32)
+        codes = codes @ np.random.default_rng(0).standard_normal(
+            (codes.shape[1], TINY_NETWORK["embedding_size"])
+        ).astype(np.float32)
         options = write(output_dir, codes, participants, encoder_hash=read_run(output_dir).encoder_hash)
         run_stage("clustering", **options, **QUICK, covariates=[])
     return output_dir

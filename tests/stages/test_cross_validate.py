@@ -59,7 +59,7 @@ def test_people_who_lack_a_map_are_in_folds_but_not_evaluated(tiny_cohort, tmp_p
     shutil.copytree(tiny_cohort, cohort, ignore=shutil.ignore_patterns("truth"))
     for number in (2, 9):
         (cohort / f"sub-{number:04d}" / f"sub-{number:04d}_JAC.nii.gz").unlink()
-    run(output, cohort, fusion="mean")
+    run(output, cohort)
     facts = json.loads((output / "8_cross_validation" / "summary.json").read_text())
     assert (facts["n_people"], facts["n_people_in_all"], facts["n_people_who_lack_a_map"]) == (22, 24, 2)
     assert facts["headline"] == "All 3 folds are in. 2 people who lack a map were trained on, but not evaluated."
@@ -207,7 +207,7 @@ def test_through_the_bundle_everything_is_wired(tiny_cohort, tmp_path, stages):
     assert stages.calls == all_calls(2)
     overlay = json.loads((tmp_path / "folds" / "fold_01" / "overlay_training.json").read_text())
     assert overlay == {"progress": False, "modalities": MAPS, "spatial_size": [32, 32, 24], "seed": 0, "num_workers": 2,
-                       "fusion": "concat", "max_epochs": 3}  # fmt: skip
+                       "max_epochs": 3}  # fmt: skip
     shutil.rmtree(tmp_path / "8_cross_validation")
     run_stage("collecting", tmp_path)
     assert (tmp_path / "8_cross_validation" / "summary.tsv").is_file()

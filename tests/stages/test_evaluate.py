@@ -70,10 +70,10 @@ def test_pictures_are_drawn(evaluated):
 
 def test_weights_of_another_architecture_are_refused(trained):
     with pytest.raises(
-        InputProblems, match=r"model.pt does not fit \(widths: \[16, 24\] in the file, \[8, 8\] in the configuration"
+        InputProblems, match=r"model.pt does not fit \(embedding_size: 384 in the file, 96 in the configuration"
     ):
         try:
-            run_stage("evaluating", trained, network_def=TINY_NETWORK | {"widths": [8, 8]})
+            run_stage("evaluating", trained, network_def=TINY_NETWORK | {"embedding_size": 96})
         except RuntimeError as error:
             raise root_cause(error) from None
 

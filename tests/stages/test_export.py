@@ -229,7 +229,7 @@ CHECKS = """
     ckpt_export("network_def", output_dir + "/model.ts", root + "/models/model.pt", meta, config)
     for kind in ("train", "inference"):
         network = monai.bundle.load(name, bundle_dir=folder, workflow_type=kind, device="cpu")
-        assert type(network).__name__ == "FoldedFusionAutoencoder"
+        assert type(network).__name__ == "RefinedLinearAutoencoder"
     scripted, metadata, _ = monai.bundle.load(name, bundle_dir=folder, load_ts_module=True, device="cpu")
     assert metadata["encoder_hash"]
     options = {"dataset_dir": sample, "output_dir": output_dir + "/infer"}

@@ -191,7 +191,7 @@ def test_methods_tell_what_training_stored(trained, tmp_path):
     folder = tmp_path / "results"
     shutil.copytree(trained, folder)
     text = text_of(page_of(folder))
-    assert "FoldedFusionAutoencoder: scaling residual; widths 16 and 24" in text and "batch size 4" in text
+    assert "RefinedLinearAutoencoder: embedding size 384; block 8" in text and "batch size 4" in text
     assert "Seed of training 0" in text
 
 

@@ -108,7 +108,7 @@ def test_folder_with_another_run_is_refused_and_left_alone(trained, tiny_cohort)
     ("changes", "message"),
     [
         ({"learning_rate": 0.1}, "learning_rate: 0.005 then, 0.1 now"),
-        ({"network_def": TINY_NETWORK | {"widths": [16, 32]}}, "does not fit"),
+        ({"network_def": TINY_NETWORK | {"embedding_size": 96}}, "does not fit"),
     ],
 )
 def test_resuming_with_something_else_is_refused(trained, tiny_cohort, tmp_path, changes, message):
@@ -128,18 +128,6 @@ def test_resuming_on_another_cohort_is_refused_before_anything_is_drawn(trained,
         except RuntimeError as error:
             raise root_cause(error) from None
     assert not (tmp_path / "copy" / "1_prepared" / "cohort").exists()
-
-
-@pytest.mark.parametrize(
-    ("fusion", "network"), [("mean", TINY_NETWORK), ("concat", TINY_NETWORK | {"fusion": "product_of_experts"})]
-)
-def test_a_fusion_that_the_network_would_ignore_is_refused(tiny_cohort, tmp_path, fusion, network):
-    network = {"fusion": "concat"} | network
-    with pytest.raises(InputProblems, match=f"--fusion {fusion} was asked for, but the network of --network_def"):
-        try:
-            train(tiny_cohort, tmp_path, fusion=fusion, network_def=network)
-        except RuntimeError as error:
-            raise root_cause(error) from None
 
 
 def test_resuming_nothing_is_refused(tiny_cohort, tmp_path):
@@ -237,8 +225,7 @@ def test_one_modality_and_the_run_alias_work(tiny_cohort, tmp_path, capsys):
         ("learning_rate", 0),
         ("max_epochs", -1),
         ("gradient_norm", float("nan")),
-        ("mixing", 2),
-        ("fusion", "meen"),
+        ("mirroring", 2),
         ("loss", "mae"),
     ],
 )
