@@ -37,7 +37,7 @@ class ChoiceSettings:
     min_stratum_share: float = 0.02
     n_folds: int = 10
     least_stability: float = 0.85
-    least_depth: float = 0.45
+    least_depth: float = 0.6
     gap_significance: float = 0.2
     subsample_share: float = 0.5
     dampings: Sequence[float] = (0.7, 0.9, 0.95)

@@ -21,6 +21,8 @@ from bundle.analysis.held_out_gaps import CrossFit, cross_fit
 
 LEAST_PEOPLE, LEAST_FAMILIES = 10, 5
 """A cluster of fewer is a few odd people, or a family or two, in a small cohort."""
+BEYOND_DOUBT = 0.001
+"""p of gaps that need no look at finer clusterings, and that tell clusters apart of which some hang together."""
 FAR_AWAY = 3.0
 """Times the median distance to the nearest people that make a cluster: farther, and somebody is outlying."""
 FINER_DEPTH = 0.3
@@ -55,13 +57,17 @@ class Candidate:
         both = zip(self.pairs, self.gaps, strict=True)
         return [pair for pair, one in both if one is None or one.depth < least_depth]
 
+    def parts(self, least_depth: float) -> np.ndarray:
+        """Which clusters hang together, from neighbour to neighbour without a gap of that depth: `(K,)` numbers from 0."""
+        closed = np.zeros((self.n_clusters, self.n_clusters))
+        for pair in self.closed(least_depth):
+            closed[pair] = 1
+        return connected_components(closed, directed=False)[1]
+
     @property
     def hangs_together(self) -> bool:
-        """Whether one can go from every cluster to every other one, from neighbour to neighbour, without crossing a gap."""
-        closed = np.zeros((self.n_clusters, self.n_clusters))
-        for pair in self.closed(FINER_DEPTH):
-            closed[pair] = 1
-        return bool(connected_components(closed, directed=False)[0] == 1)
+        """Whether one can go from every cluster to every other one without crossing a gap."""
+        return self.parts(FINER_DEPTH).max() == 0
 
     @property
     def all_gaps(self) -> Gap | None:
@@ -156,6 +162,11 @@ def _by_stability(points: np.ndarray, family_of: np.ndarray, settings: ChoiceSet
     closes = False
     for place in reversed(stable):
         chosen = candidates[place] = with_gaps(kept, candidates[place])
+        joined = chosen if _are_apart(chosen, settings) else _joined(chosen, settings.least_depth / 2)
+        if joined is not None and _are_apart(joined, settings, BEYOND_DOUBT):
+            if joined is not chosen:
+                candidates.append(joined)
+            return Choice(candidates, joined, outlying, False, settings)
         if not _are_apart(chosen, settings):
             closes |= chosen.hangs_together
             continue
@@ -168,11 +179,27 @@ def _by_stability(points: np.ndarray, family_of: np.ndarray, settings: ChoiceSet
     return Choice(candidates, largest, outlying, _are_apart(largest, settings), settings)
 
 
-def _are_apart(candidate: Candidate, settings: ChoiceSettings) -> bool:
-    gaps = candidate.all_gaps
-    if gaps is None or candidate.closed(settings.least_depth / 2):
+def _are_apart(candidate: Candidate | None, settings: ChoiceSettings, significance: float | None = None) -> bool:
+    """Whether all neighbours have gaps, deep enough together and beyond chance."""
+    gaps = candidate.all_gaps if candidate else None
+    if candidate is None or gaps is None or candidate.closed(settings.least_depth / 2):
         return False
-    return gaps.depth >= settings.least_depth and norm.sf(gaps.z_value) <= settings.gap_significance
+    limit = settings.gap_significance if significance is None else significance
+    return bool(gaps.depth >= settings.least_depth and norm.sf(gaps.z_value) <= limit)
+
+
+def _joined(candidate: Candidate, least_depth: float) -> Candidate | None:
+    """The clusters that hang together as one, and the gaps between those that do not; None if all hang together."""
+    part_of = candidate.parts(least_depth)
+    labels = part_of[candidate.labels]
+    if labels.max() == 0:
+        return None
+    across: dict[tuple[int, int], list[Gap]] = {}
+    for (one, other), found in zip(candidate.pairs, candidate.gaps, strict=True):
+        low, high = sorted((int(part_of[one]), int(part_of[other])))
+        if low != high and found is not None:
+            across.setdefault((low, high), []).append(found)
+    return Candidate(labels, candidate.stability, list(across), [together(gaps) for gaps in across.values()])
 
 
 def with_gaps(points: np.ndarray, candidate: Candidate) -> Candidate:

@@ -22,7 +22,7 @@ def rewrite(file, change, affine=None):
 
 
 def brighter_right(voxels):
-    return voxels * np.where(np.arange(voxels.shape[0]) >= voxels.shape[0] // 2, 1.2, 1)[:, None, None].astype(
+    return voxels * np.where(np.arange(voxels.shape[0]) >= voxels.shape[0] // 2, 1.5, 1)[:, None, None].astype(
         np.float32
     )
 
