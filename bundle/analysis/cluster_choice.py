@@ -220,11 +220,19 @@ def outlying_people(points: np.ndarray, settings: ChoiceSettings) -> np.ndarray:
     """People without as many others near them as make a cluster: `(N,)` truth values.
 
     Of a handful far from all others, everybody has some of the others among so many nearest ones. While they are there every
-    clustering is about them; artefacts are such people.
+    clustering is about them; artefacts are such people. A small group is thinner than a large one, in few dimensions by more
+    than that distance: people who hang together, each within the distance of another, and are enough for a cluster stay.
     """
     n_others = int(max(LEAST_PEOPLE, np.ceil(settings.min_stratum_share * len(points)))) - 1
-    farthest = NearestNeighbors(n_neighbors=n_others).fit(points).kneighbors()[0][:, -1]
-    return farthest > FAR_AWAY * np.median(farthest)
+    near = NearestNeighbors(n_neighbors=n_others).fit(points)
+    farthest = near.kneighbors()[0][:, -1]
+    far = farthest > FAR_AWAY * np.median(farthest)
+    if not far.any():
+        return far
+    group_of = connected_components(near.radius_neighbors_graph(radius=FAR_AWAY * np.median(farthest)), directed=False)[
+        1
+    ]
+    return far & (np.bincount(group_of)[group_of] <= n_others)
 
 
 def _is_large_enough(families: np.ndarray, n_people: int, settings: ChoiceSettings) -> bool:

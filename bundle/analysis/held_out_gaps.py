@@ -75,13 +75,14 @@ def cross_fit(
         clusterer: as everybody was clustered.
         least_stability: gives up as soon as the mean stability cannot reach it.
     """
-    n_folds = int(fold_of.max()) + 1
+    n_folds, n_clusters = int(fold_of.max()) + 1, int(labels.max()) + 1
     stability, folds = np.zeros(n_folds), []
     for number in range(n_folds):
         seen = fold_of != number
-        found = clusterer(points[seen])
-        if found is not None and found.max() >= labels.max():
-            stability[number] = best_jaccard(labels[seen], found, int(labels.max()) + 1).min()
+        # a cluster whose people are all of this fold cannot come back
+        found = clusterer(points[seen]) if len(set(labels[seen])) == n_clusters else None
+        if found is not None and found.max() >= n_clusters - 1:
+            stability[number] = best_jaccard(labels[seen], found, n_clusters).min()
             model = Discriminant.fit(points[seen], renumbered(found, labels[seen]))
             held_out = points[~seen]
             folds.append(HeldOut(model, held_out, model.assign(held_out)))

@@ -61,7 +61,9 @@ class TrainingLog:
 
     def record_untrained(self) -> None:
         """A row for the network before its first step, as epoch 0; it has no loss."""
-        self.rows.append({"epoch": 0, "loss": float("nan"), **self._validation(), "memory_gb": peak_memory_gb()})
+        not_yet = float("nan")
+        costs = {"seconds": not_yet, "step_ms": not_yet, "memory_gb": peak_memory_gb()}
+        self.rows.append({"epoch": 0, "loss": not_yet, "learning_rate": not_yet, **self._validation(), **costs})
         write_table(pd.DataFrame(self.rows), self.file)
 
     def _validation(self) -> dict[str, float]:

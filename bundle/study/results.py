@@ -43,7 +43,7 @@ def seed_row(seed_run: SeedRun) -> dict[str, Any]:
         "seed": seed_run.seed,
         "parameters": seed_run.run.parameters,
         "embedding_size": table.codes.shape[1],
-        "epochs": len(log),
+        "epochs": int(log["step_ms"].count()),  # the untrained network has a row, but took no step
         "step_ms": log["step_ms"].median(),
         "memory_gb": log["memory_gb"].max(),
     }

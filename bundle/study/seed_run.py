@@ -217,7 +217,7 @@ def equal_time_epochs(reference: pd.DataFrame, own: pd.DataFrame) -> int:
         reference: training log of the run whose time is to be matched.
         own: training log of a run with the same network and as many steps per epoch.
     """
-    return max(1, int(len(reference) * reference["step_ms"].median() / own["step_ms"].median()))
+    return max(1, int(reference["step_ms"].count() * reference["step_ms"].median() / own["step_ms"].median()))
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any], above: str = "") -> list[str]:

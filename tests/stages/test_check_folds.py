@@ -30,7 +30,7 @@ def test_leakage_of_every_kind_is_listed_at_once(cohort, tmp_path):
     assert (
         f"same voxels as {second} T1w (" in text
         and f"same voxels as {lone} T1w (" in text
-        and "are relatives by twin_id 'pair'" in text
+        and "are relatives by twin_id, but stand in several families" in text
     )
 
 

@@ -301,7 +301,7 @@ def test_odd_items_and_people_without_are_said(phenotyped, tmp_path):
 def test_bad_families_and_strata_are_refused(phenotyped, tmp_path):
     folder, options = phenotyped
     people = pd.read_csv(folder / "participants.tsv", sep="\t")
-    people.assign(family_id="all").to_csv(tmp_path / "one.tsv", sep="\t", index=False)
+    people.assign(family_id="all", family_size=len(people)).to_csv(tmp_path / "one.tsv", sep="\t", index=False)
     assert "160 people of 1 families" in refused(**(options | {"participants": str(tmp_path / "one.tsv")}))
     people.assign(role=people["participant_id"]).to_csv(tmp_path / "roles.tsv", sep="\t", index=False)
     changed = options | {"participants": str(tmp_path / "roles.tsv"), "kinship": "role", "categories": ["sex", "role"]}

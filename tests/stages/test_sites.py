@@ -221,7 +221,7 @@ def test_strata_that_are_sites_are_called_so_and_vanish_when_harmonised(tmp_path
         ({"site": "A"}, {"harmonise": "combat"}, "No two sites are known"),
         ({"site": ["A"] * 79 + ["C"] + ["B"] * 80}, {"harmonise": "combat"}, "site C: 1 people of 1 family"),
         ({"site": ["A"] * 80 + [None] + ["B"] * 79}, {"harmonise": "combat", "covariates": []}, "sub-080: no site"),
-        ({"site": ["A"] * 80 + ["B"] * 80, "family_id": ["F"] * 80 + [f"G{n}" for n in range(80)]}, {"harmonise": "combat"}, "80 people of 1 family"),
+        ({"site": ["A"] * 80 + ["B"] * 80, "family_id": ["F"] * 80 + [f"G{n}" for n in range(80)], "family_size": [80] * 80 + [1] * 80}, {"harmonise": "combat"}, "80 people of 1 family"),
         ({"site": ["A"] * 80 + ["B"] * 80, "coil": ["x"] * 80 + ["y"] * 80}, {"harmonise": "combat", "covariates": ["coil"]}, "say the same"),
         ({"age_years": [None] + [30.0] * 100 + [31.0] * 59}, {"harmonise": "combat", "covariates": []}, "sub-000: no age_years, which harmonising must keep"),
     ],

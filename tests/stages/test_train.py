@@ -42,7 +42,9 @@ def test_training_beats_the_mean_image_for_every_modality(trained):
 
 
 def test_log_says_what_a_step_and_the_process_cost(trained):
-    table = log(trained)
+    untrained, table = log(trained).iloc[0], log(trained).iloc[1:]
+    assert untrained["epoch"] == 0 and untrained[["loss", "learning_rate", "seconds", "step_ms"]].isna().all()
+    assert untrained.filter(like="skill").notna().all() and untrained["memory_gb"] <= table["memory_gb"].iloc[0]
     assert (table["step_ms"] > 0).all() and (table["step_ms"] < 1000 * table["seconds"]).all()
     assert table["memory_gb"].is_monotonic_increasing and 0.1 < table["memory_gb"].iloc[0] < 100
 
@@ -73,7 +75,7 @@ def test_resumed_training_is_the_uninterrupted_one(tiny_cohort, tmp_path):
     with pytest.raises(SystemExit) as stopped:
         train(tiny_cohort, tmp_path / "broken", overlay=interrupt_at(epoch=3))
     assert stopped.value.code == 130
-    assert len(log(tmp_path / "broken")) == 2
+    assert log(tmp_path / "broken")["epoch"].tolist() == [0, 1, 2]
     train(tiny_cohort, tmp_path / "broken", resume=True)
     whole, resumed = log(tmp_path / "whole"), log(tmp_path / "broken")
     kept = [name for name in whole if name not in ("seconds", "step_ms", "memory_gb", "cuda_memory_gb")]
@@ -87,11 +89,14 @@ def test_resumed_training_is_the_uninterrupted_one(tiny_cohort, tmp_path):
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
 
-def test_first_interrupted_epoch_leaves_nothing_half_written(tiny_cohort, tmp_path):
+def test_after_the_first_interrupted_epoch_training_goes_on_from_the_untrained_network(tiny_cohort, tmp_path):
     with pytest.raises(SystemExit):
         train(tiny_cohort, tmp_path, overlay=interrupt_at(epoch=1))
-    assert not (tmp_path / "2_training" / "checkpoint.pt").exists()
-    train(tiny_cohort, tmp_path, max_epochs=1)
+    checkpoint = torch.load(tmp_path / "2_training" / "checkpoint.pt", weights_only=True)
+    assert checkpoint["epoch"] == 0 and log(tmp_path)["epoch"].tolist() == [0]
+    assert not list((tmp_path / "2_training").glob(".*"))
+    train(tiny_cohort, tmp_path, resume=True)
+    assert log(tmp_path)["epoch"].tolist() == [0, 1, 2, 3, 4]
 
 
 def test_folder_with_another_run_is_refused_and_left_alone(trained, tiny_cohort):
@@ -107,7 +112,7 @@ def test_folder_with_another_run_is_refused_and_left_alone(trained, tiny_cohort)
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"learning_rate": 0.1}, "learning_rate: 0.005 then, 0.1 now"),
+        ({"learning_rate": 0.1}, "learning_rate: 0.01 then, 0.1 now"),
         ({"network_def": TINY_NETWORK | {"embedding_size": 96}}, "does not fit"),
     ],
 )
@@ -143,7 +148,7 @@ def test_full_disk_keeps_the_checkpoint_before(tiny_cohort, tmp_path, monkeypatc
 
     def until_full(state, file):
         calls.append(file)
-        if len(calls) > 2:  # model.pt and checkpoint.pt of epoch 1 fit
+        if len(calls) > 2:  # model.pt and checkpoint.pt of the untrained network fit
             file.write_bytes(b"half")
             raise OSError(28, "No space left on device")
         save(state, file)
@@ -155,7 +160,7 @@ def test_full_disk_keeps_the_checkpoint_before(tiny_cohort, tmp_path, monkeypatc
         except RuntimeError as error:
             raise next(cause for cause in causes(error) if isinstance(cause, OSError)) from None
     folder = tmp_path / "2_training"
-    assert torch.load(folder / "checkpoint.pt", weights_only=True)["epoch"] == 1
+    assert torch.load(folder / "checkpoint.pt", weights_only=True)["epoch"] == 0
     assert not list(folder.glob(".*"))
 
 
@@ -189,7 +194,9 @@ def test_relatives_in_several_families_stop_training(cohort, tmp_path, is_datali
         ]
         source = cohort / "cohort.json"
         source.write_text(json.dumps({"training": people[:15], "validation": people[15:20], "test": people[20:]}))
-    with pytest.raises(InputProblems, match=r"sub-0001 \(family .* are relatives by mother_id 'm0'"):
+    with pytest.raises(
+        InputProblems, match=r"sub-0001 \(family .*\) and sub-0002 \(family .* are relatives by mother_id, but stand in"
+    ):
         try:
             train(source, tmp_path / "results")
         except RuntimeError as error:

@@ -32,7 +32,7 @@ STUDY = {
 }
 GRID = {
     "options": {"spatial_size": [32, 32, 24]},
-    "arguments": {"configs/parts/network.yaml": {"widths": [8, 16], "n_units": [1, 1], "code_channels": 2}},
+    "arguments": {"configs/parts/network.yaml": {"embedding_size": 384, "n_components": 800, "width": 8, "n_units": 1}},
 }
 SHIPPED = sorted((ROOT / "configs" / "studies").glob("*.yaml"))
 
@@ -59,9 +59,9 @@ class FakeStages:
 
     def training(self, folder, name, seed, options):
         (folder / "2_training").mkdir(parents=True, exist_ok=True)
-        epochs = np.arange(options["max_epochs"])
-        step = 100.0 if name == "mse" else 25.0
-        table = pd.DataFrame({"epoch": epochs, "step_ms": step, "memory_gb": 1 + epochs / 10})
+        epochs = np.arange(options["max_epochs"] + 1)
+        steps = np.where(epochs > 0, 100.0 if name == "mse" else 25.0, np.nan)  # the untrained network took no step
+        table = pd.DataFrame({"epoch": epochs, "step_ms": steps, "memory_gb": 1 + epochs / 10})
         table.to_csv(folder / "2_training" / "log.tsv", sep="\t", index=False)
 
     def evaluating(self, folder, name, seed, options):
@@ -107,7 +107,7 @@ def test_table_holds_the_known_means_and_intervals(tmp_path, stages):
     assert table.loc["l1", "skill_FA"] == pytest.approx(0.25)
     assert table.loc["mse", "lost_code_zeroed"] == pytest.approx(0.65)
     assert table.loc["mse", "lost_code_swapped"] == pytest.approx(1.1)
-    assert table.loc["mse", ["step_ms", "memory_gb", "epochs"]].tolist() == pytest.approx([100, 1.3, 4])
+    assert table.loc["mse", ["step_ms", "memory_gb", "epochs"]].tolist() == pytest.approx([100, 1.4, 4])
     assert (
         table.loc["mse", "embedding_size"] == 6 and table.loc["mse", "parameters"] == table.loc["l1", "parameters"] > 0
     )
@@ -145,7 +145,7 @@ def test_every_run_gets_the_stages_in_order_with_the_options_each_knows(tmp_path
     assert "loss" not in evaluating and evaluating["modalities"] == embedding["modalities"] == ["FA", "JAC"]
     assert clustering["n_references"] == 9 and "modalities" not in clustering
     part = training["network_def"].removeprefix("%")
-    assert ConfigParser.load_config_file(part)["widths"] == [8, 16]
+    assert ConfigParser.load_config_file(part)["width"] == 8
     for (run_id, *_), options in zip(first, (training, evaluating, embedding, clustering), strict=True):
         config = {"training": "train", "evaluating": "evaluate", "embedding": "inference", "clustering": "cluster"}[
             run_id
@@ -183,9 +183,9 @@ def test_tables_hold_seeds_of_earlier_calls_that_were_made_with_the_same(tmp_pat
 
 def test_ids_that_pandas_takes_for_missing_are_ids(tmp_path):
     (tmp_path / "truth").mkdir()
-    (tmp_path / "participants.tsv").write_text("participant_id\nnull\nNone\n")
-    (tmp_path / "truth" / "factors.tsv").write_text("participant_id\tfactor_1\nnull\t1\nNone\t2\n")
-    factors, families = true_factors(tmp_path, np.array(["None", "null"]))
+    (tmp_path / "participants.tsv").write_text("participant_id\nsub-1\nNone\n")
+    (tmp_path / "truth" / "factors.tsv").write_text("participant_id\tfactor_1\nsub-1\t1\nNone\t2\n")
+    factors, families = true_factors(tmp_path, np.array(["None", "sub-1"]))
     assert factors.tolist() == [[2], [1]] and len(set(families)) == 2
 
 
