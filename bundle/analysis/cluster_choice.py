@@ -163,7 +163,7 @@ def _by_stability(points: np.ndarray, family_of: np.ndarray, settings: ChoiceSet
     for place in reversed(stable):
         chosen = candidates[place] = with_gaps(kept, candidates[place])
         joined = chosen if _are_apart(chosen, settings) else _joined(chosen, settings.least_depth / 2)
-        if _are_apart(joined, settings, BEYOND_DOUBT):
+        if joined is not None and _are_apart(joined, settings, BEYOND_DOUBT):
             if joined is not chosen:
                 candidates.append(joined)
             return Choice(candidates, joined, outlying, False, settings)
