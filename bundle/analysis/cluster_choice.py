@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
-from scipy.sparse.csgraph import connected_components
+from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
 from scipy.stats import norm
 from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
@@ -71,9 +71,20 @@ class Candidate:
 
     @property
     def all_gaps(self) -> Gap | None:
-        """All as one; None if one of them is."""
+        """The weakest gaps by which every cluster could be reached, as one; None if there is nothing to see at one of the pairs.
+
+        Not all: the two ends of a bent continuum may face each other across a wide gap, which says nothing about the way
+        from one to the other along the bend.
+        """
         known = [one for one in self.gaps if one is not None]
-        return together(known) if known and len(known) == len(self.gaps) else None
+        if not known or len(known) < len(self.gaps):
+            return None
+        z_values = np.array([one.z_value for one in known])
+        ways = np.zeros((self.n_clusters, self.n_clusters))
+        for pair, z_value in zip(self.pairs, z_values, strict=True):
+            ways[pair] = 1 + z_value - z_values.min()  # a tree takes no notice of zeros
+        weakest = minimum_spanning_tree(ways).toarray() > 0
+        return together([one for pair, one in zip(self.pairs, known, strict=True) if weakest[pair]])
 
 
 @dataclass(frozen=True)
@@ -101,7 +112,7 @@ class Choice:
 
     @property
     def evidence(self) -> float:
-        """z value of all gaps together, what the null is about; minus infinity if nothing was chosen or can be said."""
+        """z value of `Candidate.all_gaps`, what the null is about; minus infinity if nothing was chosen or can be said."""
         gaps = self.chosen.all_gaps if self.chosen else None
         return float(gaps.z_value) if gaps else -np.inf
 

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from sklearn.metrics import adjusted_rand_score
 
 from bundle.analysis.choice_settings import ChoiceSettings
 from bundle.analysis.cluster_choice import choose, family_folds, outlying_people
@@ -37,6 +38,15 @@ def test_two_sources_of_unequal_size_are_found():
     points[:, 0] = 5 * along
     found = choose(points - points.mean(axis=0), list(range(220)), ChoiceSettings(), 0)
     assert found.has_gaps and sorted(np.bincount(found.chosen.labels))[0] == pytest.approx(36, abs=3)
+
+
+def test_groups_that_a_continuum_cuts_across_are_found_by_joining_what_has_no_gap():
+    rng = np.random.default_rng(0)
+    cohort = grouped((3, 1), 7, 400, 6, rng)
+    cohort.points[:, 3] += 14 * (rng.random(400) - 0.5)  # along which k-means cuts both groups
+    found = chosen(cohort)
+    assert found.has_gaps and found.chosen.n_clusters == 2
+    assert adjusted_rand_score(cohort.groups[~found.outlying], found.chosen.labels) > 0.9
 
 
 def test_folds_take_whole_families_and_are_alike_in_size():
