@@ -5,6 +5,7 @@ import torch
 from sklearn.decomposition import PCA
 
 from bundle.evaluation.subsets import standardised_moves
+from custom_nets import closed_form_values, size_table
 from custom_nets.presence import every_subset
 from custom_nets.refined_linear_autoencoder import fold_of_family
 from tests.custom_nets.conftest import FAMILIES, small
@@ -188,6 +189,14 @@ def test_training_the_refiner_improves_what_a_linear_embedding_cannot_do(trainin
         optimizer.step()
     with torch.no_grad():
         assert r2(network, network(held_out), held_out) > before
+
+
+def test_values_in_closed_form_are_counted_beside_trained_ones(network):
+    # 300 components of 96 axes, and of each its block's brain voxels of three modalities
+    blocks = zip(network.linear.block_sizes.tolist(), network.linear.n_components.tolist(), strict=True)
+    expected = 300 * 96 + sum(3 * size * count for size, count in blocks)
+    assert closed_form_values(network) == expected and closed_form_values(small()) == 0
+    assert f"{expected:,}" in size_table(network)
 
 
 def test_fitting_again_gives_the_same_network(training):
