@@ -1,14 +1,11 @@
 """The linear part of the default network: principal axes of local anatomy, in closed form."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from custom_nets.folding import depth_to_space, space_to_depth
-
-STORED = ("bases", "axes", "variances", "noise", "block_sizes", "n_components")
 
 
 class LinearEmbedding(nn.Module):
@@ -32,14 +29,15 @@ class LinearEmbedding(nn.Module):
         spatial_size: the grid `(D, H, W)`.
         block: voxels along each side of a block.
         embedding_size: E.
+        n_components: C, of all blocks together.
 
     Attributes:
-        bases: float16, for every block with brain its P_b, brain voxels and modalities x components, one after the other.
+        bases: `(C, block^3 M)` int8, the columns of all P_b, 0 outside the brain; times `scales`.
+        scales: `(C,)`.
+        block_of: `(C,)` the block of each component, in order; -1 where there are fewer than C.
         axes: `(C, E)` float16, Q.
         variances: `(E,)` of the embedding's values.
         noise: `(C, M)` variance, in each component, of what the reconstruction leaves of each modality.
-        block_sizes: `(blocks,)` brain voxels of each block of the grid.
-        n_components: `(blocks,)` components of each block of the grid.
 
     Shapes: `(B, M, D, H, W)` scaled images, 0 outside the brain; embeddings `(B, E)`.
     Source: ours. Covariances tapered by distance as in Furrer & Bengtsson (2007), J. Multivar. Anal. 98; conditional mean
@@ -47,11 +45,11 @@ class LinearEmbedding(nn.Module):
     """
 
     bases: Tensor
+    scales: Tensor
+    block_of: Tensor
     axes: Tensor
     variances: Tensor
     noise: Tensor
-    block_sizes: Tensor
-    n_components: Tensor
     dense: Tensor
     blocks: Tensor
     slots: Tensor
@@ -60,20 +58,25 @@ class LinearEmbedding(nn.Module):
     __jit_ignored_attributes__ = ["_posteriors"]  # subsets are for the eager network alone
 
     def __init__(
-        self, n_modalities: int, spatial_size: tuple[int, int, int], block: int = 8, embedding_size: int = 1536
+        self,
+        n_modalities: int,
+        spatial_size: tuple[int, int, int],
+        block: int = 8,
+        embedding_size: int = 1536,
+        n_components: int = 3500,
     ) -> None:
         super().__init__()
         self.n_modalities, self.block, self.embedding_size = n_modalities, block, embedding_size
         self.grid = tuple(size // block for size in spatial_size)
-        n_blocks = self.grid[0] * self.grid[1] * self.grid[2]
-        self.register_buffer("bases", torch.zeros(0, dtype=torch.float16))
-        self.register_buffer("axes", torch.zeros(0, embedding_size, dtype=torch.float16))
+        length = block**3 * n_modalities
+        self.register_buffer("bases", torch.zeros(n_components, length, dtype=torch.int8))
+        self.register_buffer("scales", torch.zeros(n_components))
+        self.register_buffer("block_of", torch.full((n_components,), -1))
+        self.register_buffer("axes", torch.zeros(n_components, embedding_size, dtype=torch.float16))
         self.register_buffer("variances", torch.ones(embedding_size))
-        self.register_buffer("noise", torch.ones(0, n_modalities))
-        self.register_buffer("block_sizes", torch.zeros(n_blocks, dtype=torch.long))
-        self.register_buffer("n_components", torch.zeros(n_blocks, dtype=torch.long))
-        # what follows is made of the above and the brain mask by `unpack`
-        self.register_buffer("dense", torch.zeros(0, block**3 * n_modalities, 0), persistent=False)
+        self.register_buffer("noise", torch.ones(n_components, n_modalities))
+        # what follows is made of the above by `unpack`
+        self.register_buffer("dense", torch.zeros(0, length, 0), persistent=False)
         self.register_buffer("blocks", torch.zeros(0, dtype=torch.long), persistent=False)
         self.register_buffer("slots", torch.zeros(0, dtype=torch.long), persistent=False)
         self.register_buffer("turn", torch.zeros(0, embedding_size), persistent=False)
@@ -163,49 +166,56 @@ class LinearEmbedding(nn.Module):
         found = []
         for number in torch.nonzero(subset)[:, 0].tolist():
             own = self._of_modality(number)
-            precision = self.noise.new_zeros(n_blocks * most).index_copy(0, self.slots, 1 / self.noise[:, number])
+            precision = self.noise.new_zeros(n_blocks * most).index_copy(
+                0, self.slots, 1 / self.noise[: len(self.slots), number]
+            )
             found.append((number, torch.bmm(own.transpose(1, 2), own), precision.view(n_blocks, most)))
         return found
 
+    @torch.no_grad()
     def store(self, fitted: Mapping[str, Tensor], brain_mask: Tensor) -> None:
-        """Take what `fit_linear_embedding` found."""
-        for name in STORED:
-            self.register_buffer(name, fitted[name].to(self.variances.device))
-        self.unpack(brain_mask)
+        """Take what `fit_linear_embedding` found in the brain mask `(D, H, W)`."""
+        inside = space_to_depth(brain_mask[None, None].cpu(), self.block)[0].flatten(1).t() > 0  # (blocks, block^3)
+        rows, start = [], 0
+        for number, count in enumerate(fitted["n_components"].tolist()):
+            voxels = torch.nonzero(inside[number])[:, 0]
+            length = len(voxels) * self.n_modalities * count
+            own = torch.zeros(count, self.block**3, self.n_modalities)
+            basis = fitted["bases"][start : start + length].float().view(len(voxels), self.n_modalities, count)
+            own[:, voxels] = basis.permute(2, 0, 1)
+            rows.append(own.flatten(1))
+            start += length
+        bases = torch.cat(rows)
+        scales = (bases.abs().amax(dim=1) / 127).clamp_min(1e-20)
+        found = {
+            "bases": (bases / scales[:, None]).round(),
+            "scales": scales,
+            "block_of": torch.repeat_interleave(fitted["n_components"]),
+            "axes": fitted["axes"],
+            "noise": fitted["noise"],
+        }
+        for name, values in found.items():
+            buffer = getattr(self, name)
+            buffer.fill_(-1 if name == "block_of" else 0)
+            buffer[: len(values)] = values.to(buffer)
+        self.variances.copy_(fitted["variances"])
+        self.unpack()
 
     @torch.no_grad()
-    def unpack(self, brain_mask: Tensor) -> None:
-        """Lay the bases out as one matrix per block with brain, as matrix products need them.
-
-        Args:
-            brain_mask: `(D, H, W)`, that the bases were fitted in.
-        """
+    def unpack(self) -> None:
+        """Lay the bases out as one matrix per block with brain, as matrix products need them."""
         self._posteriors = {}
-        device = self.variances.device
-        inside = space_to_depth(brain_mask[None, None].cpu(), self.block)[0].flatten(1).t() > 0  # (blocks, block^3)
-        counts = self.n_components.cpu()
-        blocks = torch.nonzero(counts)[:, 0]
+        used = self.block_of[self.block_of >= 0].cpu()
+        blocks, row, counts = torch.unique_consecutive(used, return_inverse=True, return_counts=True)
         most = int(counts.max()) if len(counts) else 0
-        dense = torch.zeros(len(blocks), self.block**3, self.n_modalities, most)
-        start, slots = 0, []
-        for row, number in enumerate(blocks.tolist()):
-            voxels, count = torch.nonzero(inside[number])[:, 0], int(counts[number])
-            length = len(voxels) * self.n_modalities * count
-            basis = self.bases[start : start + length].cpu().float().view(len(voxels), self.n_modalities, count)
-            dense[row, voxels, :, :count] = basis
-            start += length
-            slots.append(torch.arange(count) + row * most)
-        self.dense = dense.flatten(1, 2).to(device)
-        self.blocks, self.turn = blocks.to(device), self.axes.to(device).float()
-        self.slots = torch.cat(slots).to(device) if slots else torch.zeros(0, dtype=torch.long, device=device)
-
-    def _load_from_state_dict(self, state_dict: Mapping[str, Tensor], prefix: str, *rest: Any) -> None:
-        """How many components a block has follows from the fit, so buffers take the size of what is loaded."""
-        for name in STORED:
-            if prefix + name in state_dict:
-                stored = state_dict[prefix + name]
-                self.register_buffer(name, torch.empty_like(stored, device=self.variances.device))
-        super()._load_from_state_dict(state_dict, prefix, *rest)
+        rank = torch.arange(len(used)) - (counts.cumsum(0) - counts)[row] if len(used) else used
+        dense = self.scales.new_zeros(len(blocks), most, self.bases.shape[1])
+        place = (row.to(dense.device), rank.to(dense.device))
+        dense[place] = self.bases[: len(used)].to(dense) * self.scales[: len(used), None]
+        self.dense = dense.transpose(1, 2).contiguous()
+        self.blocks = blocks.to(dense.device)
+        self.slots = (row * most + rank).to(dense.device)
+        self.turn = self.axes[: len(used)].float()
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "LinearEmbedding":
         """What was worked out on one device or in one precision is worked out again on the next."""

@@ -125,9 +125,11 @@ def fit_linear_embedding(
         bases.append(basis)
         variances.append(variance)
         components.append(samples @ basis)
-    every = torch.cat(variances).sort(descending=True).values
-    least = every[settings.n_components - 1] if len(every) > settings.n_components else every.new_zeros(())
-    counts = torch.tensor([int((variance >= least).sum()) for variance in variances])
+    every = torch.cat(variances)
+    chosen = torch.zeros(len(every), dtype=torch.bool)
+    chosen[every.argsort(descending=True, stable=True)[: settings.n_components]] = True
+    chosen &= every > 0
+    counts = torch.stack([part.sum() for part in chosen.split([len(variance) for variance in variances])])
     kept = torch.cat([part[:, :count] for part, count in zip(components, counts, strict=True)], dim=1)
     covariance = kept.t() @ kept / len(kept)
     centres = layout.centres.repeat_interleave(counts, dim=0)

@@ -80,6 +80,7 @@ class RefinedLinearAutoencoder(FusionAutoencoder):
         architecture = {
             "embedding_size": embedding_size,
             "block": block,
+            "n_components": n_components,
             "fold": fold,
             "width": width,
             "n_units": n_units,
@@ -92,12 +93,12 @@ class RefinedLinearAutoencoder(FusionAutoencoder):
         self.takes_any_subset = True
         self.n_cross_fits = n_cross_fits
         self.fit_settings = asdict(LinearFitSettings(n_components=n_components, reach=reach))
-        self.linear = LinearEmbedding(n_modalities, self.spatial_size, block, embedding_size)
+        self.linear = LinearEmbedding(n_modalities, self.spatial_size, block, embedding_size, n_components)
         self.refiner = Refiner(n_modalities, self.spatial_size, fold, width, n_units, n_places, norm, kernel_size)
         self.register_buffer("mirror", torch.tensor(-1))
         self.cross_fitted = []
         self.register_load_state_dict_post_hook(
-            lambda module, _: module.linear.unpack(module.scaling.brain_mask)  # type: ignore[attr-defined]
+            lambda module, _: module.linear.unpack()  # type: ignore[attr-defined]
         )
 
     def encode_scaled(self, scaled: Tensor) -> tuple[Tensor, list[list[Tensor]]]:
@@ -174,7 +175,13 @@ class RefinedLinearAutoencoder(FusionAutoencoder):
                 without = fit_linear_embedding(residuals[folds != number], layout, self.embedding_size, settings)
                 own = residuals[folds == number].float()
                 left[folds == number] -= reconstruct_packed(without, embed_packed(without, own), own.shape[1]).half()
-                embedding = LinearEmbedding(own.shape[1], self.spatial_size, self.linear.block, self.embedding_size)
+                embedding = LinearEmbedding(
+                    own.shape[1],
+                    self.spatial_size,
+                    self.linear.block,
+                    self.embedding_size,
+                    settings.n_components,
+                )
                 embedding.store(without, self.scaling.brain_mask)
                 self.cross_fitted.append(embedding)
             fitted["noise"] = component_noise(fitted, left.float())  # of participants who were left out of the fit

@@ -41,14 +41,14 @@ def dense_bases(embedding):
 
 def test_bases_and_axes_are_orthonormal(fitted):
     embedding = fitted[0]
-    bases, axes = dense_bases(embedding), embedding.axes.float()
-    torch.testing.assert_close(bases.t() @ bases, torch.eye(bases.shape[1]), rtol=0, atol=2e-3)  # 16 bits
+    bases, axes = dense_bases(embedding), embedding.turn
+    torch.testing.assert_close(bases.t() @ bases, torch.eye(bases.shape[1]), rtol=0, atol=8e-3)  # 8 bits
     torch.testing.assert_close(axes.t() @ axes, torch.eye(16), rtol=0, atol=2e-3)
 
 
 def test_it_is_two_matrix_products_and_their_transposes(fitted):
     embedding, images, *_ = fitted
-    both = dense_bases(embedding) @ embedding.axes.float()
+    both = dense_bases(embedding) @ embedding.turn
     embeddings = images.flatten(1) @ both
     torch.testing.assert_close(embedding(images), embeddings, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(
@@ -60,19 +60,21 @@ def test_what_the_fit_computes_with_is_what_the_network_computes(fitted):
     embedding, images, layout, found = fitted
     packed = images.flatten(2)[:, :, layout.voxels]
     embeddings = embed_packed(found, packed)
-    torch.testing.assert_close(embedding(images), embeddings, rtol=1e-4, atol=1e-4)
+    near = {"rtol": 0, "atol": 0.02 * float(embeddings.abs().max())}  # bases are stored in 8 bits
+    torch.testing.assert_close(embedding(images), embeddings, **near)
     drawn = reconstruct_packed(found, embeddings, 2)
-    torch.testing.assert_close(embedding.reconstruct(embeddings).flatten(2)[:, :, layout.voxels], drawn)
+    near = {"rtol": 0, "atol": 0.02 * float(drawn.abs().max())}
+    torch.testing.assert_close(embedding.reconstruct(embeddings).flatten(2)[:, :, layout.voxels], drawn, **near)
 
 
 def test_a_subset_is_embedded_as_the_gaussian_model_says(fitted):
     embedding, images, *_ = fitted
-    bases, axes = dense_bases(embedding).view(2, -1, len(embedding.noise)), embedding.axes.float()
+    bases, axes = dense_bases(embedding).view(2, -1, len(embedding.turn)), embedding.turn
     for subset in every_subset(2)[:-1]:
         (number,) = torch.nonzero(subset)[:, 0].tolist()
         measured = images[:, number].flatten(1) @ bases[number]
         loadings = bases[number].t() @ bases[number] @ axes
-        covariance = loadings * embedding.variances @ loadings.t() + embedding.noise[:, number].diag()
+        covariance = loadings * embedding.variances @ loadings.t() + embedding.noise[: len(embedding.turn), number].diag()
         gain = (torch.linalg.solve(covariance.double(), (loadings * embedding.variances).double())).t()
         left = embedding.variances.diag() - gain @ (loadings * embedding.variances).double()
         given = torch.zeros_like(images)

@@ -130,9 +130,10 @@ def test_strict_bottleneck_decodes_from_the_embedding_alone(refined, held_out):
 
 
 @torch.no_grad()
-def test_a_reloaded_network_is_the_saved_one_though_its_sizes_follow_from_the_fit(refined, held_out):
+def test_a_reloaded_network_is_the_saved_one_and_no_size_follows_from_the_fit(refined, held_out):
     fresh = small()
-    assert fresh.linear.bases.shape != refined.linear.bases.shape
+    shapes = [{name: value.shape for name, value in one.state_dict().items()} for one in (fresh, refined)]
+    assert shapes[0] == shapes[1]  # MONAI's load copies what has the same shape and leaves the rest
     fresh.load_state_dict(refined.state_dict())
     images = without(held_out, 2)
     assert torch.equal(fresh.eval()(held_out), refined(held_out))
