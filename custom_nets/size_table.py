@@ -23,7 +23,7 @@ def trainable_parameters(module: nn.Module) -> int:
 
 
 def closed_form_values(module: nn.Module) -> int:
-    """Number of 16-bit values that were fitted in closed form; 0 before, and of networks that have none."""
+    """Number of values in 8 and 16 bits that are fitted in closed form; 0 of networks that have none."""
     return sum(part.bases.numel() + part.axes.numel() for part in module.modules() if isinstance(part, LinearEmbedding))
 
 
@@ -50,7 +50,7 @@ def size_table(network: FusionAutoencoder, native_voxels_per_modality: int | Non
     rows = [(name, f"{count:,}") for name, count in parts.items()]
     rows += [("all parameters", f"{sum(parts.values()):,}")]
     if fitted := closed_form_values(network):
-        rows.append(("fitted in closed form, 16-bit", f"{fitted:,}"))
+        rows.append(("in closed form, 8 and 16 bits", f"{fitted:,}"))
     rows += [("mid-flow weights, standard over separable", f"{mid_flow_saving(network):.1f}")]
     n_modalities, voxels = len(network.modalities), prod(network.spatial_size)
     size = network.embedding_size

@@ -96,7 +96,7 @@ def model_card(
 
 def _parameters(network: FusionAutoencoder) -> str:
     trained, fitted = trainable_parameters(network), closed_form_values(network)
-    return f"{trained:,} trained parameters" + (f", {fitted:,} 16-bit values in closed form" if fitted else "")
+    return f"{trained:,} trained parameters" + (f", {fitted:,} values in closed form" if fitted else "")
 
 
 def _missing_maps(takes_any_subset: bool) -> str:

@@ -74,7 +74,9 @@ def test_a_subset_is_embedded_as_the_gaussian_model_says(fitted):
         (number,) = torch.nonzero(subset)[:, 0].tolist()
         measured = images[:, number].flatten(1) @ bases[number]
         loadings = bases[number].t() @ bases[number] @ axes
-        covariance = loadings * embedding.variances @ loadings.t() + embedding.noise[: len(embedding.turn), number].diag()
+        covariance = (
+            loadings * embedding.variances @ loadings.t() + embedding.noise[: len(embedding.turn), number].diag()
+        )
         gain = (torch.linalg.solve(covariance.double(), (loadings * embedding.variances).double())).t()
         left = embedding.variances.diag() - gain @ (loadings * embedding.variances).double()
         given = torch.zeros_like(images)

@@ -193,10 +193,8 @@ def test_training_the_refiner_improves_what_a_linear_embedding_cannot_do(trainin
 
 
 def test_values_in_closed_form_are_counted_beside_trained_ones(network):
-    # 300 components of 96 axes, and of each its block's brain voxels of three modalities
-    blocks = zip(network.linear.block_sizes.tolist(), network.linear.n_components.tolist(), strict=True)
-    expected = 300 * 96 + sum(3 * size * count for size, count in blocks)
-    assert closed_form_values(network) == expected and closed_form_values(small()) == 0
+    expected = 300 * 3 * 8**3 + 300 * 96  # components of a block's voxels, and axes of components
+    assert closed_form_values(network) == closed_form_values(small()) == expected
     assert f"{expected:,}" in size_table(network)
 
 

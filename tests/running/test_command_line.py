@@ -19,7 +19,7 @@ COMMAND = ["run", "training", "--config_file", "configs/train.yaml"]
         ["--synthetic::spacing_mm", "6.0"],
         ["--synthetic", "{'n_subjects': 5, 'spacing_mm': 6.0}"],
         ["--images", "{'T2w': '{participant_id}.nii.gz'}"],
-        ["--modality_weights::FA", "3"],
+        ["--modality_weights", "{'FA': 3}"],
         ["--train#trainer#max_epochs", "2"],
         ["--train::trainer::amp", "True"],
         ["--train::dataloader::pin_memory", "True"],

@@ -43,6 +43,7 @@ def write_images(folder):
     paint(folder / "2_training" / "learning_curve.png", 10, 4)
     summary = {"modality": MAPS, "skill": [0.79, 0.75, 0.73, 0.85], "pca_skill": 0.7, "skill_code_swapped": -0.7}
     summary |= {"ssim": 0.9, "identifiability": 1.0, "above_pca_low": 0.02, "above_pca_high": 0.09}
+    summary |= {"linear_r2": 0.72, "above_linear": 0.03, "above_linear_low": 0.01, "above_linear_high": 0.06}
     save(summary, folder / "3_evaluation", "summary")
     rows = [(name, modality) for name in NAMES[50:] for modality in MAPS]
     skills = pd.DataFrame(rows, columns=["participant_id", "modality"]).assign(

@@ -8,7 +8,7 @@ STUDY = {
     "name": "small",
     "question": "Which?",
     "options": {"spatial_size": [32, 32, 24]},
-    "arguments": {"widths": [8, 16], "n_units": [1, 1]},
+    "arguments": {"width": 8, "n_units": 1},
     "runs": [{"name": "one"}, {"name": "two", "options": {"loss": "l1"}}],
 }
 
@@ -74,14 +74,14 @@ def test_what_is_wrong_with_a_run_is_said(changes, message):
 def test_a_run_goes_before_its_study_and_that_before_the_grid():
     grid = {
         "options": {"max_epochs": 1, "batch_size": 2, "loss": "mse"},
-        "arguments": {"configs/parts/network.yaml": {"widths": [8, 16, 24], "norm": "batch"}},
+        "arguments": {"configs/parts/network.yaml": {"width": 16, "norm": "batch"}},
         "cohort": {"n_subjects": 5, "seed": 1},
     }
     study = STUDY | {"options": {"batch_size": 3}, "arguments": {"norm": "instance"}, "cohort": {"seed": 2}}
     runs, problems = planned(study, grid)
     assert problems == []
     assert runs[1].options == {"max_epochs": 1, "batch_size": 3, "loss": "l1"}
-    assert runs[1].network["norm"] == "instance" and runs[1].network["widths"] == [8, 16, 24]
+    assert runs[1].network["norm"] == "instance" and runs[1].network["width"] == 16
     assert read_study(study, grid)[0].cohort == {"n_subjects": 5, "seed": 2}
 
 

@@ -32,7 +32,7 @@ STUDY = {
 }
 GRID = {
     "options": {"spatial_size": [32, 32, 24]},
-    "arguments": {"configs/parts/network.yaml": {"widths": [8, 16], "n_units": [1, 1], "code_channels": 2}},
+    "arguments": {"configs/parts/network.yaml": {"width": 8, "n_units": 1, "embedding_size": 96, "n_components": 300}},
 }
 SHIPPED = sorted((ROOT / "configs" / "studies").glob("*.yaml"))
 
@@ -145,7 +145,7 @@ def test_every_run_gets_the_stages_in_order_with_the_options_each_knows(tmp_path
     assert "loss" not in evaluating and evaluating["modalities"] == embedding["modalities"] == ["FA", "JAC"]
     assert clustering["n_references"] == 9 and "modalities" not in clustering
     part = training["network_def"].removeprefix("%")
-    assert ConfigParser.load_config_file(part)["widths"] == [8, 16]
+    assert ConfigParser.load_config_file(part)["width"] == 8
     for (run_id, *_), options in zip(first, (training, evaluating, embedding, clustering), strict=True):
         config = {"training": "train", "evaluating": "evaluate", "embedding": "inference", "clustering": "cluster"}[
             run_id
