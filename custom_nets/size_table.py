@@ -22,6 +22,11 @@ def trainable_parameters(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
 
 
+def closed_form_values(module: nn.Module) -> int:
+    """Number of values in 8 and 16 bits that are fitted in closed form; 0 of networks that have none."""
+    return sum(part.bases.numel() + part.axes.numel() for part in module.modules() if isinstance(part, LinearEmbedding))
+
+
 def mid_flow_saving(module: nn.Module) -> float:
     """Depthwise-separable saving pooled over all mid-flows of a module: standard weights over separable ones.
 
@@ -44,11 +49,8 @@ def size_table(network: FusionAutoencoder, native_voxels_per_modality: int | Non
     parts = {name: trainable_parameters(part) for name, part in network.named_children() if trainable_parameters(part)}
     rows = [(name, f"{count:,}") for name, count in parts.items()]
     rows += [("all parameters", f"{sum(parts.values()):,}")]
-    fitted = sum(
-        part.bases.numel() + part.axes.numel() for part in network.modules() if isinstance(part, LinearEmbedding)
-    )
-    if fitted:
-        rows.append(("fitted in closed form, 16-bit", f"{fitted:,}"))
+    if fitted := closed_form_values(network):
+        rows.append(("in closed form, 8 and 16 bits", f"{fitted:,}"))
     rows += [("mid-flow weights, standard over separable", f"{mid_flow_saving(network):.1f}")]
     n_modalities, voxels = len(network.modalities), prod(network.spatial_size)
     size = network.embedding_size

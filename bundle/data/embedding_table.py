@@ -40,8 +40,8 @@ class EmbeddingTable:
         encoder_hash: see `bundle.trained.encoder_hash`.
         modalities: that the encoder fuses.
         present: `(N, M)` bool, which modalities each code was made from.
-        uncertainties: `(N, E)`, how far each value would move if the absent maps were added (standard deviation), where the
-            fusion says so, else `(N, 0)`.
+        uncertainties: `(N, E)`, how far each value would move if the absent modalities were added (standard deviation), where
+            the network says so, else `(N, 0)`.
         versions: of the software that made them.
         images: `(N, M)` text, `voxel_hash` of each image; empty where it is absent or not known.
     """

@@ -29,7 +29,7 @@ def skill_of_subsets(
     device: torch.device,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """Skill of every modality from every subset of inputs that training showed.
+    """Skill of every modality from every subset of inputs.
 
     Args:
         network: trained, in evaluation mode.
@@ -43,7 +43,7 @@ def skill_of_subsets(
         A row per subset and modality: `inputs` (`T1w+FA`), `modality`, `given` (False: drawn from other maps), `skill`
         with `low` and `high` (see `family_ratios`), `uncertainty`, how far
         values of the code are expected to move when the other maps are added (mean standard deviation), and `standardised_move`:
-        how far they move over how far each was expected to (root mean square; 1 is right, NaN for all maps, and where training never showed all).
+        how far they move over how far each was expected to (root mean square; 1 is right, NaN for all maps).
     """
     subsets = subsets_taken(network)
     hidden = torch.tensor([[m not in subset for m in network.modalities] for subset in subsets], device=device)

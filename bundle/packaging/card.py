@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from bundle.packaging.run_facts import RunFacts
 from bundle.strata.stratifier_file import read_stratifier
-from custom_nets import trainable_parameters
+from custom_nets import FusionAutoencoder, closed_form_values, trainable_parameters
 
 TEMPLATE = "card.md"
 COLUMNS = ("skill", "pca_skill", "skill_code_swapped", "ssim")
@@ -65,7 +65,7 @@ def model_card(
         title=f"{metadata['name']}: fusion of {maps} into one embedding",
         tags=["Brain", "MRI", *network.modalities, "Fusion", "Autoencoder", "Embedding"],
         encoder_hash=facts.encoder_hash,
-        parameters=f"{trainable_parameters(network):,}",
+        parameters=_parameters(network),
         network_class=type(network).__name__,
         missing_maps=_missing_maps(network.takes_any_subset),
         missing_maps_exported=_missing_maps_exported(network.takes_any_subset),
@@ -92,6 +92,11 @@ def model_card(
         has_large_files=has_large_files,
     )
     return re.sub(r"\n{3,}", "\n\n", text)
+
+
+def _parameters(network: FusionAutoencoder) -> str:
+    trained, fitted = trainable_parameters(network), closed_form_values(network)
+    return f"{trained:,} trained parameters" + (f", {fitted:,} values in closed form" if fitted else "")
 
 
 def _missing_maps(takes_any_subset: bool) -> str:

@@ -67,7 +67,7 @@ def embed_and_assign(
         output_dir: results folder; `4_embeddings/` and `5_assigned/` are written in it.
         model: weights and stratifier, see `find_model`.
         mapped: the cohort; who could not be mapped is told of when the others are assigned.
-        options: handed on to embedding (`modalities`, `fusion`, ...).
+        options: handed on to embedding (`modalities`, `spatial_size`, ...).
         embedding: what embedding is to do otherwise; the value of a part such as `network_def` may be its file.
         participants: table with the stratifier's covariates.
 

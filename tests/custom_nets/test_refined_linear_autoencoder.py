@@ -5,6 +5,7 @@ import torch
 from sklearn.decomposition import PCA
 
 from bundle.evaluation.subsets import standardised_moves
+from custom_nets import closed_form_values, size_table
 from custom_nets.presence import every_subset
 from custom_nets.refined_linear_autoencoder import fold_of_family
 from tests.custom_nets.conftest import FAMILIES, small
@@ -189,6 +190,12 @@ def test_training_the_refiner_improves_what_a_linear_embedding_cannot_do(trainin
         optimizer.step()
     with torch.no_grad():
         assert r2(network, network(held_out), held_out) > before
+
+
+def test_values_in_closed_form_are_counted_beside_trained_ones(network):
+    expected = 300 * 3 * 8**3 + 300 * 96  # components of a block's voxels, and axes of components
+    assert closed_form_values(network) == closed_form_values(small()) == expected
+    assert f"{expected:,}" in size_table(network)
 
 
 def test_fitting_again_gives_the_same_network(training):
