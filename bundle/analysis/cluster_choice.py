@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
 from scipy.stats import norm
+from sklearn.cluster import DBSCAN
 from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
 
@@ -23,8 +24,10 @@ LEAST_PEOPLE, LEAST_FAMILIES = 10, 5
 """A cluster of fewer is a few odd people, or a family or two, in a small cohort."""
 BEYOND_DOUBT = 0.001
 """p of gaps that need no look at finer clusterings, and that tell clusters apart of which some hang together."""
+JOINED_ABOVE = 0.05
+"""p of a gap at whose two sides clusters are joined, where some clusters have none."""
 FAR_AWAY = 3.0
-"""Times the median distance to the nearest people that make a cluster: farther, and somebody is outlying."""
+"""Times the median distance to the nearest people that make a cluster: farther apart, and two people are not linked."""
 FINER_DEPTH = 0.3
 """Of a gap between finer clusters: where all are less deep, a gap between coarse ones is the bend of a curved continuum."""
 
@@ -52,15 +55,17 @@ class Candidate:
         """K."""
         return int(self.labels.max()) + 1
 
-    def closed(self, least_depth: float) -> list[tuple[int, int]]:
-        """Neighbouring clusters without a gap of that depth."""
+    def closed(self, least_depth: float, significance: float = 1.0) -> list[tuple[int, int]]:
+        """Neighbouring clusters without a gap of that depth, or with one that is less than significant."""
         both = zip(self.pairs, self.gaps, strict=True)
-        return [pair for pair, one in both if one is None or one.depth < least_depth]
+        return [
+            pair for pair, one in both if one is None or one.depth < least_depth or norm.sf(one.z_value) > significance
+        ]
 
-    def parts(self, least_depth: float) -> np.ndarray:
-        """Which clusters hang together, from neighbour to neighbour without a gap of that depth: `(K,)` numbers from 0."""
+    def parts(self, least_depth: float, significance: float = 1.0) -> np.ndarray:
+        """Which clusters hang together, from neighbour to neighbour without such a gap: `(K,)` numbers from 0."""
         closed = np.zeros((self.n_clusters, self.n_clusters))
-        for pair in self.closed(least_depth):
+        for pair in self.closed(least_depth, significance):
             closed[pair] = 1
         return connected_components(closed, directed=False)[1]
 
@@ -123,10 +128,10 @@ class Choice:
 
     @property
     def without_gap(self) -> list[tuple[int, int]]:
-        """Neighbouring clusters of the choice that have no gap, or one less than half as deep as asked for."""
+        """Neighbouring clusters of the choice without a gap that is half as deep as asked for and beyond chance."""
         if self.chosen is None:
             return []
-        return self.chosen.closed(self.settings.least_depth / 2)
+        return self.chosen.closed(self.settings.least_depth / 2, self.settings.gap_significance)
 
     @property
     def has_gaps(self) -> bool:
@@ -193,7 +198,7 @@ def _by_stability(points: np.ndarray, family_of: np.ndarray, settings: ChoiceSet
 def _are_apart(candidate: Candidate | None, settings: ChoiceSettings, significance: float | None = None) -> bool:
     """Whether all neighbours have gaps, deep enough together and beyond chance."""
     gaps = candidate.all_gaps if candidate else None
-    if candidate is None or gaps is None or candidate.closed(settings.least_depth / 2):
+    if candidate is None or gaps is None or candidate.closed(settings.least_depth / 2, settings.gap_significance):
         return False
     limit = settings.gap_significance if significance is None else significance
     return bool(gaps.depth >= settings.least_depth and norm.sf(gaps.z_value) <= limit)
@@ -201,7 +206,7 @@ def _are_apart(candidate: Candidate | None, settings: ChoiceSettings, significan
 
 def _joined(candidate: Candidate, least_depth: float) -> Candidate | None:
     """The clusters that hang together as one, and the gaps between those that do not; None if all hang together."""
-    part_of = candidate.parts(least_depth)
+    part_of = candidate.parts(least_depth, JOINED_ABOVE)
     labels = part_of[candidate.labels]
     if labels.max() == 0:
         return None
@@ -228,8 +233,9 @@ def family_folds(family_of: np.ndarray, n_folds: int, seed: int) -> np.ndarray:
 
 
 def outlying_people(points: np.ndarray, settings: ChoiceSettings) -> np.ndarray:
-    """People without as many others near them as make a cluster: `(N,)` truth values.
+    """People in a handful too small for a cluster and far from everybody else: `(N,)` truth values.
 
+<<<<<<< HEAD
     Of a handful far from all others, everybody has some of the others among so many nearest ones. While they are there every
     clustering is about them; artefacts are such people. A small group is thinner than a large one, in few dimensions by more
     than that distance: people who hang together, each within the distance of another, and are enough for a cluster stay.
@@ -244,6 +250,15 @@ def outlying_people(points: np.ndarray, settings: ChoiceSettings) -> np.ndarray:
         1
     ]
     return far & (np.bincount(group_of)[group_of] <= n_others)
+=======
+    People who are not far apart are linked, and so are those they are linked to (single linkage): a small group is
+    sparse, but large enough. While a handful is there every clustering is about it; artefacts are such people.
+    """
+    least = int(max(LEAST_PEOPLE, np.ceil(settings.min_stratum_share * len(points))))
+    usual = np.median(NearestNeighbors(n_neighbors=least - 1).fit(points).kneighbors()[0][:, -1])
+    linked = DBSCAN(eps=FAR_AWAY * usual, min_samples=1).fit_predict(points)
+    return (np.bincount(linked) < least)[linked]
+>>>>>>> strata
 
 
 def _is_large_enough(families: np.ndarray, n_people: int, settings: ChoiceSettings) -> bool:

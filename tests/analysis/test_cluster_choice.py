@@ -65,6 +65,12 @@ def test_only_a_handful_far_away_is_outlying():
     assert np.flatnonzero(outlying_people(points, QUICK)).tolist() == [0, 1, 2, 3, 4]
 
 
+def test_a_small_group_is_sparse_and_not_outlying():
+    points = np.random.default_rng(0).standard_normal((300, 2))
+    points[:30] += 7
+    assert outlying_people(points, QUICK).sum() < 5
+
+
 def test_power_is_counted_in_cohorts_of_the_same_families():
     found = power(np.arange(200) // 2, 5, QUICK, 3, seed=0)
     assert (found.n_people, found.n_dimensions, found.n_cohorts) == (200, 5, 3) and 0 <= found.n_found <= 3

@@ -143,7 +143,7 @@ def test_a_network_that_needs_everything_refuses_who_lacks_a_modality_by_name(in
 
 
 def test_who_lacks_a_modality_is_named_in_the_log(incomplete, tmp_path, capfd):
-    run_stage("preparing", tmp_path / "output", dataset_dir=str(incomplete))
+    train(incomplete, tmp_path / "output", max_epochs=1)
     assert "Modalities that are missing: T1w of 2 (sub-0001, sub-0013); FA of 2 (" in capfd.readouterr().out
 
 
