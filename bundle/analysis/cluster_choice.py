@@ -235,22 +235,6 @@ def family_folds(family_of: np.ndarray, n_folds: int, seed: int) -> np.ndarray:
 def outlying_people(points: np.ndarray, settings: ChoiceSettings) -> np.ndarray:
     """People in a handful too small for a cluster and far from everybody else: `(N,)` truth values.
 
-<<<<<<< HEAD
-    Of a handful far from all others, everybody has some of the others among so many nearest ones. While they are there every
-    clustering is about them; artefacts are such people. A small group is thinner than a large one, in few dimensions by more
-    than that distance: people who hang together, each within the distance of another, and are enough for a cluster stay.
-    """
-    n_others = int(max(LEAST_PEOPLE, np.ceil(settings.min_stratum_share * len(points)))) - 1
-    near = NearestNeighbors(n_neighbors=n_others).fit(points)
-    farthest = near.kneighbors()[0][:, -1]
-    far = farthest > FAR_AWAY * np.median(farthest)
-    if not far.any():
-        return far
-    group_of = connected_components(near.radius_neighbors_graph(radius=FAR_AWAY * np.median(farthest)), directed=False)[
-        1
-    ]
-    return far & (np.bincount(group_of)[group_of] <= n_others)
-=======
     People who are not far apart are linked, and so are those they are linked to (single linkage): a small group is
     sparse, but large enough. While a handful is there every clustering is about it; artefacts are such people.
     """
@@ -258,7 +242,6 @@ def outlying_people(points: np.ndarray, settings: ChoiceSettings) -> np.ndarray:
     usual = np.median(NearestNeighbors(n_neighbors=least - 1).fit(points).kneighbors()[0][:, -1])
     linked = DBSCAN(eps=FAR_AWAY * usual, min_samples=1).fit_predict(points)
     return (np.bincount(linked) < least)[linked]
->>>>>>> strata
 
 
 def _is_large_enough(families: np.ndarray, n_people: int, settings: ChoiceSettings) -> bool:
