@@ -65,7 +65,7 @@ def _network(results: Results) -> str:
         ]
         used = f" ({'; '.join(how)})" if how else ""
         sentences.append(
-            f"The network was trained for {counted(len(log), 'epoch')}{used}; the weights of epoch "
+            f"The network was trained for {counted(int(log['epoch'].max()), 'epoch')}{used}; the weights of epoch "
             f"{count(best['epoch'])}, with the best validation skill ({digits(3)(best['skill'])}), were kept."
         )
     people = results.table(EVALUATION, "people")

@@ -25,7 +25,7 @@ def training_section(results: Results) -> Section:
     best = log.loc[log["skill"].idxmax()]
     section.blocks.append(
         Text(
-            f"{counted(len(log), 'epoch')} in {log['seconds'].sum() / 60:.1f} minutes. The weights of epoch "
+            f"{counted(int(log['epoch'].max()), 'epoch')} in {log['seconds'].sum() / 60:.1f} minutes. The weights of epoch "
             f"{count(best['epoch'])} were kept: its validation skill, {digits(3)(best['skill'])}, is the best. Skill "
             "is 0 for a network that draws the mean image for everybody, and 1 for a perfect one."
         )
@@ -34,7 +34,7 @@ def training_section(results: Results) -> Section:
         results,
         TRAINING,
         "learning_curve.png",
-        f"Training loss falls from {digits(2)(log['loss'].iloc[0])} to {digits(2)(log['loss'].iloc[-1])}; validation "
+        f"Training loss falls from {digits(2)(log['loss'].dropna().iloc[0])} to {digits(2)(log['loss'].iloc[-1])}; validation "
         f"skill goes from {digits(2)(log['skill'].iloc[0])} to {digits(2)(log['skill'].iloc[-1])}.",
         f"Learning curves: loss on training people, skill on validation people. Numbers: {TRAINING}/log.tsv.",
     )

@@ -37,8 +37,9 @@ def write_images(folder):
     datalist |= {"training": people[:40], "validation": people[40:50], "test": people[50:]}
     (folder / "1_prepared").mkdir(parents=True)
     (folder / "1_prepared" / "datalist.json").write_text(json.dumps(datalist))
-    epochs = np.arange(1, 6)
-    log = {"epoch": epochs, "loss": 1 / epochs, "skill": 0.8 - 0.5 / epochs, "seconds": 30.0}
+    epochs = np.arange(6)  # 0 is before the first step, and has no loss
+    log = {"epoch": epochs, "loss": [None, *(1 / epochs[1:])], "skill": 0.8 - 0.5 / (epochs + 1)}
+    log["seconds"] = [None] + [30.0] * 5
     save(log, folder / "2_training", "log")
     paint(folder / "2_training" / "learning_curve.png", 10, 4)
     summary = {"modality": MAPS, "skill": [0.79, 0.75, 0.73, 0.85], "pca_skill": 0.7, "skill_code_swapped": -0.7}
