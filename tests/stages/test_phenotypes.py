@@ -141,9 +141,14 @@ def test_strata_of_one_half_are_tested_on_the_other(phenotyped, tmp_path):
     assert (own["n_people"] < 100).all()
 
 
-def test_without_strata_the_continuum_is_shown(tmp_path):
-    # one cohort that clustering calls a continuum; how often it errs is measured by calibrating, not here
-    codes, participants, _ = cohort(n_strata=1, seed=5)
+FALSE_POSITIVE = pytest.mark.xfail(
+    reason="clustering calls this cohort without strata strata: a false positive to be mended"
+)
+
+
+@pytest.mark.parametrize("seed", [pytest.param(3, marks=FALSE_POSITIVE), 5])
+def test_without_strata_the_continuum_is_shown(tmp_path, seed):
+    codes, participants, _ = cohort(n_strata=1, seed=seed)
     options = write(tmp_path, codes, participants)
     table = items_of(participants, codes[:, 0] / codes[:, 0].std())
     items = write_items(tmp_path, table, dictionary_of(table))
