@@ -214,10 +214,7 @@ def _leading(covariance: Tensor, count: int) -> tuple[Tensor, Tensor]:
     else:
         # components of one block are uncorrelated already, so the largest ones are a good start
         largest = covariance.diagonal().argsort(descending=True, stable=True)[:width]
-        vectors = covariance[:, largest]
-        for _ in range(2):
-            vectors = covariance @ torch.linalg.qr(vectors).Q
-        vectors = torch.linalg.qr(vectors).Q
+        vectors = torch.linalg.qr(covariance @ (covariance @ covariance[:, largest])).Q
         values, turn = torch.linalg.eigh(vectors.t() @ covariance @ vectors)
         vectors = vectors @ turn
     vectors, values = vectors.flip(1)[:, :count], values.flip(0)[:count]

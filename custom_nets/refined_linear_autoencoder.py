@@ -7,7 +7,7 @@ from math import lcm
 from typing import Optional
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from custom_nets.fusion_autoencoder import FusionAutoencoder
 from custom_nets.linear_embedding import LinearEmbedding
@@ -97,9 +97,7 @@ class RefinedLinearAutoencoder(FusionAutoencoder):
         self.refiner = Refiner(n_modalities, self.spatial_size, fold, width, n_units, n_places, norm, kernel_size)
         self.register_buffer("mirror", torch.tensor(-1))
         self.cross_fitted = []
-        self.register_load_state_dict_post_hook(
-            lambda module, _: module.linear.unpack()  # type: ignore[attr-defined]
-        )
+        self.register_load_state_dict_post_hook(_unpack)
 
     def encode_scaled(self, scaled: Tensor) -> tuple[Tensor, list[list[Tensor]]]:
         no_skips: list[list[Tensor]] = []
@@ -186,6 +184,7 @@ class RefinedLinearAutoencoder(FusionAutoencoder):
                 self.cross_fitted.append(embedding)
             fitted["noise"] = component_noise(fitted, left.float())  # of participants who were left out of the fit
         self.linear.store(fitted, self.scaling.brain_mask)
+        self.refiner.fit_box(self.scaling.brain_mask)
 
     def _complete_residuals(
         self, images: Callable[[], Iterable[Tensor]], families: Sequence[str] | None, layout: BlockLayout, most: int
@@ -219,6 +218,13 @@ class RefinedLinearAutoencoder(FusionAutoencoder):
         for embedding in self.cross_fitted:
             embedding._apply(fn)
         return self
+
+
+def _unpack(network: nn.Module, _: object) -> None:
+    """What is worked out from buffers, after they were loaded."""
+    assert isinstance(network, RefinedLinearAutoencoder)
+    network.linear.unpack()
+    network.refiner.fit_box(network.scaling.brain_mask)
 
 
 def fold_of_family(family: str, n_folds: int) -> int:

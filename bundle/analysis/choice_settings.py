@@ -24,9 +24,10 @@ class ChoiceSettings:
             who lie far from all others have no part in the choice.
         n_folds: of families; each fold is left out of the clustering in turn, and shows the gaps.
         least_stability: of every cluster: mean over folds of the Jaccard index of the cluster that comes back worst.
-        least_depth: of all gaps together, and half of it of each, where 0 is a continuum and 1 as deep as between Gaussian
-            groups (see `gap_test`).
-        gap_significance: p of the gap test at most, against the flattest of all continua (see `gap_test`).
+        least_agreement: of borders: mean Jaccard index of clusters and unions of finer clusters, with one and with two clusters more.
+        least_depth: of the gaps, mean over this clustering and finer ones, where 0 is a continuum and 1 as deep as between
+            Gaussian groups (see `gap_test`).
+        least_z_value: of the gaps, mean over the same, against the flattest of all continua (see `gap_test`).
         subsample_share: of families in the half-samples that tell how stable each stratum is.
         dampings: of affinity propagation, tried in turn until it converges.
         max_iterations: of one affinity propagation.
@@ -37,8 +38,9 @@ class ChoiceSettings:
     min_stratum_share: float = 0.02
     n_folds: int = 10
     least_stability: float = 0.85
-    least_depth: float = 0.6
-    gap_significance: float = 0.2
+    least_agreement: float = 0.86
+    least_depth: float = 0.5
+    least_z_value: float = 1.0
     subsample_share: float = 0.5
     dampings: Sequence[float] = (0.7, 0.9, 0.95)
     max_iterations: int = 500
@@ -58,7 +60,11 @@ class ChoiceSettings:
             problems.append(f"min_stratum_share: expected a share in [0, 0.5), got {self.min_stratum_share}")
         if self.max_strata < 2 or self.n_folds < 2:
             problems.append("expected max_strata and n_folds of two or more")
-        for name in ("least_stability", "least_depth", "gap_significance", "subsample_share"):
+        if isinstance(self.least_z_value, str) or not 0 <= self.least_z_value < 10:
+            problems.append(
+                f"least_z_value: expected a number of standard deviations in [0, 10), got {self.least_z_value!r}"
+            )
+        for name in ("least_stability", "least_agreement", "least_depth", "subsample_share"):
             if not 0 < getattr(self, name) < 1:
                 problems.append(f"{name}: expected a value between 0 and 1, got {getattr(self, name)}")
         if problems:

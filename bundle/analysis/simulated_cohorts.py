@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg import helmert
 
 CONTINUA = ("gaussian", "heavy", "skewed", "flat", "bent", "curved", "two gradients", "two branches", "long tail")
 """The shapes that `continuum` knows."""
@@ -107,8 +108,7 @@ def grouped(
     axes = related(rng, families, n_axes, KINSHIP)
     if spreads is not None:
         axes *= np.asarray(spreads)[groups, None]
-    simplex = np.eye(len(shares)) - 1 / len(shares)
-    corners = simplex @ np.linalg.svd(simplex)[2][: len(shares) - 1].T * separation / np.sqrt(2)
+    corners = helmert(len(shares)).T * separation / np.sqrt(2)
     axes[:, : len(shares) - 1] += corners[groups]
     return SimulatedCohort(axes - axes.mean(axis=0), families, groups)
 

@@ -100,12 +100,12 @@ class Strata:
         return one, other
 
     def _why_no_gaps(self) -> str:
+        chosen = self.choice.chosen
+        borders = chosen.border_agreement if chosen else None
+        if borders is not None and borders < self.settings.choice.least_agreement:
+            return "its borders move when there are more clusters"
         pairs = ", ".join(f"{one + 1} and {other + 1}" for one, other in map(self._numbered, self.choice.without_gap))
-        if pairs:
-            return f"no gap between clusters {pairs}"
-        if self.choice.closes:
-            return "its gaps close when finer clusters are made"
-        return f"no clear gaps, p = {self.choice.gap_p_value:.3g}"
+        return f"no gap between clusters {pairs}" if pairs else "no clear gaps"
 
 
 def stratifier_of(found: Strata, table: EmbeddingTable) -> Stratifier:

@@ -19,12 +19,12 @@ def border_window(spatial_shape: Sequence[int], margin_voxels: int) -> np.ndarra
     return (ramps[0][:, None, None] * ramps[1][:, None] * ramps[2]).astype(np.float32)
 
 
-def exponentiate(velocity: Tensor, steps: int = 6) -> Tensor:
+def exponentiate(velocity: Tensor, steps: int = 4) -> Tensor:
     """Displacement of the diffeomorphism exp(v) by scaling and squaring (Arsigny et al. 2006).
 
     Args:
         velocity: `(3, D, H, W)` stationary velocity in voxels.
-        steps: number of squarings.
+        steps: number of squarings; velocities divided by 2 to their power should stay below half a voxel.
 
     Returns:
         `(3, D, H, W)` displacement u in voxels: a point x goes to x + u(x).

@@ -153,11 +153,13 @@ def _choice(choice: Mapping[str, Any]) -> list[str]:
         "People were clustered by k-means, refined by linear discriminant analysis until nobody moved. "
         f"Numbers of clusters from 2 to {choice['max_strata']} whose smallest cluster had at least "
         f"{share(choice['min_stratum_share'])} of the people, and {LEAST_PEOPLE} people of {LEAST_FAMILIES} families, "
-        f"were candidates; the largest was chosen whose every cluster came back from the clusterings that left out one of "
+        f"were candidates; those are stable whose every cluster came back from the clusterings that left out one of "
         f"{choice['n_folds']} folds of families (mean Jaccard index of the worst {setting(choice['least_stability'])} or more).",
+        "Of the stable numbers, the largest was taken whose clusters were unions of finer clusters with one and two clusters more "
+        f"(mean Jaccard index {setting(choice['least_agreement'])} or more) and had gaps between them. "
         "Gaps were looked for along the discriminant direction of the folds that people were not in: their log likelihood "
-        "ratio of two Gaussian groups against a uniform density in between "
-        f"(p at most {setting(choice['gap_significance'])} over all pairs, depth at least {setting(choice['least_depth'])} over all and half of it in each).",
+        "ratio of two Gaussian groups against a uniform density in between, mean over this clustering and three finer ones "
+        f"(at least {setting(choice['least_z_value'])} standard deviations and depth {setting(choice['least_depth'])}).",
     ]
 
 

@@ -88,10 +88,16 @@ def _evidence(results: Results, found: Mapping[str, Any]) -> str:
             f"The whole choice was repeated on {len(null)} cohorts without strata, {stable} of which had a stable "
             f"partition. {p_is(1 / (len(null) + 1))} is the least that so many cohorts can give."
         )
-    if found.get("gap_p_value") is not None:
+    gaps = found.get("gaps") or {}
+    if gaps.get("border_agreement") is not None:
         sentences.append(
-            f"Over all neighbouring clusters, the test for gaps between them gives {p_is(found['gap_p_value'])} against "
-            "the flattest of all continua."
+            f"With one and two clusters more, the clusters agree with unions of the finer ones by {digits(2)(gaps['border_agreement'])} "
+            "(Jaccard index; 1: borders stay)."
+        )
+    if gaps.get("depth") is not None:
+        sentences.append(
+            f"Over {gaps['n_clusterings']} clusterings, gaps have a depth of {digits(2)(gaps['depth'])} (0 is a continuum, 1 as "
+            f"deep as between Gaussian groups), {digits(1)(gaps['z_value'])} standard deviations from the flattest continuum."
         )
     if found.get("n_outlying"):
         sentences.append(

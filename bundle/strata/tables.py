@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
+from bundle.analysis.cluster_choice import Choice
 from bundle.analysis.consensus import consensus_partition
 from bundle.analysis.partition import by_size
 from bundle.analysis.strata import Strata
@@ -92,6 +93,18 @@ def gap_rows(found: Strata) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
+def gap_facts(choice: Choice) -> dict[str, float | int | None]:
+    """Over the choice's clustering and finer ones: how many show something, and the means; plain values for JSON."""
+    chosen = choice.chosen
+    seen = bool(chosen and chosen.seen)
+    return {
+        "n_clusterings": len(chosen.seen) if chosen else 0,
+        "depth": chosen.depth if chosen and seen else None,
+        "z_value": chosen.z_value if chosen and seen else None,
+        "border_agreement": chosen.border_agreement if chosen else None,
+    }
+
+
 def null_rows(found: Strata) -> pd.DataFrame:
     """A row per cohort without strata; evidence is missing where no partition was stable."""
     test = found.test
@@ -109,6 +122,7 @@ def candidate_rows(found: Strata) -> pd.DataFrame:
             "stability": [candidate.stability.mean() for candidate in candidates],
             "stability_low": [candidate.stability.min() for candidate in candidates],
             "stability_high": [candidate.stability.max() for candidate in candidates],
+            "border_agreement": [candidate.border_agreement for candidate in candidates],
             "chosen": [candidate is found.choice.chosen for candidate in candidates],
         }
     )
@@ -129,7 +143,7 @@ def facts(tables: Sequence[EmbeddingTable], results: Sequence[Strata]) -> dict[s
         "explained": first.space.explained,
         "effective_rank": first.effective_rank,
         "hubness": first.hubness,
-        "gap_p_value": first.choice.gap_p_value if first.choice.chosen else None,
+        "gaps": gap_facts(first.choice),
         "n_outlying": int(first.outlying.sum()),
         "power": first.power.facts() if first.power else None,
         "notes": first.notes,

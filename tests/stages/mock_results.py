@@ -83,7 +83,7 @@ def write_clusters(folder, n_strata):
     for name, width in (("choice", 15), ("people", 6)):
         paint(target / f"{name}.png", width, 4)
     choice = {"preference": None, "max_strata": 10, "min_stratum_share": 0.02, "n_folds": 10, "least_stability": 0.9}
-    choice |= {"least_depth": 0.3, "gap_significance": 0.2, "subsample_share": 0.5}
+    choice |= {"least_agreement": 0.86, "least_depth": 0.5, "least_z_value": 1.0, "subsample_share": 0.5}
     power = {"sentence": "Two groups were found in 17 of 20 simulated cohorts."}
     settings = {"standardise": False, "reduce": True, "choice": choice, "reference": "gaussian", "n_references": 99}
     facts = {
@@ -97,7 +97,7 @@ def write_clusters(folder, n_strata):
         "covariates": ["age_years", "sex"],
         "n_dimensions": 7,
         "explained": 0.66,
-        "gap_p_value": 1e-9,
+        "gaps": {"n_clusterings": 4, "depth": 0.9, "z_value": 5.1, "border_agreement": 0.97},
         "notes": [],
         "settings": settings | {"significance": 0.05, "choice_size": 1000, "n_stability": 50, "seed": 4},
         "encoders": [{"encoder_hash": ENCODER, "headline": headline, "n_strata": n_strata}],
