@@ -32,6 +32,7 @@ SAFEGUARDS = (
 UNADJUSTED = ("families exchanged, Benjamini-Hochberg", "families exchanged, max-T")
 """Ways of looking that say nothing against a confounder."""
 ENOUGH = 30
+CONTINUUM_SIZES = ((300, 17), (300, 5), (150, 5), (300, 30), (1000, 17))
 POWER_SIZES = ((150, 5), (150, 17), (300, 5), (300, 17), (300, 30), (1000, 17))
 POWER_SHARES, POWER_SEPARATIONS = (0.5, 0.25, 0.1, 0.05), (3, 4, 5, 6, 8)
 SEX_ONLY = "factors: sex confound only"
@@ -41,7 +42,14 @@ def scenarios(n_permutations: int) -> list[Scenario]:
     """Every scenario, in the order of the table."""
     tested = partial(factors_found, n_permutations=n_permutations)
     return [
-        *(Scenario(f"strata: none, {shape}", partial(strata_found, shape=shape)) for shape in CONTINUA),
+        *(
+            Scenario(
+                f"strata: none, {shape}, {n_people} people, {n_axes} axes",
+                partial(strata_found, shape=shape, n_people=n_people, n_axes=n_axes),
+            )
+            for n_people, n_axes in CONTINUUM_SIZES
+            for shape in CONTINUA
+        ),
         *(Scenario(name, found, is_effect=True) for name, found in grouped_scenarios().items()),
         Scenario("factors: nothing", tested),
         Scenario("factors: kinship only", partial(tested, kinship=True)),
