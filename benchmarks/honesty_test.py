@@ -49,7 +49,7 @@ def train_and_embed(output_dir: Path, cohort: Path | None, **options: object) ->
 
 
 def noise_ceiling(output_dir: Path, cohort: Path) -> dict[str, float]:
-    """Skill that the noise-free images themselves have on the test section."""
+    """R² that the noise-free images themselves have on the test section."""
     state = torch.load(output_dir / "2_training" / "model.pt", weights_only=True)
     mask, mean_image = state["scaling.brain_mask"].numpy() > 0, state["scaling.mean_image"].numpy()
     test = json.loads((output_dir / "1_prepared" / "datalist.json").read_text())["test"]
@@ -88,8 +88,8 @@ def main() -> None:
         print(f"seed {seed}: trained in {seconds:.0f} s, evaluated in {evaluating:.0f} s", flush=True)
         summary = pd.read_csv(folder / "joint" / "3_evaluation" / "summary.tsv", sep="\t")
         summary["ceiling"] = summary["modality"].map(noise_ceiling(folder / "joint", cohort))
-        summary["of_ceiling"] = summary["skill"] / summary["ceiling"]
-        summary["swap_loss"] = (summary["skill"] - summary["skill_code_swapped"]) / summary["skill"]
+        summary["of_ceiling"] = summary["r2"] / summary["ceiling"]
+        summary["swap_loss"] = (summary["r2"] - summary["r2_code_swapped"]) / summary["r2"]
         rows.append(summary.assign(seed=seed))
         factor_rows.append({"seed": seed, "code": "joint", "r": predicted_factors(folder / "joint", cohort)})
         if seed in arguments.single_modality_seeds:
@@ -104,7 +104,7 @@ def report(table: pd.DataFrame, factor_rows: list[dict], output_dir: Path) -> No
     table.to_csv(output_dir / "honesty.tsv", sep="\t", index=False)
     factors = [{"seed": row["seed"], "code": row["code"], **dict(enumerate(row["r"], 1))} for row in factor_rows]
     pd.DataFrame(factors).to_csv(output_dir / "factors.tsv", sep="\t", index=False)
-    figures = ["skill", "pca_skill", "ceiling", "of_ceiling", "swap_loss", "identifiability"]
+    figures = ["r2", "pca_r2", "ceiling", "of_ceiling", "swap_loss", "identifiability"]
     print("\n| modality | " + " | ".join(figures) + " |\n|" + " --- |" * (len(figures) + 1))
     for modality in MODALITIES:
         mine = table[table["modality"] == modality]

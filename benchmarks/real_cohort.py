@@ -81,7 +81,7 @@ def main() -> None:
     print(table.round(3).to_string())
     print("\nValidation R2 before the first step (the linear embedding of the network):")
     print(
-        pd.DataFrame(untrained)[[c for c in untrained[0].index if c.startswith(("skill", "r2"))]]
+        pd.DataFrame(untrained)[[c for c in untrained[0].index if c.startswith(("r2", "r2"))]]
         .astype(float)
         .mean()
         .round(3)

@@ -1,4 +1,4 @@
-"""Skill, the metric that training is steered by and evaluation reports first."""
+"""R², the metric that training is steered by and evaluation reports first."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from custom_nets import FusionAutoencoder
 from custom_nets.presence import modalities_present
 
 
-class ReconstructionSkill(Metric):
+class ReconstructionR2(Metric):
     """Share of between-person variance that the reconstruction explains, in the brain mask.
 
-        skill = 1 - sum |x - x_hat|^2 / sum |x - mean image|^2
+        R² = 1 - sum |x - x_hat|^2 / sum |x - mean image|^2
 
     over people and brain voxels: 1 is perfect, 0 is what the training mean image scores, below 0 is worse than it.
     The sums run over all people before dividing, per modality; a map that a person does not have counts for nothing.
 
     Args:
         network: gives the mean image and the brain mask.
-        channel: index of the modality, or None for the mean of the modalities' skills.
+        channel: index of the modality, or None for the mean of the modalities' R² values.
 
     Source: the variance explained of Nash & Sutcliffe (1970), with the training mean image as reference.
     """
@@ -47,14 +47,14 @@ class ReconstructionSkill(Metric):
             self._reference += _masked_sum_of_squares((image - mean_image).where(present, 0), mask)
 
     def compute(self) -> float:
-        """The skill of the people seen since the last reset."""
-        skill = 1 - self._error / self._reference  # NaN for a modality that nobody has
-        return float(skill.nanmean() if self._channel is None else skill[self._channel])
+        """The R² of the people seen since the last reset."""
+        r2 = 1 - self._error / self._reference  # NaN for a modality that nobody has
+        return float(r2.nanmean() if self._channel is None else r2[self._channel])
 
 
-def skill_metrics(network: FusionAutoencoder) -> dict[str, ReconstructionSkill]:
-    """One `ReconstructionSkill` per modality, named `skill_<modality>`."""
-    return {f"skill_{name}": ReconstructionSkill(network, channel) for channel, name in enumerate(network.modalities)}
+def r2_metrics(network: FusionAutoencoder) -> dict[str, ReconstructionR2]:
+    """One `ReconstructionR2` per modality, named `r2_<modality>`."""
+    return {f"r2_{name}": ReconstructionR2(network, channel) for channel, name in enumerate(network.modalities)}
 
 
 def _masked_sum_of_squares(difference: Tensor, mask: Tensor) -> Tensor:

@@ -20,10 +20,10 @@ def save_figure(figure: Figure, file: str | Path) -> None:
 
 
 def learning_curve(rows: Sequence[Mapping[str, float]], modalities: Sequence[str]) -> Figure:
-    """Training loss and validation skill per epoch.
+    """Training loss and validation R² per epoch.
 
     Args:
-        rows: of `TrainingLog`: `epoch`, `loss`, and `skill_<modality>` for each modality.
+        rows: of `TrainingLog`: `epoch`, `loss`, and `r2_<modality>` for each modality.
         modalities: names.
     """
     epochs = [row["epoch"] for row in rows]
@@ -32,9 +32,14 @@ def learning_curve(rows: Sequence[Mapping[str, float]], modalities: Sequence[str
     left.plot(epochs, [row["loss"] for row in rows], color="0.2", marker=".")
     left.set(xlabel="epoch", ylabel="training loss", title="Loss", ylim=(0, None))
     for modality in modalities:
-        right.plot(epochs, [row[f"skill_{modality}"] for row in rows], marker=".", label=modality)
+        right.plot(epochs, [row[f"r2_{modality}"] for row in rows], marker=".", label=modality)
     right.axhline(0, color="0.6", linewidth=1)
-    right.set(xlabel="epoch", ylabel="validation skill (0 = mean image, 1 = perfect)", title="Skill", ylim=(None, 1))
+    right.set(
+        xlabel="epoch",
+        ylabel="validation R² (0 = mean image, 1 = perfect)",
+        title="R² on validation participants",
+        ylim=(None, 1),
+    )
     right.legend()
     return figure
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from bundle.metrics import ReconstructionSkill, skill_metrics
+from bundle.metrics import ReconstructionR2, r2_metrics
 from tests.small_networks import small_network
 
 GRID = (32, 32, 24)
@@ -20,8 +20,8 @@ def network(images):
     return built
 
 
-def test_skill_is_one_for_the_image_and_zero_for_the_mean_image(network, images):
-    metric = ReconstructionSkill(network)
+def test_r2_is_one_for_the_image_and_zero_for_the_mean_image(network, images):
+    metric = ReconstructionR2(network)
     metric.update((images, images))
     assert metric.compute() == 1
     metric.reset()
@@ -29,21 +29,21 @@ def test_skill_is_one_for_the_image_and_zero_for_the_mean_image(network, images)
     assert metric.compute() == pytest.approx(0, abs=1e-6)
 
 
-def test_skill_of_batches_is_that_of_all_people_at_once(network, images):
+def test_r2_of_batches_is_that_of_all_people_at_once(network, images):
     drawn = images + 0.3 * torch.randn_like(images)
-    whole, parts = ReconstructionSkill(network), ReconstructionSkill(network)
+    whole, parts = ReconstructionR2(network), ReconstructionR2(network)
     whole.update((drawn, images))
     parts.update((drawn[:2], images[:2]))
     parts.update((drawn[2:], images[2:]))
     assert whole.compute() == pytest.approx(parts.compute())
 
 
-def test_skill_has_one_metric_per_modality_and_their_mean(network, images):
+def test_r2_has_one_metric_per_modality_and_their_mean(network, images):
     drawn = images.clone()
     drawn[:, 1] += 0.1
-    named = skill_metrics(network) | {"skill": ReconstructionSkill(network)}
+    named = r2_metrics(network) | {"r2": ReconstructionR2(network)}
     for metric in named.values():
         metric.update((drawn, images))
     values = {name: metric.compute() for name, metric in named.items()}
-    assert values["skill_T1w"] == 1 and values["skill_FA"] < 1
-    assert values["skill"] == pytest.approx((values["skill_T1w"] + values["skill_FA"]) / 2)
+    assert values["r2_T1w"] == 1 and values["r2_FA"] < 1
+    assert values["r2"] == pytest.approx((values["r2_T1w"] + values["r2_FA"]) / 2)

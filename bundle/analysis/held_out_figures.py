@@ -17,7 +17,7 @@ def family_ratios(
 ) -> np.ndarray:
     """Sum over people of the numerators divided by that of the denominators, with 95 % bootstrap intervals.
 
-    A mean is a ratio whose denominators are 1; skill is one of what the network explained to what there was to
+    A mean is a ratio whose denominators are 1; R² is one of what the network explained to what there was to
     explain. Whole families are drawn, the same for all K figures.
 
     Args:

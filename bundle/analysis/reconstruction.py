@@ -1,7 +1,7 @@
-"""What a reconstruction is worth: skill, the PCA baseline, and whether it shows the person it should.
+"""What a reconstruction is worth: R², the PCA baseline, and whether it shows the person it should.
 
 All functions take residuals: `(N, M, V)` arrays of (image - training mean image) / scale at the V brain voxels of N
-people and M modalities. The mean image is then 0, so predicting it scores a skill of 0.
+people and M modalities. The mean image is then 0, so predicting it scores a R² of 0.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ from collections.abc import Sequence
 import numpy as np
 
 
-def skill(residuals: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+def r2(residuals: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     """`1 - sum (r - r_hat)^2 / sum r^2` over people and voxels, `(M,)`: 1 perfect, 0 the mean image."""
     error = np.square(residuals - predicted).sum(axis=(0, 2), dtype=np.float64)
     return 1 - error / np.square(residuals).sum(axis=(0, 2), dtype=np.float64)
 
 
-def skill_per_person(residuals: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """As `skill`, for each person alone: `(N, M)`."""
+def r2_per_person(residuals: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    """As `r2`, for each person alone: `(N, M)`."""
     error = np.square(residuals - predicted).sum(axis=2, dtype=np.float64)
     return 1 - error / np.square(residuals).sum(axis=2, dtype=np.float64)
 
 
-def pca_skill(training: np.ndarray, held_out: np.ndarray, max_components: int = 1536) -> np.ndarray:
-    """Skill of principal component analysis on held-out people for 1, 2, ... components.
+def pca_r2(training: np.ndarray, held_out: np.ndarray, max_components: int = 1536) -> np.ndarray:
+    """R² of principal component analysis on held-out people for 1, 2, ... components.
 
     Args:
         training: `(N, V)` residuals of one modality (or several, side by side), of the training people.
@@ -40,7 +40,7 @@ def pca_skill(training: np.ndarray, held_out: np.ndarray, max_components: int = 
 
 
 def pca_errors(training: np.ndarray, held_out: np.ndarray, n_components: int) -> np.ndarray:
-    """Sum of squared errors over voxels that PCA leaves in each held-out person, `(N',)`; arguments as `pca_skill`."""
+    """Sum of squared errors over voxels that PCA leaves in each held-out person, `(N',)`; arguments as `pca_r2`."""
     explained, left_by_centre, _ = _explained_by_components(training, held_out, n_components)
     return left_by_centre - explained.sum(axis=1)
 

@@ -1,4 +1,4 @@
-"""How much of a reconstruction comes through the code: skill with the code zeroed, averaged or swapped."""
+"""How much of a reconstruction comes through the code: R² with the code zeroed, averaged or swapped."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from monai.data import CacheDataset
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from bundle.analysis.reconstruction import skill, swap_partners
+from bundle.analysis.reconstruction import r2, swap_partners
 from bundle.engines.inferer import AutocastInferer
 from bundle.handlers.reconstruction_recorder import masked_residuals
 from custom_nets import FusionAutoencoder
@@ -18,7 +18,7 @@ from custom_nets import FusionAutoencoder
 CODE_VARIANTS = ("zeroed", "mean", "swapped")
 
 
-def skills_of_changed_codes(
+def r2_values_of_changed_codes(
     network: FusionAutoencoder,
     inferer: AutocastInferer,
     held_out: CacheDataset,
@@ -27,7 +27,7 @@ def skills_of_changed_codes(
     device: torch.device,
     progress: bool = True,
 ) -> dict[str, np.ndarray]:
-    """Skill per modality when the code is zeroed, the held-out people's mean code, or another family's person's.
+    """R² per modality when the code is zeroed, the held-out people's mean code, or another family's person's.
 
     Skips, if the network has any, stay the person's own: what then survives did not come through the code.
 
@@ -66,5 +66,5 @@ def skills_of_changed_codes(
             for name, code in changed.items():
                 output = inferer(code(number), lambda code_map, skips=skips: network.decode_scaled(code_map, skips))
                 drawn[name].append(masked_residuals(network, network.scaling.inverse(output)))
-    skills = {name: skill(images, np.concatenate(parts)) for name, parts in drawn.items()}
-    return {name: skills.get(name, np.full(images.shape[1], np.nan)) for name in CODE_VARIANTS}
+    r2_values = {name: r2(images, np.concatenate(parts)) for name, parts in drawn.items()}
+    return {name: r2_values.get(name, np.full(images.shape[1], np.nan)) for name in CODE_VARIANTS}

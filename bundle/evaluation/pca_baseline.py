@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bundle.analysis.held_out_figures import LEAST_FOR_INTERVAL
-from bundle.analysis.reconstruction import pca_errors, pca_skill
+from bundle.analysis.reconstruction import pca_errors, pca_r2
 from bundle.data.problems import InputProblems
 
 
@@ -18,7 +18,7 @@ class PcaBaseline:
     """PCA of each map on its own.
 
     Attributes:
-        curves: `(M, K)` skill for 1 .. K components; a map that has fewer of them than others gains nothing beyond its last.
+        curves: `(M, K)` R² for 1 .. K components; a map that has fewer of them than others gains nothing beyond its last.
         squared_errors: `(N, M)` sums over the brain voxels of what the best number of components leaves.
         n_training: M numbers of training people that it is fitted on: all who have that map.
     """
@@ -59,7 +59,7 @@ def pca_baseline(training: np.ndarray, held_out: np.ndarray, modalities: Sequenc
     curves, errors = [], []
     for m in range(held_out.shape[1]):
         people = training[there[:, m], m]
-        curves.append(pca_skill(people, held_out[:, m]))
+        curves.append(pca_r2(people, held_out[:, m]))
         errors.append(pca_errors(people, held_out[:, m], int(curves[-1].argmax()) + 1))
     longest = max(len(curve) for curve in curves)
     padded = [np.pad(curve, (0, longest - len(curve)), mode="edge") for curve in curves]

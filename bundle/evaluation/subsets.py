@@ -21,7 +21,7 @@ from custom_nets import FusionAutoencoder
 
 
 @torch.no_grad()
-def skill_of_subsets(
+def r2_of_subsets(
     network: FusionAutoencoder,
     inferer: AutocastInferer,
     held_out: Dataset,
@@ -29,7 +29,7 @@ def skill_of_subsets(
     device: torch.device,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """Skill of every modality from every subset of inputs.
+    """R² of every modality from every subset of inputs.
 
     Args:
         network: trained, in evaluation mode.
@@ -40,7 +40,7 @@ def skill_of_subsets(
         progress: show a bar.
 
     Returns:
-        A row per subset and modality: `inputs` (`T1w+FA`), `modality`, `given` (False: drawn from other maps), `skill`
+        A row per subset and modality: `inputs` (`T1w+FA`), `modality`, `given` (False: drawn from other maps), `r2`
         with `low` and `high` (see `family_ratios`), `uncertainty`, how far
         values of the code are expected to move when the other maps are added (mean standard deviation), and `standardised_move`:
         how far they move over how far each was expected to (root mean square; 1 is right, NaN for all maps).
@@ -60,10 +60,10 @@ def skill_of_subsets(
         moved += np.array(standardised_moves(torch.stack(codes), torch.stack(variances)))
     rows = []
     for number, subset in enumerate(subsets):
-        skills = family_ratios(totals - errors[number], totals, families)
-        for modality, (skill, low, high) in zip(network.modalities, skills.T, strict=True):
+        r2_values = family_ratios(totals - errors[number], totals, families)
+        for modality, (r2, low, high) in zip(network.modalities, r2_values.T, strict=True):
             row = {"inputs": "+".join(subset), "modality": modality, "given": modality in subset}
-            row |= {"skill": skill, "low": low, "high": high}
+            row |= {"r2": r2, "low": low, "high": high}
             row["uncertainty"] = spread[number] / len(families)
             row["standardised_move"] = np.sqrt(moved[number] / len(families))
             rows.append(row)
@@ -108,32 +108,32 @@ def standardised_moves(codes: Tensor, variances: Tensor) -> list[float]:
 
 
 def subset_picture(table: pd.DataFrame, modalities: Sequence[str]) -> Figure:
-    """Skill as a table of colours: a row per subset of inputs, a column per modality drawn; given ones are framed.
+    """R² as a table of colours: a row per subset of inputs, a column per modality drawn; given ones are framed.
 
     Args:
-        table: of `skill_of_subsets`.
+        table: of `r2_of_subsets`.
         modalities: columns in order.
     """
     inputs = list(dict.fromkeys(table["inputs"]))
-    skills = table.pivot(index="inputs", columns="modality", values="skill").loc[inputs, list(modalities)].to_numpy()
+    r2_values = table.pivot(index="inputs", columns="modality", values="r2").loc[inputs, list(modalities)].to_numpy()
     given = table.pivot(index="inputs", columns="modality", values="given").loc[inputs, list(modalities)].to_numpy()
     figure = Figure(figsize=(2.6 + 1.1 * len(modalities), 1.2 + 0.36 * len(inputs)), layout="constrained")
     axes = figure.subplots()
-    axes.imshow(skills, vmin=0, vmax=1, cmap="Blues", aspect="auto")
-    for row, column in np.ndindex(skills.shape):
-        value = skills[row, column]
+    axes.imshow(r2_values, vmin=0, vmax=1, cmap="Blues", aspect="auto")
+    for row, column in np.ndindex(r2_values.shape):
+        value = r2_values[row, column]
         axes.text(column, row, f"{value:.2f}", ha="center", va="center", color="white" if value > 0.55 else "black")
         if given[row, column]:
             corner = (column - 0.46, row - 0.42)
             axes.add_patch(Rectangle(corner, 0.92, 0.84, fill=False, edgecolor="C1", linewidth=1.8))
     axes.set(xticks=range(len(modalities)), xticklabels=modalities, yticks=range(len(inputs)), yticklabels=inputs)
     axes.set(xlabel="map that is drawn", ylabel="maps that are given")
-    axes.set_title("Skill on held-out people; framed: the map was given", fontsize=10)
+    axes.set_title("R² on held-out people; framed: the map was given", fontsize=10)
     return figure
 
 
 def subset_words(table: pd.DataFrame, modalities: Sequence[str]) -> str:
-    """Skill as text: a row per subset of inputs, a column per modality drawn."""
-    skills = table.pivot(index="inputs", columns="modality", values="skill")
+    """R² as text: a row per subset of inputs, a column per modality drawn."""
+    r2_values = table.pivot(index="inputs", columns="modality", values="r2")
     order = list(dict.fromkeys(table["inputs"]))
-    return skills.loc[order, list(modalities)].to_string(float_format=lambda value: f"{value:.3f}")
+    return r2_values.loc[order, list(modalities)].to_string(float_format=lambda value: f"{value:.3f}")

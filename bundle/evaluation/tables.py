@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bundle.analysis.held_out_figures import family_ratios
-from bundle.analysis.reconstruction import skill, skill_per_person
+from bundle.analysis.reconstruction import r2, r2_per_person
 from bundle.evaluation.linear_baselines import LinearBaselines
 from bundle.evaluation.pca_baseline import PcaBaseline
 
@@ -62,12 +62,12 @@ def mean_margin(families: Sequence[str], sums: Mapping[str, np.ndarray]) -> list
 
 
 def people_table(people: HeldOut, sums: Mapping[str, np.ndarray]) -> pd.DataFrame:
-    """A row per person and modality: skill, metrics, and the sums from which skill can be pooled over evaluations."""
+    """A row per person and modality: R², metrics, and the sums from which R² can be pooled over evaluations."""
     n_modalities = len(people.modalities)
     columns: dict[str, Any] = {
         "participant_id": np.repeat(people.participant_ids, n_modalities),
         "modality": list(people.modalities) * len(people.participant_ids),
-        "skill": skill_per_person(people.images, people.drawn).ravel(),
+        "r2": r2_per_person(people.images, people.drawn).ravel(),
     }
     columns |= {name: values.ravel() for name, values in people.metrics.items()}
     columns["own_image_is_nearest"] = np.repeat(people.nearest, n_modalities)
@@ -82,21 +82,21 @@ def summary_table(
     linear: LinearBaselines,
     changed: Mapping[str, np.ndarray],
 ) -> pd.DataFrame:
-    """A row per modality: skill, that of PCA and of changed codes, means of the metrics, and the margins over PCA and the best linear embedding of equal size.
+    """A row per modality: R², that of PCA and of changed codes, means of the metrics, and the margins over PCA and the best linear embedding of equal size.
 
     Args:
         people: who was held out.
         sums: from `sums_of_squares`.
         baseline: PCA of the same people.
         linear: linear embeddings of the network's size.
-        changed: from `skills_of_changed_codes`.
+        changed: from `r2_values_of_changed_codes`.
     """
-    table = pd.DataFrame({"modality": list(people.modalities), "skill": skill(people.images, people.drawn)})
-    table["pca_skill"] = baseline.curves.max(axis=1)
+    table = pd.DataFrame({"modality": list(people.modalities), "r2": r2(people.images, people.drawn)})
+    table["pca_r2"] = baseline.curves.max(axis=1)
     table["pca_components"] = baseline.curves.argmax(axis=1) + 1
     table["pca_people"] = list(baseline.n_training)
     for name, values in changed.items():
-        table[f"skill_code_{name}"] = values
+        table[f"r2_code_{name}"] = values
     for name, values in people.metrics.items():
         table[name] = values.mean(axis=0)
     table["identifiability"] = people.nearest.mean()

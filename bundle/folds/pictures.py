@@ -1,4 +1,4 @@
-"""A picture of cross-validation: skill in every fold, and over all of them."""
+"""A picture of cross-validation: R² in every fold, and over all of them."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ NETWORK, PCA = "#0072B2", "#E69F00"
 
 
 def fold_picture(per_fold: pd.DataFrame, summary: pd.DataFrame, folds: Sequence[int]) -> Figure:
-    """Skill per fold, a panel per modality; line and band are all held-out people with their 95 % interval.
+    """R² per fold, a panel per modality; line and band are all held-out people with their 95 % interval.
 
     Args:
-        per_fold: `fold`, `modality`, `skill`, `skill_low`, `skill_high`, `pca_skill`.
+        per_fold: `fold`, `modality`, `r2`, `r2_low`, `r2_high`, `pca_r2`.
         summary: the same per modality.
         folds: all that there are to be; those without a row are shown as missing.
     """
@@ -28,13 +28,13 @@ def fold_picture(per_fold: pd.DataFrame, summary: pd.DataFrame, folds: Sequence[
         rows = per_fold[per_fold["modality"] == modality]
         y = rows["fold"].map(places)
         pooled = summary[summary["modality"] == modality].iloc[0]
-        panel.axvspan(pooled["skill_low"], pooled["skill_high"], color=NETWORK, alpha=0.15, linewidth=0)
-        panel.axvline(pooled["skill"], color=NETWORK, linewidth=1.5, label="all held-out people, 95 % interval")
-        panel.hlines(y, rows["skill_low"], rows["skill_high"], color=NETWORK, linewidth=1.5)
-        panel.plot(rows["skill"], y, "o", color=NETWORK, markersize=5, label="network, fold by fold")
-        panel.plot(rows["pca_skill"], y, "D", color=PCA, markersize=4, label="best PCA")
-        panel.set_title(f"{modality}: {with_ends(pooled['skill'], pooled['skill_low'], pooled['skill_high'])}")
-        panel.set(xlabel="skill", ylim=(len(folds) - 0.5, -0.5))
+        panel.axvspan(pooled["r2_low"], pooled["r2_high"], color=NETWORK, alpha=0.15, linewidth=0)
+        panel.axvline(pooled["r2"], color=NETWORK, linewidth=1.5, label="all held-out people, 95 % interval")
+        panel.hlines(y, rows["r2_low"], rows["r2_high"], color=NETWORK, linewidth=1.5)
+        panel.plot(rows["r2"], y, "o", color=NETWORK, markersize=5, label="network, fold by fold")
+        panel.plot(rows["pca_r2"], y, "D", color=PCA, markersize=4, label="best PCA")
+        panel.set_title(f"{modality}: {with_ends(pooled['r2'], pooled['r2_low'], pooled['r2_high'])}")
+        panel.set(xlabel="r2", ylim=(len(folds) - 0.5, -0.5))
         panel.grid(axis="x", color="0.9")
         panel.set_axisbelow(True)
     done = set(per_fold["fold"])

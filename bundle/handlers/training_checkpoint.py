@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 class TrainingCheckpoint:
-    """Before the first epoch and after every one writes `checkpoint.pt`, and `model.pt` when the validation skill is the best so far.
+    """Before the first epoch and after every one writes `checkpoint.pt`, and `model.pt` when the validation R² is the best so far.
 
     `model.pt` is the network's state on the CPU, as the model-zoo format asks. Both files are written under another
     name first. MONAI's `CheckpointSaver` would do, but it forgets the best score when a run is resumed.
@@ -53,7 +53,7 @@ class TrainingCheckpoint:
         evaluator: Evaluator,
         settings: Mapping[str, Any],
         resume: bool = False,
-        metric: str = "skill",
+        metric: str = "r2",
     ) -> None:
         self.folder = Path(folder)
         self.network = network
@@ -82,9 +82,9 @@ class TrainingCheckpoint:
 
     def save(self, engine: Engine) -> None:
         """Write `checkpoint.pt`, after `model.pt` if it is the best."""
-        skill = self.evaluator.state.metrics.get(self.metric)
-        if skill is not None and skill > self.best:
-            self.best = float(skill)
+        r2 = self.evaluator.state.metrics.get(self.metric)
+        if r2 is not None and r2 > self.best:
+            self.best = float(r2)
             _write({name: value.cpu() for name, value in self.network.state_dict().items()}, self.folder / BEST_MODEL)
         state = {name: part.state_dict() for name, part in self.parts.items()}
         state.update(
@@ -115,7 +115,7 @@ class TrainingCheckpoint:
         engine.load_state_dict(
             {"epoch": state["epoch"], "epoch_length": state["epoch_length"], "max_epochs": engine.state.max_epochs}
         )
-        logger.info("Resumed after epoch %d; best validation skill so far %.3f.", state["epoch"], self.best)
+        logger.info("Resumed after epoch %d; best validation R² so far %.3f.", state["epoch"], self.best)
 
 
 def _write(state: Mapping[str, Any], file: Path) -> None:

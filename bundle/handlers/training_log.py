@@ -110,7 +110,7 @@ class TrainingLog:
         recent = self._losses[-10:]
         values = {"epoch": str(epoch), "loss": f"{sum(recent) / len(recent):.3f}"}
         for name, value in self.evaluator.state.metrics.items():
-            values[name.removeprefix("skill_")] = f"{float(value):.3f}"
+            values[name.removeprefix("r2_")] = f"{float(value):.3f}"
         return values
 
     def _close(self, engine: Engine) -> None:

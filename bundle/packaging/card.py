@@ -15,7 +15,7 @@ from bundle.strata.stratifier_file import read_stratifier
 from custom_nets import FusionAutoencoder, closed_form_values, trainable_parameters
 
 TEMPLATE = "card.md"
-COLUMNS = ("skill", "pca_skill", "skill_code_swapped", "ssim")
+COLUMNS = ("r2", "pca_r2", "r2_code_swapped", "ssim")
 OUTPUTS = {
     "torchscript": "reconstructions when called; embeddings by its method `encode`",
     "onnx": "outputs `embedding` and `reconstruction`",

@@ -21,7 +21,7 @@ from bundle.packaging.run_facts import RunFacts
 SCHEMA = Path(__file__).parent / "metadata_schema.json"
 """Ours: all that MONAI's schema 20240725, the model zoo's checks and their prose ask for."""
 BASE_PACKAGES = {"monai_version": "monai", "pytorch_version": "torch", "numpy_version": "numpy"}
-FIGURES = ("skill", "pca_skill", "ssim", "identifiability")
+FIGURES = ("r2", "pca_r2", "ssim", "identifiability")
 
 
 def package_metadata(template: Mapping[str, Any], facts: RunFacts, data_source: str | None) -> dict[str, Any]:

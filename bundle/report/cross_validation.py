@@ -13,9 +13,9 @@ from bundle.report.stage_blocks import absent, picture, table
 WIDTH = 900
 COLUMNS = [
     Column("modality", "Map"),
-    *with_interval("skill", "Skill", digits(3), "skill_low", "skill_high"),
-    Column("skill_lowest_fold", "Lowest fold", digits(3)),
-    Column("skill_highest_fold", "highest", digits(3)),
+    *with_interval("r2", "R²", digits(3), "r2_low", "r2_high"),
+    Column("r2_lowest_fold", "Lowest fold", digits(3)),
+    Column("r2_highest_fold", "highest", digits(3)),
     *with_interval("above_pca", "Above PCA", digits(3), "above_pca_low", "above_pca_high"),
     Column("mse_mask", "MSE in mask", digits(3)),
     Column("norm_diff", "NormDiff", digits(3)),
@@ -25,8 +25,8 @@ FOLD_COLUMNS = [
     Column("fold", "Fold", count),
     Column("modality", "Map"),
     Column("n_people", "People", count),
-    *with_interval("skill", "Skill", digits(3), "skill_low", "skill_high"),
-    Column("pca_skill", "PCA", digits(3)),
+    *with_interval("r2", "R²", digits(3), "r2_low", "r2_high"),
+    Column("pca_r2", "PCA", digits(3)),
     *with_interval("above_pca", "Above PCA", digits(3), "above_pca_low", "above_pca_high"),
     Column("mse_mask", "MSE in mask", digits(3)),
     Column("identifiability", "Identified", share),
@@ -43,14 +43,14 @@ def cross_validation_section(results: Results) -> Section:
     if facts["missing"] or facts.get("n_people_who_lack_a_map"):
         section.blocks.append(Text(str(facts["headline"]), "note"))
     first = summary.iloc[0]
-    skills = listed([f"{digits(3)(row['skill'])} ({row['modality']})" for row in summary.to_dict("records")])
+    r2_values = listed([f"{digits(3)(row['r2'])} ({row['modality']})" for row in summary.to_dict("records")])
     low, high = first["identifiability_low"], first["identifiability_high"]
     interval = "" if pd.isna(low) else f" ({share(low)} to {share(high)})"
     families = counted(int(facts["n_families"]), "family", "families")
     section.blocks.append(
         Text(
             f"{count(facts['n_people'])} people in {families} were each drawn by a network that was trained without them and "
-            f"without their relatives: skill {skills}. {share(first['identifiability'])} of the reconstructions are nearer "
+            f"without their relatives: R² {r2_values}. {share(first['identifiability'])} of the reconstructions are nearer "
             f"to their own image than to that of anybody else in their fold{interval}. Intervals say what other "
             "families would change, not what another training would; how far the folds lie apart shows both."
         )
@@ -59,8 +59,8 @@ def cross_validation_section(results: Results) -> Section:
         results,
         CROSS_VALIDATION,
         "folds.png",
-        f"Skill in each of {facts['n_folds']} folds for {listed(list(summary['modality']))}.",
-        "Skill fold by fold; line and band are all held-out people with their 95 % interval. Numbers: "
+        f"R² in each of {facts['n_folds']} folds for {listed(list(summary['modality']))}.",
+        "R² fold by fold; line and band are all held-out people with their 95 % interval. Numbers: "
         f"{CROSS_VALIDATION}/per_fold.tsv.",
         WIDTH,
     )

@@ -28,14 +28,14 @@ class Form:
 
 
 FORMS: dict[tuple[str, str], Form] = {
-    (TRAINING, "log"): Form("loss and validation skill of every epoch", (), ("epoch", "loss", "skill", "seconds")),
+    (TRAINING, "log"): Form("loss and validation R² of every epoch", (), ("epoch", "loss", "r2", "seconds")),
     (EVALUATION, "summary"): Form(
         "how well each map is reconstructed",
         ("modality",),
-        ("skill", "pca_skill", "linear_r2", "above_linear", "above_linear_low", "above_linear_high", "skill_code_swapped", "ssim", "identifiability", "above_pca_low", "above_pca_high"),
+        ("r2", "pca_r2", "linear_r2", "above_linear", "above_linear_low", "above_linear_high", "r2_code_swapped", "ssim", "identifiability", "above_pca_low", "above_pca_high"),
     ),
     (EVALUATION, "people"): Form(
-        "the same for each held-out person", ("participant_id", "modality"), ("skill", "ssim")
+        "the same for each held-out person", ("participant_id", "modality"), ("r2", "ssim")
     ),
     (CLUSTERS, "strata"): Form("stratum of each person", ("participant_id",), ("stratum",)),
     (CLUSTERS, "strata_summary"): Form(
@@ -138,16 +138,16 @@ FORMS: dict[tuple[str, str], Form] = {
         "cross-validation: reconstruction of all held-out people",
         ("modality",),
         (
-            *("n_people", "n_families", "skill", "skill_low", "skill_high", "skill_lowest_fold", "skill_highest_fold"),
-            *("pca_skill", "above_pca", "above_pca_low", "above_pca_high", "mse_mask", "norm_diff", "cnr_ratio"),
+            *("n_people", "n_families", "r2", "r2_low", "r2_high", "r2_lowest_fold", "r2_highest_fold"),
+            *("pca_r2", "above_pca", "above_pca_low", "above_pca_high", "mse_mask", "norm_diff", "cnr_ratio"),
             *("identifiability", "identifiability_low", "identifiability_high"),
         ),
     ),
     (CROSS_VALIDATION, "per_fold"): Form(
-        "the same fold by fold", ("modality",), ("fold", "n_people", "skill", "skill_low", "skill_high", "pca_skill")
+        "the same fold by fold", ("modality",), ("fold", "n_people", "r2", "r2_low", "r2_high", "pca_r2")
     ),
     (CROSS_VALIDATION, "people"): Form(
-        "the same for each held-out person", ("participant_id", "family_id", "modality"), ("fold", "skill")
+        "the same for each held-out person", ("participant_id", "family_id", "modality"), ("fold", "r2")
     ),
 }  # fmt: skip
 """(stage folder, table) -> its form."""

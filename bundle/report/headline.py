@@ -54,7 +54,7 @@ def key_figures(results: Results) -> list[tuple[str, str]]:
         )
     summary = results.table(EVALUATION, "summary")
     if summary is not None:
-        figures.append((digits(2)(summary["skill"].mean()), "mean skill on people not trained on (1 is perfect)"))
+        figures.append((digits(2)(summary["r2"].mean()), "mean R² on people not trained on (1 is perfect)"))
     found = results.facts.get(CLUSTERS)
     if found is not None:
         figures.append(

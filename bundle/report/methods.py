@@ -57,7 +57,7 @@ def _network(results: Results) -> str:
         )
     log = results.table(TRAINING, "log")
     if log is not None:
-        best = log.loc[log["skill"].idxmax()]
+        best = log.loc[log["r2"].idxmax()]
         how = [
             f"{name.replace('_', ' ')} {_setting(value)}"
             for name, value in results.checkpoint.get("settings", {}).items()
@@ -66,7 +66,7 @@ def _network(results: Results) -> str:
         used = f" ({'; '.join(how)})" if how else ""
         sentences.append(
             f"The network was trained for {counted(int(log['epoch'].max()), 'epoch')}{used}; the weights of epoch "
-            f"{count(best['epoch'])}, with the best validation skill ({digits(3)(best['skill'])}), were kept."
+            f"{count(best['epoch'])}, with the best validation R² ({digits(3)(best['r2'])}), were kept."
         )
     people = results.table(EVALUATION, "people")
     if people is not None:

@@ -7,7 +7,7 @@ from bundle.evaluation.pca_baseline import pca_verdict
 from bundle.paths import EVALUATION, TRAINING
 from bundle.report.blocks import Column, Section, Text, with_interval
 from bundle.report.numbers import count, counted, digits, listed, share
-from bundle.report.pictures import skill_picture
+from bundle.report.pictures import r2_picture
 from bundle.report.results import Results
 from bundle.report.stage_blocks import absent, own_picture, picture, table
 
@@ -22,11 +22,11 @@ def training_section(results: Results) -> Section:
     if log is None:
         section.blocks.append(absent(results, TRAINING))
         return section
-    best = log.loc[log["skill"].idxmax()]
+    best = log.loc[log["r2"].idxmax()]
     section.blocks.append(
         Text(
             f"{counted(int(log['epoch'].max()), 'epoch')} in {log['seconds'].sum() / 60:.1f} minutes. The weights of epoch "
-            f"{count(best['epoch'])} were kept: its validation skill, {digits(3)(best['skill'])}, is the best. Skill "
+            f"{count(best['epoch'])} were kept: its validation R², {digits(3)(best['r2'])}, is the best. R² "
             "is 0 for a network that draws the mean image for everybody, and 1 for a perfect one."
         )
     )
@@ -35,8 +35,8 @@ def training_section(results: Results) -> Section:
         TRAINING,
         "learning_curve.png",
         f"Training loss falls from {digits(2)(log['loss'].dropna().iloc[0])} to {digits(2)(log['loss'].iloc[-1])}; validation "
-        f"skill goes from {digits(2)(log['skill'].iloc[0])} to {digits(2)(log['skill'].iloc[-1])}.",
-        f"Learning curves: loss on training people, skill on validation people. Numbers: {TRAINING}/log.tsv.",
+        f"R² goes from {digits(2)(log['r2'].iloc[0])} to {digits(2)(log['r2'].iloc[-1])}.",
+        f"Learning curves: loss on training people, R² on validation people. Numbers: {TRAINING}/log.tsv.",
     )
     return section
 
@@ -53,21 +53,21 @@ def reconstruction_section(results: Results) -> Section:
         )
         return section
     sentences = [linear_verdict(summary), pca_verdict(summary)]
-    if summary["skill_code_swapped"].notna().all():
-        swapped = listed([digits(2)(value) for value in summary["skill_code_swapped"]])
+    if summary["r2_code_swapped"].notna().all():
+        swapped = listed([digits(2)(value) for value in summary["r2_code_swapped"]])
         sentences.append(
-            f"Drawn from another person's code, skill is {swapped}; what is above 0 did not come through the code."
+            f"Drawn from another person's code, R² is {swapped}; what is above 0 did not come through the code."
         )
     nearest = share(summary["identifiability"].iloc[0])
     sentences.append(f"{nearest} of the reconstructions are nearer to their own image than to anybody else's.")
     section.blocks.append(Text(" ".join(sentences)))
     columns = [
         Column("modality", "Map"),
-        Column("skill", "Skill", digits(3)),
-        Column("pca_skill", "PCA's skill", digits(3)),
+        Column("r2", "R²", digits(3)),
+        Column("pca_r2", "PCA's R²", digits(3)),
         Column("linear_r2", "R2 of the best linear embedding", digits(3)),
         *with_interval("above_linear", "Ahead of it", digits(3), "above_linear_low", "above_linear_high"),
-        Column("skill_code_swapped", "Skill, code swapped", digits(2)),
+        Column("r2_code_swapped", "R², code swapped", digits(2)),
         Column("ssim", "SSIM", digits(3)),
     ]
     section.blocks += table(
@@ -79,12 +79,12 @@ def reconstruction_section(results: Results) -> Section:
     people = results.table(EVALUATION, "people")
     if people is not None:
         n_people = people["participant_id"].nunique()
-        worst = people.loc[people["skill"].idxmin()]
+        worst = people.loc[people["r2"].idxmin()]
         section.blocks.append(
             own_picture(
-                skill_picture(people),
-                f"Skill of {n_people} people; the lowest is {digits(2)(worst['skill'])} in {worst['modality']}.",
-                f"Skill of each of the {n_people} held-out people; the line is the median. Numbers: "
+                r2_picture(people),
+                f"R² of {n_people} people; the lowest is {digits(2)(worst['r2'])} in {worst['modality']}.",
+                f"R² of each of the {n_people} held-out people; the line is the median. Numbers: "
                 f"{EVALUATION}/people.tsv.",
             )
         )
@@ -92,8 +92,8 @@ def reconstruction_section(results: Results) -> Section:
         results,
         EVALUATION,
         "subsets.png",
-        "Table of skill: every map drawn from every subset of maps.",
-        "Skill of every map (columns) drawn from every subset of maps (rows). Framed maps were given, the others were "
+        "Table of R²: every map drawn from every subset of maps.",
+        "R² of every map (columns) drawn from every subset of maps (rows). Framed maps were given, the others were "
         f"generated from them. With intervals: {EVALUATION}/subsets.tsv.",
         SUBSETS_WIDTH,
     )
@@ -102,8 +102,8 @@ def reconstruction_section(results: Results) -> Section:
             results,
             EVALUATION,
             f"reconstruction_{word}.png",
-            f"Maps of the held-out person of {word} skill in three planes, beside their reconstruction.",
-            f"The held-out person of {word} skill: original, reconstruction, difference, and what is individual "
+            f"Maps of the held-out person of {word} R² in three planes, beside their reconstruction.",
+            f"The held-out person of {word} R²: original, reconstruction, difference, and what is individual "
             "about each. Descriptive.",
             RECONSTRUCTION_WIDTH,
         )

@@ -104,19 +104,19 @@ def _map(points: np.ndarray, labels: np.ndarray, axes: Sequence[str]) -> Figure:
     return figure
 
 
-def skill_picture(people: pd.DataFrame) -> Figure:
-    """Skill of every held-out person, a row per map; the line is the median."""
+def r2_picture(people: pd.DataFrame) -> Figure:
+    """R² of every held-out person, a row per map; the line is the median."""
     names = list(dict.fromkeys(people["modality"]))
     figure = Figure(figsize=(5.5, 0.5 * len(names) + 0.9), layout="constrained")
     panel = figure.subplots()
     jitter = np.random.default_rng(0)
     for row, name in enumerate(names):
-        values = people.loc[people["modality"] == name, "skill"].dropna().to_numpy()
+        values = people.loc[people["modality"] == name, "r2"].dropna().to_numpy()
         panel.scatter(
             values, row + jitter.uniform(-0.2, 0.2, len(values)), s=12, alpha=0.6, color=COLOURS[0], linewidths=0
         )
         panel.plot([np.median(values)] * 2, [row - 0.32, row + 0.32], color="black", linewidth=2)
-    panel.set(yticks=range(len(names)), yticklabels=names, xlabel="skill (0 = mean image, 1 = perfect)")
+    panel.set(yticks=range(len(names)), yticklabels=names, xlabel="R² (0 = mean image, 1 = perfect)")
     panel.invert_yaxis()
     panel.grid(axis="x", color="0.9")
     panel.set_axisbelow(True)

@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 SUMS = ("squared_error", "pca_squared_error", "squared_residual")
 MEANS = {"mse_mask": "mse_mask", "norm_diff": "norm_diff", "ssim": "ssim", "cnr_ratio": "cnr_ratio"}
 IDENTIFIABLE = "own_image_is_nearest"
-FIGURES = ("skill", "pca_skill", "above_pca", *MEANS, "identifiability")
+FIGURES = ("r2", "pca_r2", "above_pca", *MEANS, "identifiability")
 """Each with its `_low` and `_high`."""
 
 
@@ -65,8 +65,8 @@ def collect_folds(output_dir: str) -> pd.DataFrame:
     people = people[["fold", "participant_id", "family_id", *people.columns.difference(_LEADING, sort=False)]]
     summary = pooled_figures(people, ["modality"])
     per_fold = pooled_figures(people, ["fold", "modality"])
-    spread = per_fold.groupby("modality", sort=False)["skill"].agg(["min", "max"])
-    summary["skill_lowest_fold"], summary["skill_highest_fold"] = spread["min"].to_numpy(), spread["max"].to_numpy()
+    spread = per_fold.groupby("modality", sort=False)["r2"].agg(["min", "max"])
+    summary["r2_lowest_fold"], summary["r2_highest_fold"] = spread["min"].to_numpy(), spread["max"].to_numpy()
     facts = {
         "headline": _headline(len(numbers), missing, len(lacking)),
         "n_folds": len(numbers),
@@ -93,7 +93,7 @@ _LEADING = ("fold", "participant_id", "family_id")
 def pooled_figures(people: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """Figures of each group of people with 95 % intervals, families resampled.
 
-    Skill is pooled as one minus the sum of errors over the sum of what there was to explain, so that folds count by
+    R² is pooled as one minus the sum of errors over the sum of what there was to explain, so that folds count by
     their people; other figures are means over people.
 
     Args:

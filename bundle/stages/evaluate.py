@@ -12,14 +12,14 @@ import torch
 from monai.data import CacheDataset
 from monai.engines import SupervisedEvaluator
 
-from bundle.analysis.reconstruction import identifiability, skill_per_person
+from bundle.analysis.reconstruction import identifiability, r2_per_person
 from bundle.data.atomic import write_text
 from bundle.data.tables import write_table
 from bundle.engines.inferer import AutocastInferer
-from bundle.evaluation.changed_codes import skills_of_changed_codes
+from bundle.evaluation.changed_codes import r2_values_of_changed_codes
 from bundle.evaluation.linear_baselines import linear_baselines, linear_verdict
 from bundle.evaluation.pca_baseline import pca_baseline, pca_verdict
-from bundle.evaluation.subsets import skill_of_subsets, subset_picture, subset_words
+from bundle.evaluation.subsets import r2_of_subsets, subset_picture, subset_words
 from bundle.evaluation.tables import HeldOut, mean_margin, people_table, summary_table, sums_of_squares
 from bundle.handlers.reconstruction_recorder import ReconstructionRecorder, masked_residuals
 from bundle.paths import EVALUATED, EVALUATION, shown_command, stage_folder
@@ -46,7 +46,7 @@ def run_evaluation(
 ) -> pd.DataFrame:
     """Evaluate, write `3_evaluation/` and log the table.
 
-    Writes `people.tsv` (a row per person and modality, with the sums of squares from which skill can be pooled over
+    Writes `people.tsv` (a row per person and modality, with the sums of squares from which R² can be pooled over
     evaluations), `summary.tsv` (a row per modality), `pca_curve.tsv`, `linear_embeddings.tsv` and pictures of the median and the worst person;
     `evaluation.json` says which encoder and which people these are of; of a network that takes any subset of maps also
     `subsets.tsv`, what it draws from each of them.
@@ -69,7 +69,7 @@ def run_evaluation(
     """
     evaluator.run()
     people = _seen(recorder, network, held_out)
-    changed = skills_of_changed_codes(network, inferer, held_out, people.families, people.images, device, progress)
+    changed = r2_values_of_changed_codes(network, inferer, held_out, people.families, people.images, device, progress)
     known = _residuals(network, training, device)
     baseline = pca_baseline(known, people.images, network.modalities)
     mirror = int(network.mirror) if isinstance(network, RefinedLinearAutoencoder) else -1
@@ -91,14 +91,14 @@ def run_evaluation(
     }
     folder = stage_folder(output_dir, EVALUATION)
     if len(subsets_taken(network)) > 1:
-        tables["subsets"] = skill_of_subsets(network, inferer, held_out, people.families, device, progress)
+        tables["subsets"] = r2_of_subsets(network, inferer, held_out, people.families, device, progress)
         save_figure(subset_picture(tables["subsets"], network.modalities), folder / "subsets.png")
     for name, table in tables.items():
         write_table(table, folder / f"{name}.tsv")
     facts = {"encoder_hash": encoder_hash(network), "section": section, "n_people": len(people.images)}
     facts |= {"linear_embedding": linear.best, "above_linear_mean": mean_margin(people.families, sums)}
     write_text(json.dumps(facts, indent=1) + "\n", folder / EVALUATED)
-    _draw_people(network, inferer, held_out, skill_per_person(people.images, people.drawn).mean(axis=1), folder, device)
+    _draw_people(network, inferer, held_out, r2_per_person(people.images, people.drawn).mean(axis=1), folder, device)
     logger.info("%s", _words(summary, people.nearest, encoder_hash(network), folder))
     if "subsets" in tables:
         logger.info(
@@ -132,11 +132,11 @@ def _draw_people(
     network: FusionAutoencoder,
     inferer: AutocastInferer,
     held_out: CacheDataset,
-    skills: np.ndarray,
+    r2_values: np.ndarray,
     folder: Path,
     device: torch.device,
 ) -> None:
-    order = np.argsort(skills)
+    order = np.argsort(r2_values)
     for word, number in {"worst": int(order[0]), "median": int(order[len(order) // 2])}.items():
         person = held_out[number]
         image = torch.as_tensor(person["image"])
@@ -148,7 +148,7 @@ def _draw_people(
             network.scaling.mean_image.cpu().numpy(),
             network.scaling.brain_mask.cpu().numpy(),
             network.modalities,
-            f"{person['participant_id']}: {word} of {len(skills)} held-out people, mean skill {skills[number]:.3f}",
+            f"{person['participant_id']}: {word} of {len(r2_values)} held-out people, mean R² {r2_values[number]:.3f}",
         )
         save_figure(figure, folder / f"reconstruction_{word}.png")
 

@@ -187,11 +187,11 @@ class TrainingReport:
 
 def closing_words(folder: Path, rows: Sequence[Mapping[str, Any]], modalities: Sequence[str]) -> str:
     """What a run wrote, how good it is, and what comes next."""
-    best = max(rows, key=lambda row: row["skill"])
-    skills = ", ".join(f"{modality} {best[f'skill_{modality}']:.3f}" for modality in modalities)
+    best = max(rows, key=lambda row: row["r2"])
+    r2_values = ", ".join(f"{modality} {best[f'r2_{modality}']:.3f}" for modality in modalities)
     return "\n".join(
         [
-            f"Training is complete: best validation skill {best['skill']:.3f} in epoch {best['epoch']} ({skills};",
+            f"Training is complete: best validation R² {best['r2']:.3f} in epoch {best['epoch']} ({r2_values};",
             "0 is what the mean image scores, 1 is perfect). Written:",
             f"  {folder / BEST_MODEL}   the best weights, with scaling, mean image and brain mask",
             f"  {folder / CHECKPOINT}   the last state, for --resume True",

@@ -1,4 +1,4 @@
-"""The picture of a study: skill, what hangs on the code, and factors, run by run."""
+"""The picture of a study: R², what hangs on the code, and factors, run by run."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from bundle.study.settings import StudySettings
 
 PANELS = {
-    "skill": {"skill": "mean over maps"},
-    "skill lost with another code": {
+    "r2": {"r2": "mean over maps"},
+    "R² lost with another code": {
         "lost_code_zeroed": "zeroed",
         "lost_code_mean": "mean code",
         "lost_code_swapped": "another family's",

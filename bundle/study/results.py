@@ -20,8 +20,8 @@ from bundle.study.seed_run import SeedRun
 from bundle.study.settings import StudySettings
 
 CHANGED_CODES = ("zeroed", "mean", "swapped")
-COSTS = ("parameters", "embedding_size", "epochs", "step_ms", "memory_gb", "cuda_memory_gb", "skill")
-"""Figures of the first table, and a skill per modality; all others are of the second."""
+COSTS = ("parameters", "embedding_size", "epochs", "step_ms", "memory_gb", "cuda_memory_gb", "r2")
+"""Figures of the first table, and a R² per modality; all others are of the second."""
 WHOLE = ("parameters", "embedding_size", "epochs")
 
 
@@ -29,8 +29,8 @@ def seed_row(seed_run: SeedRun) -> dict[str, Any]:
     """Every figure of a finished run with one seed.
 
     Returns:
-        `run`, `seed`, `parameters`, `embedding_size`, `epochs`, `step_ms` and `memory_gb` (see `TrainingLog`), `skill`
-        (mean over maps) and `skill_<modality>`, `lost_code_zeroed`, `_mean`, `_swapped` (skill, mean over maps, that is
+        `run`, `seed`, `parameters`, `embedding_size`, `epochs`, `step_ms` and `memory_gb` (see `TrainingLog`), `r2`
+        (mean over maps) and `r2_<modality>`, `lost_code_zeroed`, `_mean`, `_swapped` (R², mean over maps, that is
         gone with another code), `identifiability`; where the cohort has a truth, `factors_r` and `least_factor_r`
         (mean and least over factors, see `factor_prediction`), and, if strata were looked for, `strata` (how many) and
         `ari`, their adjusted Rand index with the true ones (0 if none were found).
@@ -49,10 +49,10 @@ def seed_row(seed_run: SeedRun) -> dict[str, Any]:
     }
     if "cuda_memory_gb" in log:
         row["cuda_memory_gb"] = log["cuda_memory_gb"].max()
-    row["skill"] = summary["skill"].mean()
-    row |= {f"skill_{modality}": value for modality, value in summary["skill"].items()}
+    row["r2"] = summary["r2"].mean()
+    row |= {f"r2_{modality}": value for modality, value in summary["r2"].items()}
     for name in CHANGED_CODES:
-        row[f"lost_code_{name}"] = (summary["skill"] - summary[f"skill_code_{name}"]).mean()
+        row[f"lost_code_{name}"] = (summary["r2"] - summary[f"r2_code_{name}"]).mean()
     row["identifiability"] = summary["identifiability"].mean()
     strata_file = seed_run.folder / CLUSTERS / "strata.tsv"
     strata = None
@@ -98,10 +98,10 @@ def page(study: StudySettings, table: pd.DataFrame, facts: Sequence[str]) -> str
         facts: sentences on cohort and seeds.
     """
     figures = [name for name in table.columns[2:] if not name.endswith(("_low", "_high")) and table[name].notna().any()]
-    costs = [name for name in figures if name in COSTS or name.startswith("skill_")]
+    costs = [name for name in figures if name in COSTS or name.startswith("r2_")]
     notes = [
-        "*step_ms* is the median training step, *memory_gb* the peak of the training process with its images, *skill* 1 - MSE "
-        "/ MSE of the mean image on held-out people (mean over the run's own maps), *lost_code_...* the skill that is gone with "
+        "*step_ms* is the median training step, *memory_gb* the peak of the training process with its images, *R²* 1 - MSE "
+        "/ MSE of the mean image on held-out people (mean over the run's own maps), *lost_code_...* the R² that is gone with "
         "another code, *factors_r* the correlation of true factors with what ridge regression reads from the code."
     ]
     if (table["seeds"] > 1).any():
@@ -130,6 +130,6 @@ def _cell(row: pd.Series, figure: str) -> str:
         return "-"
     if figure in WHOLE:
         return f"{mean:,.0f}"
-    digits = 0 if figure in ("step_ms", "strata") else 3 if "skill" in figure or "lost" in figure else 2
+    digits = 0 if figure in ("step_ms", "strata") else 3 if "r2" in figure or "lost" in figure else 2
     interval = f"{low:.{digits}f} to {high:.{digits}f}" if np.isfinite(low) else "-"
     return f"{mean:.{digits}f} ({interval})"

@@ -1,7 +1,7 @@
 import numpy as np
 
 from bundle.analysis.held_out_figures import LEAST_FOR_INTERVAL, family_ratios
-from bundle.analysis.reconstruction import skill
+from bundle.analysis.reconstruction import r2
 
 
 def drawn(rng, n_people=80, n_voxels=30):
@@ -13,11 +13,11 @@ def sums(residuals, predicted):
     return np.square(residuals - predicted).sum(axis=2), np.square(residuals).sum(axis=2)
 
 
-def test_skill_pooled_from_sums_is_the_skill_of_everybody():
+def test_r2_pooled_from_sums_is_the_r2_of_everybody():
     residuals, predicted = drawn(np.random.default_rng(0))
     errors, totals = sums(residuals, predicted)
     figure = family_ratios(totals - errors, totals, list(range(80)))[0]
-    assert np.allclose(figure, skill(residuals, predicted))
+    assert np.allclose(figure, r2(residuals, predicted))
 
 
 def test_families_that_are_too_few_have_a_figure_but_no_interval():

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bundle.analysis.reconstruction import pca_skill
+from bundle.analysis.reconstruction import pca_r2
 from bundle.data.problems import InputProblems
 from bundle.evaluation.pca_baseline import pca_baseline, pca_verdict
 
@@ -23,7 +23,7 @@ def test_people_who_lack_a_map_count_in_the_baseline_of_the_others(people):
     baseline = pca_baseline(lacking, held_out, ["T1w", "FA"])
     assert baseline.n_training == [5, 17]
     for m, rows in enumerate((slice(15, 20), slice(0, 17))):
-        alone = pca_skill(training[rows, m], held_out[:, m])
+        alone = pca_r2(training[rows, m], held_out[:, m])
         np.testing.assert_allclose(baseline.curves[m, : len(alone)], alone)
     total = np.square(held_out).sum(axis=(0, 2))
     np.testing.assert_allclose(1 - baseline.squared_errors.sum(axis=0) / total, baseline.curves.max(axis=1))

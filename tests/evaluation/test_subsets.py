@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from bundle.engines.inferer import AutocastInferer
-from bundle.evaluation.subsets import skill_of_subsets, standardised_moves
+from bundle.evaluation.subsets import r2_of_subsets, standardised_moves
 from tests.small_networks import small_network
 
 
@@ -22,5 +22,5 @@ def test_a_bar_is_shown_if_it_is_wanted(capsys, progress):
     images = torch.rand(2, 2, 32, 32, 24) + 1
     network.fit_to_images(lambda: iter(images))
     people = [{"image": image} for image in images]
-    skill_of_subsets(network, AutocastInferer(amp=False), people, ["a", "b"], torch.device("cpu"), progress)
+    r2_of_subsets(network, AutocastInferer(amp=False), people, ["a", "b"], torch.device("cpu"), progress)
     assert ("Subsets" in capsys.readouterr().err) == progress

@@ -38,20 +38,20 @@ def write_images(folder):
     (folder / "1_prepared").mkdir(parents=True)
     (folder / "1_prepared" / "datalist.json").write_text(json.dumps(datalist))
     epochs = np.arange(6)  # 0 is before the first step, and has no loss
-    log = {"epoch": epochs, "loss": [None, *(1 / epochs[1:])], "skill": 0.8 - 0.5 / (epochs + 1)}
+    log = {"epoch": epochs, "loss": [None, *(1 / epochs[1:])], "r2": 0.8 - 0.5 / (epochs + 1)}
     log["seconds"] = [None] + [30.0] * 5
     save(log, folder / "2_training", "log")
     paint(folder / "2_training" / "learning_curve.png", 10, 4)
-    summary = {"modality": MAPS, "skill": [0.79, 0.75, 0.73, 0.85], "pca_skill": 0.7, "skill_code_swapped": -0.7}
+    summary = {"modality": MAPS, "r2": [0.79, 0.75, 0.73, 0.85], "pca_r2": 0.7, "r2_code_swapped": -0.7}
     summary |= {"ssim": 0.9, "identifiability": 1.0, "above_pca_low": 0.02, "above_pca_high": 0.09}
     summary |= {"linear_embedding": "PCA of all maps", "linear_r2": 0.65, "above_linear": 0.05}
     summary |= {"above_linear_low": 0.02, "above_linear_high": 0.08}
     save(summary, folder / "3_evaluation", "summary")
     rows = [(name, modality) for name in NAMES[50:] for modality in MAPS]
-    skills = pd.DataFrame(rows, columns=["participant_id", "modality"]).assign(
-        skill=rng.uniform(0.6, 0.9, 40), ssim=0.9
+    r2_values = pd.DataFrame(rows, columns=["participant_id", "modality"]).assign(
+        r2=rng.uniform(0.6, 0.9, 40), ssim=0.9
     )
-    save(skills, folder / "3_evaluation", "people")
+    save(r2_values, folder / "3_evaluation", "people")
     for word in ("median", "worst"):
         paint(folder / "3_evaluation" / f"reconstruction_{word}.png", 10, 16)
     codes = rng.standard_normal((N_PEOPLE, 40)).astype(np.float32)
@@ -241,19 +241,19 @@ def write_cross_validation(folder, missing=()):
         [(name, modality) for name in NAMES for modality in MAPS], columns=["participant_id", "modality"]
     )
     people["family_id"] = [f"fam-{number // 2}" for number in range(N_PEOPLE) for _ in MAPS]
-    save(people.assign(fold=1, skill=0.7), target, "people")
+    save(people.assign(fold=1, r2=0.7), target, "people")
     figures = {
-        "skill": 0.731,
-        "pca_skill": 0.65,
+        "r2": 0.731,
+        "pca_r2": 0.65,
         "above_pca": 0.081,
         "mse_mask": 0.2,
         "norm_diff": 0.1,
         "identifiability": 0.95,
     }
-    row = {"n_people": N_PEOPLE, "n_families": N_PEOPLE // 2, "cnr_ratio": None, "skill_lowest_fold": 0.7}
+    row = {"n_people": N_PEOPLE, "n_families": N_PEOPLE // 2, "cnr_ratio": None, "r2_lowest_fold": 0.7}
     for name, value in figures.items():
         row |= {name: value, f"{name}_low": value - 0.01, f"{name}_high": value + 0.01}
-    summary = pd.DataFrame({"modality": MAPS}).assign(**row, skill_highest_fold=0.76)
+    summary = pd.DataFrame({"modality": MAPS}).assign(**row, r2_highest_fold=0.76)
     save(summary, target, "summary")
     save(pd.concat([summary.assign(fold=fold) for fold in range(1, 11) if fold not in missing]), target, "per_fold")
     paint(target / "folds.png", 12, 4)

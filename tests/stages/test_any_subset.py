@@ -67,15 +67,15 @@ def test_every_subset_is_evaluated_for_every_map(results):
     ).all()
     training = json.loads((results / "1_prepared" / "datalist.json").read_text())["training"]
     families = {item["family_id"] for item in training if set(MODALITIES) <= set(item)}
-    assert np.isfinite(table["skill"]).all() and (table["low"].isna() == (len(families) < LEAST_FOR_INTERVAL)).all()
+    assert np.isfinite(table["r2"]).all() and (table["low"].isna() == (len(families) < LEAST_FOR_INTERVAL)).all()
     assert (results / "3_evaluation" / "subsets.png").stat().st_size > 10_000
 
 
 def test_all_maps_in_the_subset_table_are_the_summary(results):
     table = pd.read_csv(results / "3_evaluation" / "subsets.tsv", sep="\t")
     summary = pd.read_csv(results / "3_evaluation" / "summary.tsv", sep="\t")
-    everything = table[table["inputs"] == "T1w+FA+NDI+JAC"].set_index("modality")["skill"]
-    np.testing.assert_allclose(everything[summary["modality"]], summary["skill"], atol=0.01)
+    everything = table[table["inputs"] == "T1w+FA+NDI+JAC"].set_index("modality")["r2"]
+    np.testing.assert_allclose(everything[summary["modality"]], summary["r2"], atol=0.01)
 
 
 def test_pca_baseline_is_fitted_on_everybody_who_has_a_map(results):
@@ -158,5 +158,5 @@ def test_a_datalist_may_leave_maps_out(incomplete, tmp_path):
     file.write_text(json.dumps({"training": people[:16], "validation": people[16:20], "test": people[20:]}))
     train(file, tmp_path / "output", max_epochs=1, modalities=["FA", "JAC"])
     log = pd.read_csv(tmp_path / "output" / "2_training" / "log.tsv", sep="\t")
-    assert np.isfinite(log[["skill", "skill_FA", "skill_JAC"]].to_numpy()).all()
+    assert np.isfinite(log[["r2", "r2_FA", "r2_JAC"]].to_numpy()).all()
     assert np.isfinite(log.loc[log["epoch"] > 0, "loss"]).all()

@@ -4,14 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bundle.analysis.reconstruction import skill
+from bundle.analysis.reconstruction import r2
 from bundle.data.participants import read_participants
 from bundle.data.problems import InputProblems
 from bundle.stages.collect_folds import collect_folds, pooled_figures
 from tests.stages.fake_folds import MAPS, figures, residuals, run
 
 
-def test_pooled_skill_is_that_of_all_people_at_once(tiny_cohort, tmp_path, stages):
+def test_pooled_r2_is_that_of_all_people_at_once(tiny_cohort, tmp_path, stages):
     run(tmp_path, tiny_cohort)
     summary = pd.read_csv(tmp_path / "8_cross_validation" / "summary.tsv", sep="\t").set_index("modality")
     names = list(read_participants(tiny_cohort)["participant_id"])
@@ -19,12 +19,10 @@ def test_pooled_skill_is_that_of_all_people_at_once(tiny_cohort, tmp_path, stage
         images, drawn, pca = (
             np.stack(parts)[:, None] for parts in zip(*(residuals(n, modality) for n in names), strict=True)
         )
-        assert summary.loc[modality, "skill"] == pytest.approx(skill(images, drawn)[0], rel=1e-5)
-        assert summary.loc[modality, "above_pca"] == pytest.approx(
-            (skill(images, drawn) - skill(images, pca))[0], rel=1e-4
-        )
-        assert summary.loc[modality, "skill_low"] < summary.loc[modality, "skill"] < summary.loc[modality, "skill_high"]
-        assert summary.loc[modality, "skill_lowest_fold"] <= summary.loc[modality, "skill"]
+        assert summary.loc[modality, "r2"] == pytest.approx(r2(images, drawn)[0], rel=1e-5)
+        assert summary.loc[modality, "above_pca"] == pytest.approx((r2(images, drawn) - r2(images, pca))[0], rel=1e-4)
+        assert summary.loc[modality, "r2_low"] < summary.loc[modality, "r2"] < summary.loc[modality, "r2_high"]
+        assert summary.loc[modality, "r2_lowest_fold"] <= summary.loc[modality, "r2"]
     assert (summary["n_people"] == 24).all() and np.isnan(summary.loc["JAC", "cnr_ratio"])
     per_fold = pd.read_csv(tmp_path / "8_cross_validation" / "per_fold.tsv", sep="\t")
     assert per_fold.groupby("modality")["n_people"].sum().eq(24).all() and set(per_fold["fold"]) == {1, 2, 3}

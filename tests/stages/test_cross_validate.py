@@ -234,11 +234,11 @@ def two_real_folds(cohort, output_dir, devices=None):
 def test_two_real_folds_end_to_end(tiny_cohort, tmp_path):
     folder = two_real_folds(tiny_cohort, tmp_path / "output")
     summary = pd.read_csv(folder / "8_cross_validation" / "summary.tsv", sep="\t")
-    assert (summary["n_people"] == 24).all() and np.isfinite(summary[["skill", "above_pca", "mse_mask"]]).all(axis=None)
+    assert (summary["n_people"] == 24).all() and np.isfinite(summary[["r2", "above_pca", "mse_mask"]]).all(axis=None)
     for number in (1, 2):
         own = pd.read_csv(folder / "folds" / f"fold_0{number}" / "3_evaluation" / "summary.tsv", sep="\t")
         per_fold = pd.read_csv(folder / "8_cross_validation" / "per_fold.tsv", sep="\t").query("fold == @number")
-        for figure in ("skill", "mse_mask", "norm_diff", "identifiability", "pca_skill"):
+        for figure in ("r2", "mse_mask", "norm_diff", "identifiability", "pca_r2"):
             assert np.allclose(own[figure], per_fold[figure], rtol=1e-3, atol=1e-5)
         assert own["above_pca_low"].isna().all() and per_fold["above_pca_low"].isna().all()  # six families a fold
 

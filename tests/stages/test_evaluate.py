@@ -20,14 +20,14 @@ def evaluated(trained):
 def test_summary_has_every_figure_for_every_modality(evaluated):
     summary = pd.read_csv(evaluated / "summary.tsv", sep="\t")
     assert list(summary["modality"]) == ["T1w", "FA", "NDI", "JAC"]
-    figures = ["skill", "pca_skill", "pca_components", "skill_code_zeroed", "skill_code_mean", "skill_code_swapped"]
+    figures = ["r2", "pca_r2", "pca_components", "r2_code_zeroed", "r2_code_mean", "r2_code_swapped"]
     figures += ["mse_mask", "mse_grid", "norm_diff", "cnr_ratio", "ssim", "identifiability"]
     finite = np.isfinite(summary.set_index("modality")[figures])
     assert not finite.loc["JAC", "cnr_ratio"]  # a Jacobian shows no tissue
     finite.loc["JAC", "cnr_ratio"] = True
     assert finite.to_numpy().all()
-    assert (summary["skill_code_swapped"] < summary["skill"]).all()
-    assert (summary["skill_code_mean"] < summary["skill"]).all()
+    assert (summary["r2_code_swapped"] < summary["r2"]).all()
+    assert (summary["r2_code_mean"] < summary["r2"]).all()
 
 
 def test_people_table_agrees_with_the_summary(evaluated):
@@ -39,15 +39,15 @@ def test_people_table_agrees_with_the_summary(evaluated):
         assert np.allclose(means[summary.index], summary[figure], rtol=1e-4)
 
 
-def test_sums_of_squares_of_people_pool_to_the_skills_of_the_summary(evaluated):
+def test_sums_of_squares_of_people_pool_to_the_r2_values_of_the_summary(evaluated):
     summary = pd.read_csv(evaluated / "summary.tsv", sep="\t").set_index("modality")
     people = pd.read_csv(evaluated / "people.tsv", sep="\t")
     sums = (
         people.groupby("modality")[["squared_error", "pca_squared_error", "squared_residual"]].sum().loc[summary.index]
     )
-    assert np.allclose(1 - sums["squared_error"] / sums["squared_residual"], summary["skill"], atol=1e-5)
-    assert np.allclose(1 - sums["pca_squared_error"] / sums["squared_residual"], summary["pca_skill"], atol=1e-5)
-    assert np.allclose(1 - people["squared_error"] / people["squared_residual"], people["skill"], atol=1e-5)
+    assert np.allclose(1 - sums["squared_error"] / sums["squared_residual"], summary["r2"], atol=1e-5)
+    assert np.allclose(1 - sums["pca_squared_error"] / sums["squared_residual"], summary["pca_r2"], atol=1e-5)
+    assert np.allclose(1 - people["squared_error"] / people["squared_residual"], people["r2"], atol=1e-5)
 
 
 def test_only_held_out_people_are_reported(evaluated, trained):

@@ -161,8 +161,8 @@ def test_metadata_follows_the_network_and_what_is_installed(unpacked, finished):
 
 def test_card_has_the_evaluations_figures_and_without_one_says_so(unpacked, finished, tmp_path):
     card = (unpacked / "docs" / "README.md").read_text()
-    skill = re.search(r"^FA\t([-\d.e]+)", (finished / "3_evaluation" / "summary.tsv").read_text(), flags=re.MULTILINE)
-    assert f"| FA | {float(skill[1]):.3f} |" in card and "Not evaluated" not in card
+    r2 = re.search(r"^FA\t([-\d.e]+)", (finished / "3_evaluation" / "summary.tsv").read_text(), flags=re.MULTILINE)
+    assert f"| FA | {float(r2[1]):.3f} |" in card and "Not evaluated" not in card
     headline = json.loads((finished / "5_clusters" / "summary.json").read_text())["headline"]
     has_strata = not headline.startswith("no discrete strata found")
     assert f"{'Found in' if has_strata else 'In'} the training cohort: {headline}" in card

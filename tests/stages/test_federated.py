@@ -52,7 +52,7 @@ FLARE_IN_ONE_PROCESS = """
         assert model.params_type is ParamsType.DIFF and "signature" not in model.params
         for name, change in model.params.items():
             params[name] += change
-        print("ROUND", len(rounds), model.metrics["skill"], model.meta["NUM_STEPS_CURRENT_ROUND"])
+        print("ROUND", len(rounds), model.metrics["R²"], model.meta["NUM_STEPS_CURRENT_ROUND"])
         torch.save({"model": params}, os.environ["END"])
 """
 
@@ -125,8 +125,8 @@ def test_client_of_the_page_trains_two_rounds_with_a_server_of_one_site(job, unp
     start, end = unpacked / "models" / "model.pt", job / "global.pt"
     words = ("client.py", unpacked, job / "data", job / "results", N_ROUNDS)
     said = elsewhere(job, *words, START=start, END=end)
-    skills = [float(skill) for skill in re.findall(r"ROUND \d (\S+)", said)]
-    assert len(skills) == N_ROUNDS and max(skills) < 1
+    r2_values = [float(r2) for r2 in re.findall(r"ROUND \d (\S+)", said)]
+    assert len(r2_values) == N_ROUNDS and max(r2_values) < 1
     check_loads(job, unpacked, end)
 
 

@@ -106,7 +106,7 @@ def test_both_overlays_say_the_same_but_for_the_network():
 def test_a_short_run_uses_what_the_overlay_says(trained, overlay):
     log = pd.read_csv(trained[overlay] / "2_training" / "log.tsv", sep="\t").set_index("epoch").loc[1:]
     assert (log["learning_rate"] == 1e-3).all() and log["loss"].iloc[1] < log["loss"].iloc[0]
-    assert {"skill_NDI", "skill_JAC"} <= set(log)
+    assert {"r2_NDI", "r2_JAC"} <= set(log)
     state = checkpoint(trained[overlay])
     assert state["settings"]["optimizer"] == "AdamWithKernelPenalty"
     assert state["settings"]["lr_scheduler"] == "ConstantLR"

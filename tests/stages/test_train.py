@@ -36,15 +36,15 @@ def log(output_dir):
 
 
 def test_training_beats_the_mean_image_for_every_modality(trained):
-    best = log(trained).sort_values("skill").iloc[-1]
+    best = log(trained).sort_values("r2").iloc[-1]
     for modality in MODALITIES:
-        assert best[f"skill_{modality}"] > 0
+        assert best[f"r2_{modality}"] > 0
 
 
 def test_log_says_what_a_step_and_the_process_cost(trained):
     untrained, table = log(trained).iloc[0], log(trained).iloc[1:]
     assert untrained["epoch"] == 0 and untrained[["loss", "learning_rate", "seconds", "step_ms"]].isna().all()
-    assert untrained.filter(like="skill").notna().all() and untrained["memory_gb"] <= table["memory_gb"].iloc[0]
+    assert untrained.filter(like="r2").notna().all() and untrained["memory_gb"] <= table["memory_gb"].iloc[0]
     assert (table["step_ms"] > 0).all() and (table["step_ms"] < 1000 * table["seconds"]).all()
     assert table["memory_gb"].is_monotonic_increasing and 0.1 < table["memory_gb"].iloc[0] < 100
 
@@ -54,7 +54,7 @@ def test_training_writes_weights_logs_and_pictures(trained):
     for name in ("model.pt", "checkpoint.pt", "log.tsv", "learning_curve.png", "reconstruction.png"):
         assert (folder / name).stat().st_size > 0
     events = EventAccumulator(str(folder / "tensorboard")).Reload()
-    assert {"loss", "skill", "skill_FA"} <= set(events.Tags()["scalars"])
+    assert {"loss", "r2", "r2_FA"} <= set(events.Tags()["scalars"])
     assert not list(folder.glob(".*"))
 
 

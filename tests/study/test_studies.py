@@ -38,7 +38,7 @@ SHIPPED = sorted((ROOT / "configs" / "studies").glob("*.yaml"))
 
 
 class FakeStages:
-    """Writes what stages write, skill 0.5 for mse and 0.3 for l1 plus a tenth of the seed; notes who was called."""
+    """Writes what stages write, R² 0.5 for mse and 0.3 for l1 plus a tenth of the seed; notes who was called."""
 
     def __init__(self, cohort, break_at=None, error=KeyboardInterrupt):
         self.cohort, self.break_at, self.error = cohort, break_at, error
@@ -65,12 +65,12 @@ class FakeStages:
         table.to_csv(folder / "2_training" / "log.tsv", sep="\t", index=False)
 
     def evaluating(self, folder, name, seed, options):
-        skill = (0.5 if name == "mse" else 0.3) + seed / 10
+        r2 = (0.5 if name == "mse" else 0.3) + seed / 10
         rows = [
-            {"modality": "FA", "skill": skill - 0.1, "skill_code_zeroed": 0.0, "skill_code_mean": 0.0},
-            {"modality": "JAC", "skill": skill + 0.1, "skill_code_zeroed": -0.2, "skill_code_mean": 0.1},
+            {"modality": "FA", "r2": r2 - 0.1, "r2_code_zeroed": 0.0, "r2_code_mean": 0.0},
+            {"modality": "JAC", "r2": r2 + 0.1, "r2_code_zeroed": -0.2, "r2_code_mean": 0.1},
         ]
-        table = pd.DataFrame(rows).assign(skill_code_swapped=-skill, identifiability=0.75)
+        table = pd.DataFrame(rows).assign(r2_code_swapped=-r2, identifiability=0.75)
         (folder / "3_evaluation").mkdir(exist_ok=True)
         table.to_csv(folder / "3_evaluation" / "summary.tsv", sep="\t", index=False)
 
@@ -102,9 +102,9 @@ def carry_out(tmp_path, stages, study=STUDY, **changes):
 def test_table_holds_the_known_means_and_intervals(tmp_path, stages):
     table = carry_out(tmp_path, stages).set_index("run")
     half = 12.7062 * np.std([0.5, 0.6], ddof=1) / np.sqrt(2)  # t of one degree of freedom
-    assert table.loc["mse", "skill"] == pytest.approx(0.55)
-    assert table.loc["mse", ["skill_low", "skill_high"]].tolist() == pytest.approx([0.55 - half, 0.55 + half], rel=1e-4)
-    assert table.loc["l1", "skill_FA"] == pytest.approx(0.25)
+    assert table.loc["mse", "r2"] == pytest.approx(0.55)
+    assert table.loc["mse", ["r2_low", "r2_high"]].tolist() == pytest.approx([0.55 - half, 0.55 + half], rel=1e-4)
+    assert table.loc["l1", "r2_FA"] == pytest.approx(0.25)
     assert table.loc["mse", "lost_code_zeroed"] == pytest.approx(0.65)
     assert table.loc["mse", "lost_code_swapped"] == pytest.approx(1.1)
     assert table.loc["mse", ["step_ms", "memory_gb", "epochs"]].tolist() == pytest.approx([100, 1.4, 4])
@@ -391,7 +391,7 @@ def test_a_tiny_study_runs_from_end_to_end(tiny_cohort, tmp_path):
     study = STUDY | {"options": {"modalities": ["JAC"], "max_epochs": 1, "warmup_steps": 1, "num_workers": 1}}
     study["clustering"] = None
     table = run_study(str(tmp_path), study, GRID, dataset_dir=str(tiny_cohort))
-    assert table["run"].tolist() == ["mse", "l1"] and np.isfinite(table["skill"]).all()
+    assert table["run"].tolist() == ["mse", "l1"] and np.isfinite(table["r2"]).all()
     assert (table["step_ms"] > 0).all() and (table["memory_gb"] > 0.1).all()
 
 
