@@ -83,7 +83,7 @@ def main() -> None:
         print(json.dumps(one_run(arguments.run, arguments.people[0], arguments.iterations)))
         return
     print(
-        "| people | scikit-learn s, GB | ours s, GB | times faster | share of memory | iterations | clusters | labels |"
+        "| participants | scikit-learn s, GB | ours s, GB | times faster | share of memory | iterations | clusters | labels |"
     )
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     for count in arguments.people:

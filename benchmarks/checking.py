@@ -1,9 +1,9 @@
-"""How long the check of a cohort takes: headers of everybody, then all voxels.
+"""How long the check of a cohort takes: headers of all participants, then all voxels.
 
     python benchmarks/checking.py --people 1000 --grid 91 109 91
 
-Draws noise in a head's shape, four maps a person, as compressed files of the given grid, in a temporary folder; a few are
-drawn, and everybody's are these but for one voxel, so that they are as many and as large as a cohort's and none is a copy.
+Draws noise in a head's shape, four maps a participant, as compressed files of the given grid, in a temporary folder; a few are
+drawn, and all participants' are these but for one voxel, so that they are as many and as large as a cohort's and none is a copy.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def main() -> None:
                 (folder / name / f"{modality}.nii.gz").write_bytes(gzip.compress(image, 1))
         (folder / "participants.tsv").write_text("participant_id\n" + "\n".join(names) + "\n")
         size = sum(file.stat().st_size for file in folder.glob("*/*.nii.gz"))
-        print(f"{len(names)} people x {len(MODALITIES)} maps of {grid}, {size / 1e9:.2f} GB compressed")
+        print(f"{len(names)} participants x {len(MODALITIES)} maps of {grid}, {size / 1e9:.2f} GB compressed")
         cohort = CohortSource(str(folder), images={m: "{participant_id}/" + m + ".nii.gz" for m in MODALITIES})
         for voxels in ("headers", "full"):
             started, worked = time.perf_counter(), time.process_time()
@@ -67,7 +67,7 @@ def main() -> None:
             looked, done = time.perf_counter(), time.process_time()
             write_look(folder / "0_checked", look, 200, 6.0)
             page = (folder / "0_checked" / "check.html").stat().st_size / 1e6
-            print(f"{voxels}: {looked - started:.1f} s ({done - worked:.1f} s of CPU), writing table and page {time.perf_counter() - looked:.1f} s, page {page:.1f} MB, {len(look.to_mend)} to mend")  # fmt: skip
+            print(f"{voxels}: {looked - started:.1f} s ({done - worked:.1f} s of CPU), writing table and page {time.perf_counter() - looked:.1f} s, page {page:.1f} MB, {len(look.to_mend)} to fix")  # fmt: skip
         sample = [str(folder / name / f"{m}.nii.gz") for name in names[:: max(1, len(names) // 25)] for m in MODALITIES]
         ways = {
             "decompressing": read_to_the_end,

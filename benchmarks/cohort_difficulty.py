@@ -1,4 +1,4 @@
-"""Is the synthetic cohort as hard to compress as real people are, and can its truth be found? Needs no network.
+"""Is the synthetic cohort as hard to compress as real participants are, and can its truth be found? Needs no network.
 
     python benchmarks/cohort_difficulty.py
     python benchmarks/cohort_difficulty.py --real my_cohort --real_modalities T1w JAC GM WM

@@ -4,7 +4,7 @@
     python benchmarks/consumers.py --package brainstrata --wheels wheels
 
 Both want viewers, servers and drivers that this takes no part in: what is not installed is replaced by objects that do nothing
-(`itk` and `nrrd` are worth installing, they write Label's result). Says what came out for one person of `sample/`.
+(`itk` and `nrrd` are worth installing, they write Label's result). Says what came out for one participant of `sample/`.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ STAND_INS += (
 
 
 class StandIns(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Finds what nobody else found of `STAND_INS`; put last in `sys.meta_path`."""
+    """Finds what no other participant found of `STAND_INS`; put last in `sys.meta_path`."""
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
         """A module of mocks."""
@@ -65,7 +65,7 @@ class StandIns(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 
 def joined(package: Path, file: Path) -> nib.Nifti1Image:
-    """One person of the sample as one 4D NIfTI, maps in the order of the network's channels."""
+    """One participant of the sample as one 4D NIfTI, maps in the order of the network's channels."""
     from monai.bundle import ConfigParser
 
     config = ConfigParser.load_config_file(str(package / "configs" / "inference.json"))

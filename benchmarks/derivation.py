@@ -2,7 +2,7 @@
 
     python -m benchmarks.derivation
 
-An ITK composite (affine, and a displacement field of 193 x 229 x 193 voxels) and the brains of person and template are written to a
+An ITK composite (affine, and a displacement field of 193 x 229 x 193 voxels) and the brains of participant and template are written to a
 temporary folder; reading them, the determinants, and the image on the network's grid are timed, as `preparing` makes it.
 """
 

@@ -1,4 +1,4 @@
-"""How often the 95 % interval of a mean over people holds the truth, by the number of families that are resampled.
+"""How often the 95 % interval of a mean over participants holds the truth, by the number of families that are resampled.
 
     python benchmarks/few_families.py
 
@@ -17,7 +17,7 @@ REPEATS = 1000
 
 
 def coverage(n_families: int, skewed: bool, rng: np.random.Generator) -> float:
-    """Share of evaluations, two people a family, whose interval holds the truth."""
+    """Share of evaluations, two participants a family, whose interval holds the truth."""
     shape = (n_families, REPEATS)
     values = rng.chisquare(4, shape) - 4 if skewed else rng.standard_normal(shape)
     people = np.repeat(values, 2, axis=0)

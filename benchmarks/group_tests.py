@@ -47,7 +47,7 @@ def main() -> None:
         for many, row in zip(next(permuted_labels(labels, blocks, LOOPED, 0)), np.array(looped), strict=True)
     )
     print(
-        "| permutations x scores x people | scipy in a loop, s (scaled) | ours, s | times faster | largest difference of H |"
+        "| permutations x scores x participants | scipy in a loop, s (scaled) | ours, s | times faster | largest difference of H |"
     )
     print("| --- | --- | --- | --- | --- |")
     print(

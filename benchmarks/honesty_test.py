@@ -1,11 +1,11 @@
-"""The honesty test: does the code carry the person, more than PCA does, and as much as noise allows?
+"""The honesty test: does the code carry the participant, more than PCA does, and as much as noise allows?
 
     python benchmarks/honesty_test.py --output_dir output/honesty --seeds 0 1 2 --single_modality_seeds 0 1 2
 
 For each seed: draw the synthetic cohort of that seed (0 is the embedded default), train the default model with that
 seed, evaluate the test section once. Then read the truth: the noise ceiling per modality, and how well ridge
 regression predicts the true factors from the joint code and from the codes of networks that saw one modality only
-(five folds of whole families, over all people: the encoder saw the training people's images, never their factors).
+(five folds of whole families, over all participants: the encoder saw the training participants' images, never their factors).
 Finished parts are not repeated, interrupted ones resumed. Prints Markdown tables; writes `honesty.tsv`, `factors.tsv`.
 """
 
@@ -35,7 +35,7 @@ def run(run_id: str, config: str, output_dir: Path, **options: object) -> float:
 
 
 def train_and_embed(output_dir: Path, cohort: Path | None, **options: object) -> float:
-    """Train unless that is done, embed everybody; training seconds (cohort included if it was drawn), or NaN."""
+    """Train unless that is done, embed all participants; training seconds (cohort included if it was drawn), or NaN."""
     seconds = float("nan")
     if not (output_dir / "2_training" / "reconstruction.png").is_file():
         given: dict[str, object] = {} if cohort is None else {"dataset_dir": cohort}

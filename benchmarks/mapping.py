@@ -1,11 +1,11 @@
-"""Time, peak memory and errors of one person from raw scans to maps, in a process of its own.
+"""Time, peak memory and errors of one participant from raw scans to maps, in a process of its own.
 
     python benchmarks/mapping.py                 # like UK Biobank: 1 mm T1w; 2 mm DWI, 5 b0 + 50 b1000 + 50 b2000
     python benchmarks/mapping.py --like hcp      # like HCP: 0.7 mm T1w; 1.25 mm DWI, 18 b0 + 90 each of b1000, b2000, b3000
 
     python benchmarks/mapping.py --registration ants --noddi amico      # where they are installed
 
-Simulates a person (bundle/mapping/simulation.py) in a folder, which is kept if it is named, then runs `mapping` on it and
+Simulates a participant (bundle/mapping/simulation.py) in a folder, which is kept if it is named, then runs `mapping` on it and
 compares NDI and warp with the truth.
 """
 
@@ -100,7 +100,7 @@ def compare_ndi(work_folder: Path, scans: Path) -> None:
 
 
 def compare_warp(work_folder: Path, scans: Path) -> None:
-    """On the template's grid, where the person's brain is."""
+    """On the template's grid, where the participant's brain is."""
     facts = json.loads((work_folder / "warp.json").read_text())["facts"]
     image = nib.load(work_folder / "warp.nii.gz")
     found = Warp(np.moveaxis(np.asarray(image.dataobj), -1, 0), image.affine, np.array(facts["affine"]))

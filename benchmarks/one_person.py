@@ -1,8 +1,8 @@
-"""How long one new person takes, once everything is imported: embedding, then assignment to a stratum.
+"""How long one new participant takes, once everything is imported: embedding, then assignment to a stratum.
 
     python benchmarks/one_person.py --results output
 
-Takes a results folder with a network and a stratifier, and one person of its test section as if they were new.
+Takes a results folder with a network and a stratifier, and one participant of its test section as if they were new.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def main() -> None:
             stratifier=str(results / CLUSTERS / STRATIFIER),
             participants=str(table),
         )
-    print(f"embedding one person: {embedding:.1f} s, assigning: {assigning:.1f} s")
+    print(f"embedding one participant: {embedding:.1f} s, assigning: {assigning:.1f} s")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How often sites are found that do nothing, what harmonising leaves of those that do, and how many people calibrate one.
+"""How often sites are found that do nothing, what harmonising leaves of those that do, and how many participants calibrate one.
 
     python benchmarks/sites.py
 
@@ -29,7 +29,7 @@ CENTRES = 4 / np.sqrt(2) * np.eye(4, N_AXES)
 def people(
     seed: int, n: int, shift: float, spread: float, sites: str, strata: int = 1
 ) -> tuple[np.ndarray, Sites, np.ndarray]:
-    """Codes, sites and strata of `n` people at sites A, B, C (those named), the second and third of which change codes."""
+    """Codes, sites and strata of `n` participants at sites A, B, C (those named), the second and third of which change codes."""
     rng = np.random.default_rng(seed)
     family = np.arange(n) // 2
     latent = np.sqrt(0.6) * rng.standard_normal((n // 2, N_AXES))[family] + np.sqrt(0.4) * rng.standard_normal(
@@ -76,7 +76,7 @@ def prediction(n_cohorts: int = 40) -> pd.DataFrame:
 
 
 def calibration(n_cohorts: int = 20) -> pd.DataFrame:
-    """Share of 200 people of an unseen site who are nearest to their own stratum's mean, by the calibration set."""
+    """Share of 200 participants of an unseen site who are nearest to their own stratum's mean, by the calibration set."""
     rows = []
     for count, of in ((0, "-"), *[(n, "all strata") for n in (10, 20, 50, 100)], (100, "one stratum")):
         right = []

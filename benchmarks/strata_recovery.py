@@ -3,7 +3,7 @@
     python benchmarks/strata_recovery.py --results output/honesty/seed_0/joint output/honesty/seed_3/joint
     python benchmarks/strata_recovery.py --null_results output/null --cohorts 20
 
-The first form takes results folders of the synthetic cohort with embeddings of everybody. It runs the default clustering
+The first form takes results folders of the synthetic cohort with embeddings of all participants. It runs the default clustering
 on the codes, and the same procedure on the true latent factors (the oracle: no reduction, no covariates), and compares
 both with the true strata by the adjusted Rand index. `--variants` adds other reductions of the codes.
 

@@ -4,8 +4,8 @@
     python benchmarks/swapped_images.py --folder COHORT --modalities T1w JAC GM WM       # a cohort folder
 
 One image of one participant at a time is replaced by the same participant's image of another modality. `named`: the check
-says which modality it is; `refused`: it must be mended, whatever the reason. False alarms are images of the cohort as it is
-that must be mended.
+says which modality it is; `refused`: it must be fixed, whatever the reason. False alarms are images of the cohort as it is
+that must be fixed.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Check:
         self.compared = {modality: compared for modality, (_, compared) in measured.items()}
 
     def wrong(self, modality: str, images: dict[str, ImageMeasures]) -> dict[str, Oddity]:
-        """Participant -> what must be mended, if these are the images of a modality."""
+        """Participant -> what must be fixed, if these are the images of a modality."""
         table, compared = measure_cohort(modality, list(images.values()))
         found = find_oddities(
             {modality: list(images.values())}, {modality: table}, {**self.compared, modality: compared}, {}, 6.0

@@ -32,7 +32,7 @@ CASES = {
     128: [(LARGE, (128, 128, 96), ONE_FIT, 4), (PAPER, (128, 128, 96), {}, 4)],
     192: [(LARGE, (192, 224, 192), ONE_FIT, 1), (PAPER, (192, 224, 192), {}, 1)],
 }  # fmt: skip
-"""Grid -> part, spatial size, other arguments, people a step."""
+"""Grid -> part, spatial size, other arguments, participants a step."""
 
 
 def network_of(part: str, spatial_size: tuple[int, ...], arguments: dict[str, object]) -> FusionAutoencoder:
@@ -75,7 +75,7 @@ class Contender:
 
 
 def measured(contender: Contender, n_steps: int) -> str:
-    """Parameters, milliseconds a step, people per second and GB, as cells."""
+    """Parameters, milliseconds a step, participants per second and GB, as cells."""
     if contender.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
     seconds = statistics.median([contender.step() for _ in range(n_steps + WARM_UP)][WARM_UP:])
@@ -93,7 +93,7 @@ def main() -> None:
     keep_freed_memory()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     print(torch.cuda.get_device_name() if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads")
-    print("| network | grid, people | parameters | precision | ms a step | people/s | GB |")
+    print("| network | grid, participants | parameters | precision | ms a step | people/s | GB |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
     cases = [case for grid in chosen.grids for case in CASES[grid] if case[0] in chosen.networks]
     for part, spatial_size, arguments, batch_size in cases:

@@ -16,7 +16,7 @@ KINDS = ("mse", "l1", "bce")
 
 
 class ReconstructionLoss(nn.Module):
-    """Mean over people, modalities and brain voxels of the error between scaled images, of the maps that people have.
+    """Mean over participants, modalities and brain voxels of the error between scaled images, of the maps that participants have.
 
     Binary cross-entropy is summed over modalities, as the released code does.
 

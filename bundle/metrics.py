@@ -18,8 +18,8 @@ class ReconstructionR2(Metric):
 
         R² = 1 - sum |x - x_hat|^2 / sum |x - mean image|^2
 
-    over people and brain voxels: 1 is perfect, 0 is what the training mean image scores, below 0 is worse than it.
-    The sums run over all people before dividing, per modality; a map that a person does not have counts for nothing.
+    over participants and brain voxels: 1 is perfect, 0 is what the training mean image scores, below 0 is worse than it.
+    The sums run over all participants before dividing, per modality; a map that a participant does not have counts for nothing.
 
     Args:
         network: gives the mean image and the brain mask.
@@ -34,7 +34,7 @@ class ReconstructionR2(Metric):
         super().__init__(output_transform=from_engine(["pred", "label"]))
 
     def reset(self) -> None:
-        """Forget everybody seen."""
+        """Forget all participants seen."""
         self._error = torch.zeros(len(self._network.modalities), dtype=torch.float64)
         self._reference = torch.zeros_like(self._error)
 
@@ -47,8 +47,8 @@ class ReconstructionR2(Metric):
             self._reference += _masked_sum_of_squares((image - mean_image).where(present, 0), mask)
 
     def compute(self) -> float:
-        """The R² of the people seen since the last reset."""
-        r2 = 1 - self._error / self._reference  # NaN for a modality that nobody has
+        """The R² of the participants seen since the last reset."""
+        r2 = 1 - self._error / self._reference  # NaN for a modality that no participant has
         return float(r2.nanmean() if self._channel is None else r2[self._channel])
 
 

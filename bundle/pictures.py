@@ -1,4 +1,4 @@
-"""PNG pictures for people to look at; drawn without a display."""
+"""PNG pictures for participants to look at; drawn without a display."""
 
 from __future__ import annotations
 

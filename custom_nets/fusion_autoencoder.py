@@ -1,4 +1,4 @@
-"""What every autoencoder here has in common: several volumes of a person into one code, and back."""
+"""What every autoencoder here has in common: several volumes of a participant into one code, and back."""
 
 import json
 from abc import ABC, abstractmethod
@@ -16,7 +16,7 @@ class FusionAutoencoder(nn.Module, ABC):
     """What every fusion network here does: scale, encode, fuse, decode, scale back.
 
     Images go in and come out in their own units; scaling, mean image and brain mask are buffers, hence in the
-    checkpoint. A map that a person does not have is NaN everywhere on the way in; every map comes out. A subclass sets how scaled images become a code map and how that becomes scaled images.
+    checkpoint. A map that a participant does not have is NaN everywhere on the way in; every map comes out. A subclass sets how scaled images become a code map and how that becomes scaled images.
 
     Args:
         modalities: names, in channel order.
@@ -28,7 +28,7 @@ class FusionAutoencoder(nn.Module, ABC):
 
     Attributes:
         scaling: see `ImageScaling`.
-        takes_any_subset: False if every map of a person is needed.
+        takes_any_subset: False if every map of a participant is needed.
         squashes: True if scaled outputs are in [0, 1], as binary cross-entropy needs.
         signature: JSON of what was built, as bytes, so that a checkpoint says which network it is of.
         grid_affine: `(4, 4)` voxel to world (RAS, mm) of the training images' grid, to refuse images of another space.

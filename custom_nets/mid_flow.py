@@ -39,7 +39,7 @@ class MidFlow3d(nn.Module):
 
 
 class ResidualMidFlow3d(nn.Module):
-    """Separable units in pre-normalised residual form; the identity path keeps each person's scale.
+    """Separable units in pre-normalised residual form; the identity path keeps each participant's scale.
 
         x --(+)----------------------------------------(+)-- ...
          \\__[norm]--[depthwise]--[pointwise]--ReLU--[pointwise]__/

@@ -1,9 +1,9 @@
-"""Write docs/knobs.md, the reference of every config's knobs, from the configs and the docstrings of a layout's entries.
+"""Write docs/knobs.md, the reference of every config's options, from the configs and the docstrings of a layout's entries.
 
     python docs/make_knobs.py
 
-A knob is a key at a config's top level that is set, not wired. Its default and its comment make a row; what is missing there
-is taken from the config it refers to (`%configs/study.yaml::seed`), or from the knob of that name in a shared config.
+A option is a key at a config's top level that is set, not wired. Its default and its comment make a row; what is missing there
+is taken from the config it refers to (`%configs/study.yaml::seed`), or from the option of that name in a shared config.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ STAGES = [
     "calibrate",
 ]
 SHARED = ("study", "train", "cluster")
-"""Configs whose comments hold for knobs of the same name elsewhere."""
+"""Configs whose comments hold for options of the same name elsewhere."""
 WIRES = ("imports", "bundle_root", "device", "preprocessing", "handlers", "initialize", "finalize", "run")
 ENTRY = re.compile(
     r"^(?P<key>\w+):(?P<value>[^#\n]*)(?:#(?P<meaning>[^\n]*))?\n(?P<nested>(?:(?:[ #][^\n]*)?\n)*)", re.MULTILINE
@@ -51,11 +51,11 @@ LAYOUT = {
 }
 """Where entries stand -> the class whose docstring explains them."""
 TAKEN_OVER = re.compile(r'"%configs/(?P<config>\w+)\.yaml::(?P<key>\w+)"')
-START = """# Every knob
+START = """# Every option
 
 Written by `python docs/make_knobs.py` from the configs; edit those. [pipeline.md](pipeline.md) says what the stages are.
 
-- Each knob is an option of its command: `--max_epochs 20`.
+- Each option is an option of its command: `--max_epochs 20`.
 - Entries of a mapping are reached by `::`: `--synthetic::n_subjects 100`. `images` and networks stand in files of their own, where `::`
   does not reach: give the whole mapping, `--images "{'T1w': '{participant_id}_T1w.nii.gz', ...}"`, or another file.
 - Lists and mappings are written as in Python, and so are switches: `--progress False`.
@@ -71,7 +71,7 @@ class Knob(NamedTuple):
 
 
 def read_knobs(name: str) -> dict[str, Knob]:
-    """The knobs of `configs/<name>.yaml`, in its order."""
+    """The options of `configs/<name>.yaml`, in its order."""
     knobs = {}
     for entry in ENTRY.finditer((ROOT / "configs" / f"{name}.yaml").read_text() + "\n"):
         value, nested = entry["value"].strip(), entry["nested"]
@@ -101,13 +101,11 @@ def write_page() -> str:
     """The whole page.
 
     Raises:
-        ValueError: for a knob whose meaning stands nowhere, and for a config that is not on the page.
+        ValueError: for a option whose meaning stands nowhere, and for a config that is not on the page.
     """
     there = {file.stem for file in (ROOT / "configs").glob("*.yaml") if not file.stem.startswith("overlay_")}
     if there != {*STAGES, "study"}:
-        raise ValueError(
-            f"Expected configs {', '.join(STAGES)} and study, got {', '.join(sorted(there))}: mend STAGES."
-        )
+        raise ValueError(f"Expected configs {', '.join(STAGES)} and study, got {', '.join(sorted(there))}: fix STAGES.")
     shared: dict[str, Knob] = {}
     for name in reversed(SHARED):
         shared |= read_knobs(name)
@@ -121,7 +119,7 @@ def write_page() -> str:
         rows = [_row(key, knob) for key, knob in knobs.items()]
         parts.append(
             "\n".join(
-                [f"## `configs/{name}.yaml`", "", head, "", "| knob | default | |", "| --- | --- | --- |", *rows, ""]
+                [f"## `configs/{name}.yaml`", "", head, "", "| option | default | |", "| --- | --- | --- |", *rows, ""]
             )
         )
     parts.append(

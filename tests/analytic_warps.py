@@ -30,7 +30,7 @@ class AnalyticWarp:
 
     @staticmethod
     def draw(number: int, shape, grid) -> AnalyticWarp:
-        """Another one for each person."""
+        """Another one for each participant."""
         rng = np.random.default_rng([7, number])
         affine = np.eye(4) + np.pad(rng.normal(0, 0.01, (3, 3)), (0, 1))
         affine[:3, :3] *= rng.uniform(1.0, 1.1)
@@ -60,7 +60,7 @@ class AnalyticWarp:
 
     @property
     def native_grid(self) -> np.ndarray:
-        """A scanner's grid of as many voxels, around the person's head."""
+        """A scanner's grid of as many voxels, around the participant's head."""
         middle = (np.array(self.shape) - 1) / 2
         grid = self.grid.copy()
         grid[:3, :3] *= 1.08
@@ -73,7 +73,7 @@ class AnalyticWarp:
         return self.warp.template_points(grid_points(self.shape, self.native_grid))
 
     def to_native(self, file: Path, target: Path, radiological: bool = False, is_mask: bool = False) -> Path:
-        """An image of the template as the person's scanner would see it."""
+        """An image of the template as the participant's scanner would see it."""
         image = read_volume(file)
         voxels = image.at(self._template_points)
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -32,7 +32,7 @@ def two_threads() -> None:
 
 @pytest.fixture(scope="session")
 def tiny_cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """24 people on a grid of 32 x 32 x 24; read only."""
+    """24 participants on a grid of 32 x 32 x 24; read only."""
     folder = tmp_path_factory.mktemp("tiny") / "cohort"
     write_cohort(folder, TINY, num_workers=2)
     return folder

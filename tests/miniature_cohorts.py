@@ -21,7 +21,7 @@ def people_of(cohort: Path, n_people: int) -> pd.DataFrame:
 
 
 def put(cohort: Path, name: str, modality: str, target: Path, radiological: bool = False, raw: bool = False) -> None:
-    """A map of a synthetic person at its place; FSL's tools store the first axis from right to left.
+    """A map of a synthetic participant at its place; FSL's tools store the first axis from right to left.
 
     With `raw` it is the exponential: determinants of log Jacobians.
     """
@@ -39,7 +39,7 @@ def put(cohort: Path, name: str, modality: str, target: Path, radiological: bool
 
 
 def warp_of(cohort: Path, name: str, number: int) -> AnalyticWarp:
-    """A person's, on the cohort's grid."""
+    """A participant's, on the cohort's grid."""
     image = nib.load(cohort / PATTERNS["T1w"].format(participant_id=name))
     return AnalyticWarp.draw(number, image.shape, image.affine)
 
@@ -84,7 +84,7 @@ def hcp(cohort: Path, folder: Path, n_people: int = 24, is_native: bool = False)
             **{name: people[name] for name in ("PicVocab_Unadj", "ReadEng_Unadj", "PMAT24_A_CR", "Strength_Unadj")},
         }
     )
-    # two people have no scan
+    # two participants have no scan
     extra = pd.DataFrame({"Subject": [999001, 999002], "Release": "S1200", "Gender": ["F", "M"], "Age": "26-30"})
     zygosity = people["zygosity"]
     restricted = pd.DataFrame(
@@ -108,7 +108,7 @@ def hcp(cohort: Path, folder: Path, n_people: int = 24, is_native: bool = False)
 
 
 def ukb(cohort: Path, folder: Path, n_people: int = 24, n_twice: int = 2) -> Path:
-    """`images/<eid>_20252_<instance>_0/T1/...`, `tables/ukb*.csv` and the list of relatives; some people came twice.
+    """`images/<eid>_20252_<instance>_0/T1/...`, `tables/ukb*.csv` and the list of relatives; some participants came twice.
 
     NDI is in native space alone, with FNIRT's warp of FA: its coefficients, where there is fslpy to read them.
     """
@@ -166,7 +166,7 @@ def bids(
     space: str = "MNI152NLin2009cAsym",
     is_native: bool = False,
 ) -> Path:
-    """A BIDS folder with derivatives of fMRIPrep, QSIPrep and QSIRecon; nobody wrote Jacobians.
+    """A BIDS folder with derivatives of fMRIPrep, QSIPrep and QSIRecon; no participant wrote Jacobians.
 
     QSIPrep's native space and warp are not fMRIPrep's. With `is_native`, FA and NDI are in that space alone.
     """

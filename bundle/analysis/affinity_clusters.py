@@ -10,7 +10,7 @@ from bundle.analysis.affinity_propagation import affinity_propagation
 from bundle.analysis.choice_settings import MEDIAN, ChoiceSettings
 
 GPU_FROM = 3000
-"""People; launching kernels costs more than small problems take."""
+"""Participants; launching kernels costs more than small problems take."""
 
 
 def affinity_labels(points: np.ndarray, preference: float, settings: ChoiceSettings) -> np.ndarray | None:
@@ -35,6 +35,6 @@ def preference_of(points: np.ndarray, settings: ChoiceSettings) -> float:
 
 
 def median_similarity(points: np.ndarray) -> float:
-    """Median of minus the squared distances of different people, from at most 2000 of them."""
+    """Median of minus the squared distances of different participants, from at most 2000 of them."""
     few = points[:: -(-len(points) // 2000)]
     return -float(np.median(pdist(few, "sqeuclidean")))

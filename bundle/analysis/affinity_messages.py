@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 SMALL_BYTES = 40e6
-"""Responsibilities are kept as a matrix if it is smaller than this (3000 people), and otherwise follow a formula."""
+"""Responsibilities are kept as a matrix if it is smaller than this (3000 participants), and otherwise follow a formula."""
 BLOCK_BYTES = 2e6
 """What a block of rows may take, so that all passes over it stay in the cache."""
 FIRST_SLOTS = 8
@@ -126,7 +126,7 @@ class _ComputedResponsibilities:
         if len(new):
             self._give_slots(new + rows.start, where[new, 0])
             is_partner = self._partners[rows] == where
-        # a person's gain with himself has no use: the diagonal is kept apart
+        # a participant's gain with himself has no use: the diagonal is kept apart
         gains = step * (best - second) * (where != self._everyone[rows, None])
         self._gains[rows].mul_(self._keep).addcmul_(is_partner, gains)
 

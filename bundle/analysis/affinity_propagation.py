@@ -1,4 +1,4 @@
-"""Affinity propagation in float32 and in place, for a few hundred to tens of thousands of people."""
+"""Affinity propagation in float32 and in place, for a few hundred to tens of thousands of participants."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Clustering:
 
     Attributes:
         labels: `(N,)` integers 0 .. K-1, in the order of the exemplars' rows.
-        exemplars: `(K,)` rows of the people who stand for their cluster.
+        exemplars: `(K,)` rows of the participants who stand for their cluster.
         converged: False if exemplars still changed at the last iteration; do not use such labels.
         n_iterations: sweeps made.
     """
@@ -47,7 +47,7 @@ def affinity_propagation(
 
     The labels are those of scikit-learn's `AffinityPropagation` (ties aside: nothing random is added to break them).
     One sweep over blocks of rows updates availabilities from the column sums of the previous sweep and adds up the next
-    ones. In large cohorts similarities and availabilities are the only matrices: 8 bytes per pair of people, against
+    ones. In large cohorts similarities and availabilities are the only matrices: 8 bytes per pair of participants, against
     scikit-learn's 32.
 
     Args:

@@ -21,7 +21,7 @@ class Ballots:
 
     Attributes:
         votes: `(V, D)` means of clusters.
-        shares: `(V,)` of people in each of these clusters.
+        shares: `(V,)` of participants in each of these clusters.
         strata: `(V,)` the stratum 0 .. K-1 that each stands for.
         numbers: `(V,)` which clustering each is of.
         jaccard: `(B, K)` best Jaccard index of each stratum in each clustering; NaN if there are no strata.
@@ -35,7 +35,7 @@ class Ballots:
 
 
 def no_ballots(points: np.ndarray) -> Ballots:
-    """When there are no strata: one vote for everybody, and no stability to speak of."""
+    """When there are no strata: one vote for all participants, and no stability to speak of."""
     middle = points.mean(axis=0, keepdims=True)
     return Ballots(middle, np.ones(1), np.zeros(1, dtype=int), np.zeros(1, dtype=int), np.full((1, 1), np.nan))
 
@@ -79,7 +79,7 @@ def cast_ballots(
         raise InputProblems(
             "Clustering",
             [
-                f"No half of the families could be put into {n_strata} clusters of three people or more: raise subsample_share."
+                f"No half of the families could be put into {n_strata} clusters of three participants or more: raise subsample_share."
             ],
         )
     return Ballots(

@@ -34,7 +34,7 @@ class Scenario:
     """A kind of cohort.
 
     Args:
-        name: for people.
+        name: for participants.
         cohort: seed -> what was found, by name of the way of looking.
         is_effect: whether there is something to be found.
     """

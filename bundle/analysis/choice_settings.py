@@ -1,4 +1,4 @@
-"""How people are clustered and how the number of clusters is chosen: the settings."""
+"""How participants are clustered and how the number of clusters is chosen: the settings."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ MEDIAN = "median"
 
 @dataclass(frozen=True)
 class ChoiceSettings:
-    """How people are clustered and how the number of clusters is chosen; no phenotype has a part in it.
+    """How participants are clustered and how the number of clusters is chosen; no phenotype has a part in it.
 
     Args:
         preference: None clusters by k-means and discriminant analysis and chooses the number by stability. `median` (of
             the similarities: scikit-learn's default) or a negative number clusters by affinity propagation at that
-            preference, whatever number of clusters it gives; it is scaled with the number of people when fewer of them
+            preference, whatever number of clusters it gives; it is scaled with the number of participants when fewer of them
             are clustered.
         max_strata: the numbers 2 to this are considered.
-        min_stratum_share: of people in the smallest cluster (and ten people of five families at least); a handful of fewer
+        min_stratum_share: of participants in the smallest cluster (and ten participants of five families at least); a handful of fewer
             who lie far from all others have no part in the choice.
         n_folds: of families; each fold is left out of the clustering in turn, and shows the gaps.
         least_stability: of every cluster: mean over folds of the Jaccard index of the cluster that comes back worst.

@@ -21,9 +21,9 @@ from bundle.analysis.gap_test import Gap, together
 from bundle.analysis.held_out_gaps import CrossFit, cross_fit
 
 LEAST_PEOPLE, LEAST_FAMILIES = 10, 5
-"""A cluster of fewer is a few odd people, or a family or two, in a small cohort."""
+"""A cluster of fewer is a few odd participants, or a family or two, in a small cohort."""
 FAR_AWAY = 3.0
-"""Times the median distance to the nearest people that make a cluster: farther apart, and two people are not linked."""
+"""Times the median distance to the nearest participants that make a cluster: farther apart, and two participants are not linked."""
 N_FINER, N_BORDERS = 3, 2
 """Gaps are also looked for among so many more clusters, and borders must stay among so many more."""
 LEAST_SEEN = 3
@@ -194,17 +194,17 @@ def _joined(candidate: Candidate, clusterings: Clusterings, settings: ChoiceSett
 
 
 def family_folds(family_of: np.ndarray, n_folds: int, seed: int) -> np.ndarray:
-    """The fold 0 .. F-1 of each person, whole families at random: `(N,)`."""
+    """The fold 0 .. F-1 of each participant, whole families at random: `(N,)`."""
     n_families = int(family_of.max()) + 1
     folds = np.arange(n_families) % min(n_folds, n_families)
     return np.random.default_rng([seed, 1]).permutation(folds)[family_of]
 
 
 def outlying_people(points: np.ndarray, settings: ChoiceSettings) -> np.ndarray:
-    """People in a handful too small for a cluster and far from everybody else: `(N,)` truth values.
+    """Participants in a handful too small for a cluster and far from all other participants: `(N,)` truth values.
 
-    People who are not far apart are linked, and so are those they are linked to (single linkage): a small group is
-    sparse, but large enough. While a handful is there every clustering is about it; artefacts are such people.
+    Participants who are not far apart are linked, and so are those they are linked to (single linkage): a small group is
+    sparse, but large enough. While a handful is there every clustering is about it; artefacts are such participants.
     """
     least = int(max(LEAST_PEOPLE, np.ceil(settings.min_stratum_share * len(points))))
     usual = np.median(NearestNeighbors(n_neighbors=least - 1).fit(points).kneighbors()[0][:, -1])
@@ -213,7 +213,7 @@ def outlying_people(points: np.ndarray, settings: ChoiceSettings) -> np.ndarray:
 
 
 def _is_large_enough(families: np.ndarray, n_people: int, settings: ChoiceSettings) -> bool:
-    """Whether people of these families make a cluster."""
+    """Whether participants of these families make a cluster."""
     least = max(LEAST_PEOPLE, settings.min_stratum_share * n_people)
     return len(families) >= least and len(set(families)) >= LEAST_FAMILIES
 

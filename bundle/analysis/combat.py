@@ -1,4 +1,4 @@
-"""Take what scanners do out of codes or scores: ComBat, fitted on some people and given to others."""
+"""Take what scanners do out of codes or scores: ComBat, fitted on some participants and given to others."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from bundle.analysis.sites import Sites, check_not_confounded, check_sites
 class SiteModel:
     """Mean and spread that each site gives values along axes, beside what covariates do; `apply` takes both out.
 
-    Along an axis, a person's value is `centre + covariates + spread * (shift of the site + scale of the site * the person's
+    Along an axis, a participant's value is `centre + covariates + spread * (shift of the site + scale of the site * the participant's
     own)`. Shifts and scales are empirical Bayes estimates: those of one site are drawn towards each other, the more so the
-    fewer people it has. Off the axes, the plain mean of the site is taken out, and one scale for all directions.
+    fewer participants it has. Off the axes, the plain mean of the site is regressed out, and one scale for all directions.
 
     Attributes:
         column: that names the sites.
         sites: S names, sorted; then those that were added by `calibrate_sites`.
-        centre: `(E,)` mean of the values over people, covariates aside.
+        centre: `(E,)` mean of the values over participants, covariates aside.
         kept: what covariates do to the values; it is put back.
-        axes: `(E, D)`, orthonormal columns; the identity, less values that are the same for everybody, if each value is one.
+        axes: `(E, D)`, orthonormal columns; the identity, less values that are the same for all participants, if each value is one.
         spread: `(D,)` standard deviation within sites, covariates aside.
         shift: `(S, D)`, in units of spread.
-        scale: `(S, D)`, 1 for a site whose people spread as all do.
+        scale: `(S, D)`, 1 for a site whose participants spread as all do.
         rest: `(S, E)`, what is left of the site's mean off the axes.
-        rest_scale: `(S,)`, how far its people spread off the axes, 1 for as far as all do.
+        rest_scale: `(S,)`, how far its participants spread off the axes, 1 for as far as all do.
         on_axes: whether axes are principal axes.
         rest_length: root mean square of what is off the axes, within sites; 0 where nothing is.
 
@@ -55,17 +55,17 @@ class SiteModel:
 
     @classmethod
     def fit(cls, values: np.ndarray, people: Sites, splines: bool = False, on_axes: bool = False) -> SiteModel:
-        """Fit on people's values `(N, E)`.
+        """Fit on participants' values `(N, E)`.
 
         Args:
             values: codes, or factor scores.
-            people: their sites and what is kept.
+            participants: their sites and what is kept.
             splines: kept covariates that are numbers enter as splines, not with their squares.
             on_axes: on the principal axes of what is left within sites, those that stand out of noise. Values of a code mean
                 nothing one by one and move together, which the priors of ComBat do not know of.
 
         Raises:
-            InputProblems: for missing sites, one site only, sites of fewer than 10 people, covariates that cannot be used,
+            InputProblems: for missing sites, one site only, sites of fewer than 10 participants, covariates that cannot be used,
                 or that say the same as sites.
         """
         check_sites(people.labels)
@@ -77,7 +77,7 @@ class SiteModel:
     def fit_unchecked(
         cls, values: np.ndarray, people: Sites, splines: bool = False, on_axes: bool = False
     ) -> SiteModel:
-        """As `fit`, for a part of people whom `fit` has taken."""
+        """As `fit`, for a part of participants whom `fit` has taken."""
         covariates = CovariateModel.fit_unchecked(values, people.kept, splines)
         names = people.labels.to_numpy(dtype=str)
         sites, site_of = np.unique(names, return_inverse=True)
@@ -89,7 +89,7 @@ class SiteModel:
         left = values - terms @ weights
         axes = axes_above_noise(left) if on_axes else np.eye(values.shape[1])
         spread = (left @ axes).std(axis=0)
-        varies = spread > 1e-9 * np.abs(values).max()  # a value that is the same for everybody stays as it is
+        varies = spread > 1e-9 * np.abs(values).max()  # a value that is the same for all participants stays as it is
         axes, spread = axes[:, varies], spread[varies]
         own = (values - terms[:, len(sites) :] @ kept.coefficients - centre) @ axes / spread
         estimates = [shift_and_scale(own[site_of == number], not on_axes) for number in range(len(sites))]
@@ -123,12 +123,12 @@ class SiteModel:
         return list(dict.fromkeys([self.column, *self.kept.columns]))
 
     def people(self, table: pd.DataFrame) -> Sites:
-        """Sites of people of a participants table with those columns."""
+        """Sites of participants of a participants table with those columns."""
         labels = table[self.column]
         return Sites(labels.where(labels.isna(), labels.astype(str)), table[self.kept.columns])
 
     def apply(self, values: np.ndarray, people: Sites) -> np.ndarray:
-        """Values `(N, E)` as if all sites were one; each person's depend on nobody else's.
+        """Values `(N, E)` as if all sites were one; each participant's depend on no other participant's.
 
         Those of sites that `unseen` names stay as they are: do not trust them.
         """
@@ -147,7 +147,7 @@ class SiteModel:
         return sorted(set(labels.dropna().astype(str)) - set(self.sites))
 
     def reasons_against(self, people: Sites) -> list[str]:
-        """Per person, why the model does not hold for them; empty where it does."""
+        """Per participant, why the model does not hold for them; empty where it does."""
         known = ", ".join(self.sites)
         reasons = [
             ""
@@ -161,7 +161,7 @@ class SiteModel:
         return ["; ".join(filter(None, pair)) for pair in zip(reasons, kept, strict=True)]
 
     def with_site(self, name: str, left: np.ndarray) -> SiteModel:
-        """With a further site, whose people have the values `(n, E)` less centre and covariates; all else stays."""
+        """With a further site, whose participants have the values `(n, E)` less centre and covariates; all else stays."""
         shift, scale = shift_and_scale(left @ self.axes / self.spread, not self.on_axes)
         off = _off(left, self.axes)
         length = np.square(off - off.mean(axis=0)).sum() / (len(left) - 1)

@@ -9,11 +9,11 @@ from bundle.analysis.code_space import principal_axes
 MOST_AXES, PEOPLE_PER_AXIS = 50, 10
 ROUNDS, CONVERGED = 200, 1e-6
 LEAST_VALUES = 3
-"""Values per person that a prior can be estimated from."""
+"""Values per participant that a prior can be estimated from."""
 
 
 def axes_above_noise(centred: np.ndarray) -> np.ndarray:
-    """Principal axes `(E, D)` of centred values `(N, E)` that stand out of white noise: at most 50, and one for ten people.
+    """Principal axes `(E, D)` of centred values `(N, E)` that stand out of white noise: at most 50, and one for ten participants.
 
     Source: Gavish and Donoho (2014), IEEE Transactions on Information Theory 60, 5040-5053: the hard threshold where the
     noise is not known, a multiple of the median singular value.
@@ -27,14 +27,14 @@ def axes_above_noise(centred: np.ndarray) -> np.ndarray:
 
 
 def shift_and_scale(own: np.ndarray, has_sign: bool = True) -> tuple[np.ndarray, np.ndarray]:
-    """Empirical Bayes mean and standard deviation `(E,)` of one site's people `(n, E)`.
+    """Empirical Bayes mean and standard deviation `(E,)` of one site's participants `(n, E)`.
 
     The prior of the E means is a normal distribution, that of the variances an inverse gamma; both have the moments of the
     site's own E estimates. With fewer than three values there is nothing to learn a prior from: means and deviations are
     then the plain ones.
 
     Args:
-        own: values of the site's people, in units of what they are within sites.
+        own: values of the site's participants, in units of what they are within sites.
         has_sign: whether up and down mean something for a value. They do not for a principal axis, so the prior of the
             means is then about 0.
 

@@ -10,7 +10,7 @@ from sklearn.cluster import AgglomerativeClustering
 
 
 def co_assignment(partitions: Sequence[np.ndarray]) -> np.ndarray:
-    """Share of partitions that put two people together, `(N, N)`."""
+    """Share of partitions that put two participants together, `(N, N)`."""
     return np.mean([labels[:, None] == labels[None] for labels in partitions], axis=0)
 
 
@@ -24,7 +24,7 @@ def consensus_partition(partitions: Sequence[np.ndarray], n_clusters: int) -> np
 
 
 def align(points: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """Rotate, mirror and scale a picture of people onto another one of the same people (orthogonal Procrustes).
+    """Rotate, mirror and scale a picture of participants onto another one of the same participants (orthogonal Procrustes).
 
     For pictures only: distances between encoders mean nothing.
 

@@ -1,4 +1,4 @@
-"""Strata or a continuum: how well each predicts scores of people whose family was not used."""
+"""Strata or a continuum: how well each predicts scores of participants whose family was not used."""
 
 from __future__ import annotations
 
@@ -32,25 +32,25 @@ def explained_by(
 ) -> pd.DataFrame:
     """Cross-validated R squared of each score by each set of predictors.
 
-    Scores are harmonised over sites, and covariates taken out of them, by models of the people of the other folds.
+    Scores are harmonised over sites, and covariates regressed out of them, by models of the participants of the other folds.
 
     Args:
         scores: `(N, F)`.
-        predictors: name -> `(N, P)`, with covariates taken out already; a partition is given as `indicators`. The others
+        predictors: name -> `(N, P)`, with covariates regressed out already; a partition is given as `indicators`. The others
             are compared with the first.
         penalised: names whose weights are shrunk by ridge regression; the penalty is chosen for each score by folds of
-            families inside the training people.
+            families inside the training participants.
         families: N labels; folds are of whole families.
         covariates: N rows or None.
         splines: see `CovariateModel.fit`.
         n_folds: at most one per family.
         n_draws: bootstrap draws of families for the intervals.
         seed: of folds and draws.
-        sites: of N people, or None.
+        sites: of N participants, or None.
 
     Returns:
         A row per score (its number, `factor`) and `predictor`: `n_predictors`, `r2` (below 0: worse than the mean of
-        the training people) and its 95 % interval `low`, `high`; and for all but the first predictor, how far its R
+        the training participants) and its 95 % interval `low`, `high`; and for all but the first predictor, how far its R
         squared is above the first one's, `above`, `above_low`, `above_high`.
     """
     groups = np.unique(np.asarray(families, dtype=str), return_inverse=True)[1]
@@ -106,9 +106,9 @@ def indicators(labels: np.ndarray) -> np.ndarray:
 
 
 def ridge_path(predictors: np.ndarray, targets: np.ndarray, new: np.ndarray, alphas: np.ndarray) -> np.ndarray:
-    """Predictions `(A, N', F)` of new people by ridge regression at every penalty; 0 is least squares.
+    """Predictions `(A, N', F)` of new participants by ridge regression at every penalty; 0 is least squares.
 
-    One eigendecomposition serves all penalties and targets: of people or of predictors, whichever are fewer.
+    One eigendecomposition serves all penalties and targets: of participants or of predictors, whichever are fewer.
 
     Args:
         predictors: `(N, P)`.
@@ -132,7 +132,7 @@ def ridge_path(predictors: np.ndarray, targets: np.ndarray, new: np.ndarray, alp
 def _best_alphas(predictors: np.ndarray, targets: np.ndarray, groups: np.ndarray) -> np.ndarray:
     """The penalty of each target `(F,)` that predicts other families best.
 
-    scikit-learn's `RidgeCV` leaves out one person at a time and learns from that person's relatives.
+    scikit-learn's `RidgeCV` leaves out one participant at a time and learns from that participant's relatives.
     """
     total = max(float(np.square(predictors - predictors.mean(axis=0)).sum()), 1e-12)
     n_folds = min(INNER_FOLDS, len(np.unique(groups)))

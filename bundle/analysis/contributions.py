@@ -16,17 +16,17 @@ from bundle.analysis.covariates import CovariateModel
 def modality_shares(
     changes: np.ndarray, points: np.ndarray, labels: np.ndarray, modalities: Sequence[str]
 ) -> pd.DataFrame:
-    """How much of each stratum's distance from the mean person each modality brings.
+    """How much of each stratum's distance from the mean participant each modality brings.
 
     Args:
-        changes: `(N, M, D)` by how much a person's point moves when modality m is given, rather than the mean image.
-        points: `(N, D)` of the same people.
+        changes: `(N, M, D)` by how much a participant's point moves when modality m is given, rather than the mean image.
+        points: `(N, D)` of the same participants.
         labels: `(N,)` strata, 0 .. K-1.
         modalities: M names.
 
     Returns:
-        Rows `stratum` ("everybody", then 1 .. K), `modality`, `share`; shares of a stratum sum to 1. "everybody" is
-        about how people differ, whatever their stratum. A modality that draws a stratum to the mean has 0; if all do, so
+        Rows `stratum` ("all participants", then 1 .. K), `modality`, `share`; shares of a stratum sum to 1. "all participants" is
+        about how participants differ, whatever their stratum. A modality that draws a stratum to the mean has 0; if all do, so
         have all.
     """
     spread = changes - changes.mean(axis=0)

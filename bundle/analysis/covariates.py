@@ -1,4 +1,4 @@
-"""Take age, sex, head size and the like out of codes, by a model that new people can be given to."""
+"""Take age, sex, head size and the like out of codes, by a model that new participants can be given to."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bundle.data.problems import InputProblems
 KNOTS = (0.05, 0.35, 0.65, 0.95)
 """Quantiles at which a spline may bend."""
 MIN_LEVEL = 10
-"""People of a category at least: fewer would be left with what tells them from each other only."""
+"""Participants of a category at least: fewer would be left with what tells them from each other only."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class CovariateModel:
     Numbers enter standardised and squared, or as restricted cubic splines; words as one indicator per level but the first.
 
     Attributes:
-        numbers: column -> mean, standard deviation, least and largest value of the people it was fitted on, rounded outwards
+        numbers: column -> mean, standard deviation, least and largest value of the participants it was fitted on, rounded outwards
             (`rounded_range`); then, if it is a spline, its knots in standard deviations.
         levels: column -> its words, sorted.
         coefficients: `(P, E)`, without the constant.
@@ -36,25 +36,25 @@ class CovariateModel:
 
     @classmethod
     def fit(cls, codes: np.ndarray, table: pd.DataFrame, splines: bool = False) -> CovariateModel:
-        """Fit on people's codes `(N, E)` and covariates (N rows, one column each), numbers squared or as splines.
+        """Fit on participants' codes `(N, E)` and covariates (N rows, one column each), numbers squared or as splines.
 
         Raises:
-            InputProblems: for missing values, constant columns, or too few people.
+            InputProblems: for missing values, constant columns, or too few participants.
         """
         problems = [
             f"{column}: no value for {_few(table.index[table[column].isna()])}"
             for column in table
             if table[column].isna().any()
         ]
-        problems += [f"{column}: the same for everybody" for column in table if table[column].nunique() == 1]
+        problems += [f"{column}: the same for all participants" for column in table if table[column].nunique() == 1]
         problems += [
-            f"{column}: fewer than {MIN_LEVEL} people have {_few(rare)}: join levels, or do without {column}"
+            f"{column}: fewer than {MIN_LEVEL} participants have {_few(rare)}: join levels, or do without {column}"
             for column in table
             if not is_number(table[column])
             and (rare := sorted(level for level, n in table[column].value_counts().items() if n < MIN_LEVEL))
         ]
         problems += [
-            f"{column}: fewer than {MIN_LEVEL} people differ from {table[column].mode().iloc[0]:g}: do without {column}"
+            f"{column}: fewer than {MIN_LEVEL} participants differ from {table[column].mode().iloc[0]:g}: do without {column}"
             for column in table
             if is_number(table[column])
             and table[column].nunique() > 1
@@ -68,7 +68,7 @@ class CovariateModel:
             raise InputProblems(
                 "Covariates",
                 [
-                    f"{len(table)} people are too few to take out {n_terms} terms of {', '.join(map(str, table))}: "
+                    f"{len(table)} participants are too few to take out {n_terms} terms of {', '.join(map(str, table))}: "
                     "five per term are needed; name fewer in --covariates."
                 ],
             )
@@ -76,7 +76,7 @@ class CovariateModel:
 
     @classmethod
     def fit_unchecked(cls, codes: np.ndarray, table: pd.DataFrame, splines: bool = False) -> CovariateModel:
-        """As `fit`, for a part of people whom `fit` has taken."""
+        """As `fit`, for a part of participants whom `fit` has taken."""
         numbers: dict[str, tuple[float, ...]] = {}
         levels = {}
         for column in table:
@@ -111,13 +111,13 @@ class CovariateModel:
         return [*self.numbers, *self.levels]
 
     def design(self, table: pd.DataFrame) -> np.ndarray:
-        """The terms of each person, `(N, P)`."""
+        """The terms of each participant, `(N, P)`."""
         return _design(table, self.numbers, self.levels)
 
     def adjust(self, codes: np.ndarray, table: pd.DataFrame) -> np.ndarray:
-        """Codes `(N, E)` as they would be for a person of mean covariates and first levels.
+        """Codes `(N, E)` as they would be for a participant of mean covariates and first levels.
 
-        Values that `reasons_against` names are brought to the nearest that was seen in fitting, so that everybody has a
+        Values that `reasons_against` names are brought to the nearest that was seen in fitting, so that every participant has a
         code; do not trust theirs.
 
         Raises:
@@ -137,7 +137,7 @@ class CovariateModel:
         return codes - self.design(tame) @ self.coefficients
 
     def reasons_against(self, table: pd.DataFrame) -> list[str]:
-        """Per person, why the model does not hold for them; empty where it does."""
+        """Per participant, why the model does not hold for them; empty where it does."""
         reasons: list[list[str]] = [[] for _ in range(len(table))]
         for column, (_, _, least, largest, *_) in self.numbers.items():
             for person, value in zip(reasons, pd.to_numeric(table[column], errors="coerce"), strict=True):
@@ -154,7 +154,7 @@ class CovariateModel:
 
 def rounded_range(values: pd.Series, deviation: float) -> tuple[float, float]:
     """Least and largest value, rounded outwards to the decimal place of the standard deviation: the model is passed on, and the
-    exact ones are those of single people."""
+    exact ones are those of single participants."""
     place = int(np.floor(np.log10(deviation)))
     step = 10.0**place
     digits = max(0, -place)

@@ -1,4 +1,4 @@
-"""Strata and factors of some families, tested on the people of the others."""
+"""Strata and factors of some families, tested on the participants of the others."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def validate(
     n_jobs: int = 1,
     report: Callable[[str, int, int], None] | None = None,
 ) -> Comparison:
-    """Find strata, factors and covariate models in some families; test on the people of the others.
+    """Find strata, factors and covariate models in some families; test on the participants of the others.
 
     Args:
-        cohort: everybody.
+        cohort: all participants.
         settings: of the strata.
         share: of families that are kept for the test.
         factor_settings: of the factors.
@@ -37,7 +37,7 @@ def validate(
         report: see `find_strata`.
 
     Returns:
-        A comparison whose notes say who was tested; empty if there is nobody or nothing to test.
+        A comparison whose notes say who was tested; empty if there is no participant or nothing to test.
     """
     try:
         return _validate(cohort, settings, share, factor_settings, test_settings, n_jobs, report)
@@ -69,7 +69,7 @@ def _validate(
         sites=None if cohort.sites is None else cohort.sites.part(seen),
     )
     if strata.n_strata < 2:
-        return Comparison(notes=(f"{VALIDATION}: in the {len(seen)} people of discovery, {strata.headline}.",))
+        return Comparison(notes=(f"{VALIDATION}: in the {len(seen)} participants of discovery, {strata.headline}.",))
     errors = cohort.table.reconstruction_errors
     part = cohort.table.in_order_of(cohort.table.participant_ids[seen].tolist())
     assigned = stratifier_of(strata, part).assign(cohort.codes, cohort.people, errors, cohort.table.inputs)
@@ -77,11 +77,13 @@ def _validate(
     discovery, held_out = cohort.rows[~is_held_out[cohort.rows]], cohort.rows[is_held_out[cohort.rows]]
     own = held_out[is_assigned[held_out]]
     if not len(own):
-        return Comparison(notes=(f"{VALIDATION}: none of the {len(held_out)} people who were kept could be assigned.",))
+        return Comparison(
+            notes=(f"{VALIDATION}: none of the {len(held_out)} participants who were kept could be assigned.",)
+        )
     made = make_factors(cohort, discovery, factor_settings, test_settings.seed)
     used = made.items.loc[made.items["state"] == "used", "item"]
     scores = made.model.scores(cohort.items.values.loc[cohort.people.index[own], used].to_numpy(dtype=float))
-    # out of the scores by a model of the tested people: that of discovery shares its error between code and score
+    # out of the scores by a model of the tested participants: that of discovery shares its error between code and score
     scores = cohort.adjusted_scores(scores, own)
     compared = compare(
         VALIDATION,
@@ -93,7 +95,7 @@ def _validate(
         test_settings,
     )
     note = (
-        f"{VALIDATION}: {strata.headline} in {len(seen)} people; tested on {len(own)} people of other families "
+        f"{VALIDATION}: {strata.headline} in {len(seen)} participants; tested on {len(own)} participants of other families "
         f"({len(held_out) - len(own)} more could not be assigned). Its factors V1, V2 ... are those of the first part."
     )
     return replace(compared, notes=(note, *compared.notes))

@@ -11,7 +11,7 @@ from sklearn.covariance import ledoit_wolf
 ROUNDS = 50
 N_STARTS = 3
 FEWEST = 3
-"""People in a cluster, for its mean to be worth anything."""
+"""Participants in a cluster, for its mean to be worth anything."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Discriminant:
     Attributes:
         centres: `(K, D)` means.
         precision: `(D, D)` inverse of the pooled, shrunk covariance within clusters.
-        shares: `(K,)` of people; sum to 1.
+        shares: `(K,)` of participants; sum to 1.
 
     Source: Ledoit and Wolf (2004), J. Multivariate Analysis 88, 365-411, for the shrinkage.
     """
@@ -32,7 +32,7 @@ class Discriminant:
 
     @classmethod
     def fit(cls, points: np.ndarray, labels: np.ndarray) -> Discriminant:
-        """From points `(N, D)` and labels `(N,)` 0 .. K-1, each of which somebody has."""
+        """From points `(N, D)` and labels `(N,)` 0 .. K-1, each of which a participant has."""
         sizes = np.bincount(labels)
         sums = np.zeros((len(sizes), points.shape[1]))
         np.add.at(sums, labels, points)
@@ -78,7 +78,7 @@ def most_probable(points: np.ndarray, centres: np.ndarray, precision: np.ndarray
 
 
 def refine(points: np.ndarray, labels: np.ndarray) -> np.ndarray | None:
-    """Fit a discriminant and assign people anew until nobody moves: `(N,)`; None if a cluster runs out of people.
+    """Fit a discriminant and assign participants anew until no participant moves: `(N,)`; None if a cluster runs out of participants.
 
     K-means wants clusters of one size and of one spread in all directions; this follows their shares and covariance.
 

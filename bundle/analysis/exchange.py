@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 VALUES_AT_ONCE = 5_000_000
-"""People times groups (or draws) that are held at a time."""
+"""Participants times groups (or draws) that are held at a time."""
 
 
 def exchangeable_families(
@@ -17,7 +17,7 @@ def exchangeable_families(
 
     Args:
         families: N labels.
-        kinds: per person what tells members of a family apart, such as zygosity; None if nothing does.
+        kinds: per participant what tells members of a family apart, such as zygosity; None if nothing does.
 
     Returns:
         An array `(n_families, n_members)` of rows per kind of family. Members are in the order of their kind, so that
@@ -36,7 +36,7 @@ def exchangeable_families(
 
 
 def share_fixed(blocks: Sequence[np.ndarray], labels: np.ndarray | None = None) -> float:
-    """Share of people whom no permutation moves: their family is the only one of its kind.
+    """Share of participants whom no permutation moves: their family is the only one of its kind.
 
     Args:
         blocks: see `exchangeable_families`.

@@ -71,7 +71,7 @@ class FactorModel:
         return self.imputer.transform(scaled)
 
     def scores(self, items: np.ndarray) -> np.ndarray:
-        """Factor scores `(N, K)`; of the people of `fit`, uncorrelated and with a standard deviation of about 1."""
+        """Factor scores `(N, K)`; of the participants of `fit`, uncorrelated and with a standard deviation of about 1."""
         return self.standardised(items) @ self.loadings @ np.linalg.pinv(self.loadings.T @ self.loadings)
 
 
@@ -118,7 +118,7 @@ def rotated_loadings(standardised: np.ndarray, n_factors: int | None, seed: int)
     values, axes = principal_axes(centred)
     if n_factors is None:
         n_factors = max(1, parallel_analysis_rank(centred, values, np.random.default_rng(seed), n_permutations=100))
-    # directions that people do not differ in at all, such as that of an item that is the sum of others, are left empty
+    # directions that participants do not differ in at all, such as that of an item that is the sum of others, are left empty
     missing = max(0, n_factors - len(values))
     axes, values = np.pad(axes, ((0, 0), (0, missing))), np.pad(values, (0, missing))
     loadings = varimax(axes[:, :n_factors] * np.sqrt(values[:n_factors]))
@@ -167,7 +167,7 @@ def split_half_congruence(
 
     Args:
         standardised: `(N, I)` without gaps.
-        model_loadings: `(I, K)` of everybody; the halves' factors are matched to it.
+        model_loadings: `(I, K)` of all participants; the halves' factors are matched to it.
         families: N labels; relatives are in one half.
         n_splits: random halvings.
         seed: of the halvings.

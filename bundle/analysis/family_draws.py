@@ -11,7 +11,7 @@ def family_draws(families: Sequence[object] | np.ndarray, n_draws: int, seed: in
     """Bootstrap cohorts of whole families.
 
     Returns:
-        The family of each person, `(N,)` numbers 0 .. G-1, and how often each family is in each cohort, `(n_draws, G)`.
+        The family of each participant, `(N,)` numbers 0 .. G-1, and how often each family is in each cohort, `(n_draws, G)`.
     """
     family_of = np.unique(np.asarray(families, dtype=str), return_inverse=True)[1]
     n_families = family_of.max() + 1

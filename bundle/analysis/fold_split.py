@@ -10,19 +10,19 @@ import pandas as pd
 from sklearn.model_selection import GroupShuffleSplit, StratifiedGroupKFold
 
 MOST_LEVELS = 10
-"""Numbers with more different values than this are cut into quarters of the people."""
+"""Numbers with more different values than this are cut into quarters of the participants."""
 NOT_KNOWN = "not known"
 RARE = "rare"
 
 
 def combined_strata(table: pd.DataFrame, n_folds: int) -> np.ndarray:
-    """One label per person that says their value in every column, `(N,)` text.
+    """One label per participant that says their value in every column, `(N,)` text.
 
-    Values that are missing are a level of their own. A combination of fewer than `n_folds` people cannot be in every
+    Values that are missing are a level of their own. A combination of fewer than `n_folds` participants cannot be in every
     fold: its last column is dropped until there are enough of them; what is left over makes one label, `rare`.
 
     Args:
-        table: a row per person, a column per thing to spread alike; the columns that matter most first.
+        table: a row per participant, a column per thing to spread alike; the columns that matter most first.
         n_folds: how many folds there will be.
     """
     levels = pd.DataFrame({str(name): _levels(table[name]) for name in table}, index=table.index)
@@ -37,7 +37,7 @@ def combined_strata(table: pd.DataFrame, n_folds: int) -> np.ndarray:
 
 
 def stratified_folds(strata: Sequence[str], families: Sequence[str], n_folds: int, seed: int) -> np.ndarray:
-    """Fold of each person, `(N,)` from 1 to `n_folds`: a family is in one of them, strata are in all alike.
+    """Fold of each participant, `(N,)` from 1 to `n_folds`: a family is in one of them, strata are in all alike.
 
     scikit-learn's `StratifiedGroupKFold`: families in order of how unlike their members are go where they even out
     the strata most.
@@ -73,7 +73,7 @@ def validation_people(families: Sequence[str], share: float, seed: int) -> np.nd
         seed: of the choice.
 
     Raises:
-        ValueError: if nobody would be left to train.
+        ValueError: if no participant would be left to train.
     """
     members = np.asarray(families, dtype=str)
     chosen = np.zeros(len(members), dtype=bool)

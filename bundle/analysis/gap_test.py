@@ -2,8 +2,8 @@
 
 On the line between two clusters, a density with one mode falls all the way from one of them to the other. Two Gaussian
 groups would make it fall and rise again. Between where it falls to some level and where it comes back to it for good, the
-flattest such density is uniform, and it is the hardest to tell from a gap: any other that only falls puts even more people
-where the gap should be. So people in between are asked whether they lie as two groups would have them, or as by chance.
+flattest such density is uniform, and it is the hardest to tell from a gap: any other that only falls puts even more participants
+where the gap should be. So participants in between are asked whether they lie as two groups would have them, or as by chance.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from scipy.stats import norm
 
 N_POSITIONS = 800
 FEWEST = 3
-"""People in between and on either side, to say anything at all."""
+"""Participants in between and on either side, to say anything at all."""
 NARROWEST = 0.05
 """Spread of a group at least, in distances of means: a density must not vanish in between."""
 REACH = 4
@@ -24,7 +24,7 @@ REACH = 4
 
 @dataclass(frozen=True)
 class Gap:
-    """What the people between two clusters say.
+    """What the participants between two clusters say.
 
     Attributes:
         n_between: how many they are.
@@ -40,7 +40,7 @@ class Gap:
 
     @property
     def depth(self) -> float:
-        """0: flat as a continuum; 1: as deep as between two Gaussian groups; below 0: people are most in the middle."""
+        """0: flat as a continuum; 1: as deep as between two Gaussian groups; below 0: participants are most in the middle."""
         return self.score / self.expected
 
     @property
@@ -56,7 +56,7 @@ def gap(positions: np.ndarray, is_second: np.ndarray) -> Gap | None:
     and the weaker of the two answers is given.
 
     Args:
-        positions: `(N,)` along the line, of people who had no part in fitting it.
+        positions: `(N,)` along the line, of participants who had no part in fitting it.
         is_second: `(N,)` who is of the second cluster; no fewer than three of either.
 
     Returns:
@@ -78,7 +78,7 @@ def gap(positions: np.ndarray, is_second: np.ndarray) -> Gap | None:
 
 
 def together(gaps: list[Gap]) -> Gap:
-    """Several gaps as one, whose people are those of all."""
+    """Several gaps as one, whose participants are those of all."""
     return Gap(
         sum(one.n_between for one in gaps),
         sum(one.score for one in gaps),
@@ -120,7 +120,7 @@ def _hump(shares: tuple[float, ...], spreads: tuple[float, ...]) -> tuple[np.nda
         left = int(np.flatnonzero(density[:valley] >= level)[-1])
         beyond = np.flatnonzero(density[peak:] < level)
         right = peak + int(beyond[0]) if len(beyond) else N_POSITIONS - 1
-        if (density[left : right + 1] - level).sum() > 0:  # more people than the level has room for
+        if (density[left : right + 1] - level).sum() > 0:  # more participants than the level has room for
             low = level
         else:
             high = level

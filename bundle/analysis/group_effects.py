@@ -38,7 +38,7 @@ def epsilon_squared_intervals(
 
 
 def weighted_epsilon_squared(scores: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Epsilon squared of one score `(N,)` in cohorts where people stand several times: `(B, N)` to `(B,)`."""
+    """Epsilon squared of one score `(N,)` in cohorts where participants stand several times: `(B, N)` to `(B,)`."""
     order = np.argsort(scores, kind="stable")
     weights, labels = weights[:, order], labels[order]
     starts = np.flatnonzero(np.r_[True, np.diff(scores[order]) > 0])

@@ -1,4 +1,4 @@
-"""Do groups of people differ in scores? Tests that relatives do not fool."""
+"""Do groups of participants differ in scores? Tests that relatives do not fool."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class GroupTests:
 
     Attributes:
         h: `(F,)` Kruskal-Wallis H, corrected for ties.
-        p_chi2: `(F,)` by the chi-square distribution; too small if people are related.
+        p_chi2: `(F,)` by the chi-square distribution; too small if participants are related.
         p_values: `(F,)` by permutation: (b + 1) / (B + 1).
         p_max_t: `(F,)` of the largest H of all scores: any at 0.05 keeps the chance of one false finding at 5 %.
         q_values: `(F,)` Benjamini-Hochberg over the F permutation p-values.
@@ -54,7 +54,7 @@ def group_tests(
 
     Args:
         scores: `(N, F)`, finite.
-        labels: `(N,)` groups 0 .. K-1, two at least, each with somebody.
+        labels: `(N,)` groups 0 .. K-1, two at least, each with a participant.
         blocks: see `exchangeable_families`.
         n_permutations: B.
         seed: of the permutations.
@@ -67,7 +67,7 @@ def group_tests(
     """
     sizes = np.bincount(labels)
     if len(sizes) < 2 or (sizes == 0).any():
-        raise ValueError(f"Expected two or more groups with somebody in each, got sizes {sizes.tolist()}.")
+        raise ValueError(f"Expected two or more groups with a participant in each, got sizes {sizes.tolist()}.")
     if not np.isfinite(scores).all():
         raise ValueError("Scores must be finite.")
     ranks = standard_ranks(scores)

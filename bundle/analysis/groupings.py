@@ -24,13 +24,13 @@ OTHER_REFERENCES = 19
 
 @dataclass(frozen=True)
 class Grouping:
-    """A partition of everybody who is embedded.
+    """A partition of all participants who is embedded.
 
     Attributes:
         labels: `(N,)` strata from 1, all 1 if there are none.
         headline: of the search.
         n_tried: clusters of the chosen partition, also where it is no better than chance.
-        codes: `(N, E)` that it was found in, covariates taken out or not.
+        codes: `(N, E)` that it was found in, covariates regressed out or not.
     """
 
     labels: np.ndarray
@@ -54,7 +54,7 @@ def groupings(
     """Strata of the codes as they are, and of the codes without covariates; one of the two is what clustering wrote.
 
     Args:
-        cohort: people.
+        cohort: participants.
         clusters: N rows, `strata.tsv` of clustering.
         found: its `summary.json`.
         n_jobs: processes for the null of the other search.
@@ -112,10 +112,10 @@ def compare_versions(
     factors: Mapping[str, str],
     settings: TestSettings,
 ) -> list[Comparison]:
-    """Strata against factors with nothing taken out, and with covariates out of phenotypes and of both, if there are any.
+    """Strata against factors with nothing regressed out, and with covariates out of phenotypes and of both, if there are any.
 
     Args:
-        cohort: people; those of its rows are compared.
+        cohort: participants; those of its rows are compared.
         scores: `(rows, F)`.
         adjusted: `(rows, F)` without covariates.
         raw: strata of the codes as they are.
@@ -156,11 +156,11 @@ def compare_with_continuum(
     """What predicts each factor: strata, as many code components, the whole code, and fusion without a network.
 
     Args:
-        cohort: people.
+        cohort: participants.
         raw: strata of the codes as they are.
         both: strata of the codes without covariates.
-        scores: `(rows, F)` of the people who are analysed.
-        linear: `(N, C)` components of everybody's images, or None.
+        scores: `(rows, F)` of the participants who are analysed.
+        linear: `(N, C)` components of all participants' images, or None.
         factors: F ids -> names.
         n_folds: of whole families.
         settings: seed and draws.

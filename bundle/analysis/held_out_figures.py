@@ -1,4 +1,4 @@
-"""Figures over all held-out people, with intervals that know about families."""
+"""Figures over all held-out participants, with intervals that know about families."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ LEAST_FOR_INTERVAL = 10
 def family_ratios(
     numerators: np.ndarray, denominators: np.ndarray, families: Sequence[object], seed: int = 0
 ) -> np.ndarray:
-    """Sum over people of the numerators divided by that of the denominators, with 95 % bootstrap intervals.
+    """Sum over participants of the numerators divided by that of the denominators, with 95 % bootstrap intervals.
 
     A mean is a ratio whose denominators are 1; R² is one of what the network explained to what there was to
     explain. Whole families are drawn, the same for all K figures.
 
     Args:
-        numerators: `(N, K)`, NaN for people who have no such figure.
+        numerators: `(N, K)`, NaN for participants who have no such figure.
         denominators: `(N, K)`.
         families: N labels.
         seed: of the 10,000 draws.
 
     Returns:
-        `(3, K)`: figure, low, high; NaN where nobody has it, ends also where people of fewer than `LEAST_FOR_INTERVAL` have it.
+        `(3, K)`: figure, low, high; NaN where no participant has it, ends also where participants of fewer than `LEAST_FOR_INTERVAL` have it.
     """
     known = np.isfinite(numerators) & np.isfinite(denominators)
     family_of = np.unique(np.asarray(families, dtype=str), return_inverse=True)[1]

@@ -1,4 +1,4 @@
-"""How stable a clustering is, and its gaps, as people see them who had no part in the clustering."""
+"""How stable a clustering is, and its gaps, as participants see them who had no part in the clustering."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ Clusterer = Callable[[np.ndarray], np.ndarray | None]
 
 @dataclass(frozen=True)
 class HeldOut:
-    """A clustering of all but a fold of families, and the people of that fold.
+    """A clustering of all but a fold of families, and the participants of that fold.
 
     Attributes:
-        model: of the clusters, numbered as in the clustering of everybody.
+        model: of the clusters, numbered as in the clustering of all participants.
         points: `(M, D)` of the fold.
         labels: `(M,)` their most probable clusters.
     """
@@ -37,18 +37,18 @@ class CrossFit:
 
     Attributes:
         folds: those that were clustered; fewer than there are if it was given up.
-        stability: `(n_folds,)`, or those that were looked at, Jaccard index of the cluster of everybody that came back worst; 0 without a clustering.
+        stability: `(n_folds,)`, or those that were looked at, Jaccard index of the cluster of all participants that came back worst; 0 without a clustering.
     """
 
     folds: list[HeldOut]
     stability: np.ndarray
 
     def gaps(self, pairs: list[tuple[int, int]]) -> list[Gap | None]:
-        """Of each pair of clusters, along the discriminant direction of the folds that the people are not in."""
+        """Of each pair of clusters, along the discriminant direction of the folds that the participants are not in."""
         return [self._gap(*pair) for pair in pairs]
 
     def positions(self, first: int, second: int) -> tuple[np.ndarray, np.ndarray]:
-        """People of two clusters along the line from mean (0) to mean (1), `(M,)`, and who is of the second, `(M,)`."""
+        """Participants of two clusters along the line from mean (0) to mean (1), `(M,)`, and who is of the second, `(M,)`."""
         places, sides = [], []
         for fold in self.folds:
             start = fold.model.centres[first]
@@ -70,16 +70,16 @@ def cross_fit(
 
     Args:
         points: `(N, D)`.
-        labels: `(N,)` of everybody, 0 .. K-1.
+        labels: `(N,)` of all participants, 0 .. K-1.
         fold_of: `(N,)` folds 0 .. F-1 of whole families.
-        clusterer: as everybody was clustered.
+        clusterer: as every participant was clustered.
         least_stability: gives up as soon as the mean stability cannot reach it.
     """
     n_folds, n_clusters = int(fold_of.max()) + 1, int(labels.max()) + 1
     stability, folds = np.zeros(n_folds), []
     for number in range(n_folds):
         seen = fold_of != number
-        # a cluster whose people are all of this fold cannot come back
+        # a cluster whose participants are all of this fold cannot come back
         found = clusterer(points[seen]) if len(set(labels[seen])) == n_clusters else None
         if found is not None and found.max() >= n_clusters - 1:
             stability[number] = best_jaccard(labels[seen], found, n_clusters).min()
@@ -92,9 +92,9 @@ def cross_fit(
 
 
 def renumbered(found: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Clusters under the numbers of the clusters of `labels` that they share most people with, one to one.
+    """Clusters under the numbers of the clusters of `labels` that they share most participants with, one to one.
 
-    There are as many of them as of `labels`, or more; those that are left over join the one that most of their people are of.
+    There are as many of them as of `labels`, or more; those that are left over join the one that most of their participants are of.
     """
     table = np.zeros((found.max() + 1, labels.max() + 1))
     np.add.at(table, (found, labels), 1)

@@ -1,4 +1,4 @@
-"""What a careful person looks at in an image and in a cohort of images, as numbers."""
+"""What a careful participant looks at in an image and in a cohort of images, as numbers."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def _pooled(volume: np.ndarray) -> np.ndarray:
 
 
 def _slices(volume: np.ndarray, low: float, high: float) -> tuple[np.ndarray, ...]:
-    """Mid-slices as people look at them: front or top up, the person's right at the right."""
+    """Mid-slices as participants look at them: front or top up, the participant's right at the right."""
     pictures: list[np.ndarray] = []
     for axis, size in enumerate(volume.shape):
         plane = np.flipud(np.moveaxis(volume, axis, 0)[size // 2].T)

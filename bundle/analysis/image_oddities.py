@@ -32,7 +32,7 @@ class Oddity:
 
     Args:
         row: of the image.
-        is_wrong: whether it must be mended; otherwise it is worth a look.
+        is_wrong: whether it must be fixed; otherwise it is worth a look.
         reason: what was expected and what came.
         how_to_mend: what to do.
     """
@@ -103,7 +103,7 @@ def find_oddities(
 
 
 def _jacobian(modality: str, table: pd.DataFrame) -> str:
-    """What Jacobians seem to be where nobody says: a raw one is hardly ever below 0, the logarithm often."""
+    """What Jacobians seem to be where no participant says: a raw one is hardly ever below 0, the logarithm often."""
     if modality != "JAC":
         return ""
     return "raw" if float(table["negative"].median()) < SEVERAL else "log"
@@ -130,7 +130,7 @@ def swapped(
         else:
             continue
         found.append(
-            Oddity(row, True, reason, f"give the person's {modality}; the file may be another map under its name")
+            Oddity(row, True, reason, f"give the participant's {modality}; the file may be another map under its name")
         )
     return found
 
@@ -166,7 +166,7 @@ def mirrored(table: pd.DataFrame) -> list[Oddity]:
     """Images whose left and right are exchanged, as far as the cohort is asymmetric enough to tell."""
     asymmetry = table["asymmetry"].to_numpy()
     usual = float(np.median(asymmetry))
-    # how far everybody's asymmetry, the same sign for all, is from none: in a symmetric cohort the sign is chance
+    # how far all participants' asymmetry, the same sign for all, is from none: in a symmetric cohort the sign is chance
     certainty = -robust_z(np.append(asymmetry, 0.0), 0.02)[-1]
     is_other = asymmetry < -usual / 2
     if len(table) < FEW or usual < ASYMMETRIC or certainty < CLEARLY or np.mean(is_other) > FEW_MIRRORED:
@@ -196,6 +196,6 @@ def outliers(table: pd.DataFrame, limit: float) -> list[Oddity]:
         ]
         if odd:
             found.append(
-                Oddity(row, False, "; ".join(odd), "look at it; exclude the person by name if it is not usable")
+                Oddity(row, False, "; ".join(odd), "look at it; exclude the participant by name if it is not usable")
             )
     return found

@@ -1,4 +1,4 @@
-"""Partitions of everybody: carried over from the few that the choice was made on, or a single stratum."""
+"""Partitions of all participants: carried over from the few that the choice was made on, or a single stratum."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from bundle.analysis.family_draws import family_subsamples
 
 
 def rows_for_choice(family_of: np.ndarray, size: int, seed: int) -> np.ndarray:
-    """Rows of everybody, or of random whole families that make up about `size` people."""
+    """Rows of all participants, or of random whole families that make up about `size` participants."""
     if len(family_of) <= size:
         return np.arange(len(family_of))
     return next(family_subsamples(family_of, 1, size / len(family_of), seed))
 
 
 def one_stratum(points: np.ndarray) -> np.ndarray:
-    """Labels when there are no strata: everybody's is 0."""
+    """Labels when there are no strata: all participants' is 0."""
     return np.zeros(len(points), dtype=int)
 
 
 def partition_everybody(points: np.ndarray, few: np.ndarray, choice: Choice) -> np.ndarray:
-    """Everybody's cluster, as the discriminant of the chosen clusters has it: labels `(N,)`, largest cluster first.
+    """All participants' cluster, as the discriminant of the chosen clusters has it: labels `(N,)`, largest cluster first.
 
     Args:
         points: `(N, D)`.
@@ -39,7 +39,7 @@ def partition_everybody(points: np.ndarray, few: np.ndarray, choice: Choice) -> 
 
 
 def exemplars_of(points: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """The person nearest to the mean of each cluster, in the metric of the discriminant: rows `(K,)`."""
+    """The participant nearest to the mean of each cluster, in the metric of the discriminant: rows `(K,)`."""
     model = Discriminant.fit(points, labels)
     found = []
     for label, centre in enumerate(model.centres):
@@ -54,7 +54,7 @@ def match_to_strata(labels: np.ndarray, found: np.ndarray, n_found: int, n_strat
 
     Args:
         labels: `(N,)` strata.
-        found: `(N,)` clusters of the same people.
+        found: `(N,)` clusters of the same participants.
         n_found: number of clusters.
         n_strata: number of strata.
     """

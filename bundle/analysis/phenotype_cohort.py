@@ -1,4 +1,4 @@
-"""People with codes and phenotypes: who is analysed, and their factors."""
+"""Participants with codes and phenotypes: who is analysed, and their factors."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class FactorSettings:
     Args:
         n_factors: None takes as many as parallel analysis keeps; the paper has 13.
         rank_normalise: bring every item's ranks to a normal distribution; ordinal items always are.
-        most_missing_item: items that more people lack (share) are left out.
-        most_missing_person: people who lack more of the items (share) are left out.
+        most_missing_item: items that more participants lack (share) are left out.
+        most_missing_person: participants who lack more of the items (share) are left out.
     """
 
     n_factors: int | None = None
@@ -58,14 +58,14 @@ class FactorSettings:
 
 @dataclass(frozen=True)
 class Cohort:
-    """Everybody who is embedded, and the rows of those who are analysed.
+    """All participants who is embedded, and the rows of those who are analysed.
 
     Attributes:
         table: N embeddings.
         codes: `(N, E)` of them.
-        people: N participants.
-        taken_out: N rows of covariates that are taken out of codes by regression.
-        out_of_scores: N rows of those that are taken out of scores: the site is among them where only codes are harmonised.
+        participants: N participants.
+        taken_out: N rows of covariates that are regressed out of codes by regression.
+        out_of_scores: N rows of those that are regressed out of scores: the site is among them where only codes are harmonised.
         items: phenotypes, of whoever has any.
         rows: of those who are analysed.
         kinds: `(N,)` what tells members of a family apart, or None.
@@ -100,7 +100,7 @@ class Cohort:
 
     @property
     def treated(self) -> list[str]:
-        """What is taken out of codes, of scores or of both, in words."""
+        """What is regressed out of codes, of scores or of both, in words."""
         both = pd.concat([self.taken_out, self.out_of_scores], axis=1).columns.unique()
         names = list(map(str, both))
         by_combat = {"codes": self.sites, "scores": self.sites_of_scores}
@@ -119,11 +119,11 @@ class Cohort:
         return None if self.kinds is None else self.kinds[rows]
 
     def adjusted_codes(self, values: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Codes of some people, or what else is made of their images, harmonised and less what covariates explain."""
+        """Codes of some participants, or what else is made of their images, harmonised and less what covariates explain."""
         return self._adjusted(values, rows, self.sites, self.taken_out, on_axes=True)
 
     def adjusted_scores(self, values: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Scores of some people, harmonised and less what covariates explain of them."""
+        """Scores of some participants, harmonised and less what covariates explain of them."""
         return self._adjusted(values, rows, self.sites_of_scores, self.out_of_scores, on_axes=False)
 
     def _adjusted(
@@ -140,7 +140,7 @@ class Cohort:
 
 @dataclass(frozen=True)
 class Factors:
-    """Factors of the people who are analysed.
+    """Factors of the participants who are analysed.
 
     Attributes:
         model: from items to scores.
@@ -162,13 +162,13 @@ class Factors:
 def analysed_people(
     items: ItemTable, people: pd.DataFrame, settings: FactorSettings
 ) -> tuple[np.ndarray, pd.DataFrame, pd.DataFrame]:
-    """Who is analysed: rows of `people`; the flow of people; and who is left out, why.
+    """Who is analysed: rows of `people`; the flow of participants; and who is left out, why.
 
     Raises:
-        InputProblems: if ids do not match, too few items can be used, or fewer than 20 people or 10 families are left.
+        InputProblems: if ids do not match, too few items can be used, or fewer than 20 participants or 10 families are left.
     """
     has_row = people.index.isin(items.values.index)
-    few = too_few_shared(people.index, items.values.index, "embedded people", "people of the items table")
+    few = too_few_shared(people.index, items.values.index, "embedded participants", "participants of the items table")
     if few:
         raise InputProblems("Phenotypes", [few])
     known = usable_items(items, people.index[has_row].tolist(), settings.most_missing_item)
@@ -197,7 +197,7 @@ def analysed_people(
         raise InputProblems(
             "Phenotypes",
             [
-                f"{len(rows)} people of {n_families} families have phenotypes; {MIN_PEOPLE} people of {MIN_FAMILIES} "
+                f"{len(rows)} participants of {n_families} families have phenotypes; {MIN_PEOPLE} participants of {MIN_FAMILIES} "
                 "families are needed, since whole families are exchanged."
             ],
         )
@@ -205,10 +205,10 @@ def analysed_people(
 
 
 def make_factors(cohort: Cohort, rows: np.ndarray, settings: FactorSettings, seed: int) -> Factors:
-    """Factors of some people.
+    """Factors of some participants.
 
     Raises:
-        InputProblems: for more factors than items or people.
+        InputProblems: for more factors than items or participants.
     """
     names = cohort.people.index[rows]
     states = usable_items(cohort.items, names.tolist(), settings.most_missing_item)

@@ -37,7 +37,7 @@ class TestSettings:
         n_permutations: of families; the least p is 1 / (n_permutations + 1).
         n_bootstrap: draws of families for intervals.
         significance: a factor differs if its q is at most this.
-        least_members: strata of fewer people are left out of the tests.
+        least_members: strata of fewer participants are left out of the tests.
         seed: of permutations and draws.
     """
 
@@ -95,7 +95,7 @@ def compare(
     numbers, counts = np.unique(strata, return_counts=True)
     small = numbers[counts < settings.least_members]
     notes = tuple(
-        f"{version}: stratum {number} has {count} people and is left out of the tests ({settings.least_members} are needed)."
+        f"{version}: stratum {number} has {count} participants and is left out of the tests ({settings.least_members} are needed)."
         for number, count in zip(numbers, counts, strict=True)
         if count < settings.least_members
     )
@@ -197,7 +197,7 @@ def people_of_strata(people: pd.DataFrame, strata: np.ndarray) -> tuple[pd.DataF
     """Who is in each stratum: mean and spread of numbers, shares of words ("not given" is one). Descriptive.
 
     Args:
-        people: N rows, a column per variable.
+        participants: N rows, a column per variable.
         strata: `(N,)` numbers from 1.
 
     Returns:

@@ -22,7 +22,7 @@ class Power:
     """How often two Gaussian groups are told from a continuum.
 
     Attributes:
-        share: of people in the smaller group.
+        share: of participants in the smaller group.
         separation: of means, in standard deviations within groups.
         n_people: of each cohort.
         n_dimensions: of each cohort.
@@ -58,7 +58,7 @@ def power(
 
     Args:
         families: N labels.
-        n_dimensions: that people were clustered in.
+        n_dimensions: that participants were clustered in.
         settings: of the choice.
         n_cohorts: how many; None is returned for 0.
         seed: of the first.

@@ -1,7 +1,7 @@
-"""What a reconstruction is worth: R², the PCA baseline, and whether it shows the person it should.
+"""What a reconstruction is worth: R², the PCA baseline, and whether it shows the participant it should.
 
 All functions take residuals: `(N, M, V)` arrays of (image - training mean image) / scale at the V brain voxels of N
-people and M modalities. The mean image is then 0, so predicting it scores a R² of 0.
+participants and M modalities. The mean image is then 0, so predicting it scores a R² of 0.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ import numpy as np
 
 
 def r2(residuals: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """`1 - sum (r - r_hat)^2 / sum r^2` over people and voxels, `(M,)`: 1 perfect, 0 the mean image."""
+    """`1 - sum (r - r_hat)^2 / sum r^2` over participants and voxels, `(M,)`: 1 perfect, 0 the mean image."""
     error = np.square(residuals - predicted).sum(axis=(0, 2), dtype=np.float64)
     return 1 - error / np.square(residuals).sum(axis=(0, 2), dtype=np.float64)
 
 
 def r2_per_person(residuals: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """As `r2`, for each person alone: `(N, M)`."""
+    """As `r2`, for each participant alone: `(N, M)`."""
     error = np.square(residuals - predicted).sum(axis=2, dtype=np.float64)
     return 1 - error / np.square(residuals).sum(axis=2, dtype=np.float64)
 
 
 def pca_r2(training: np.ndarray, held_out: np.ndarray, max_components: int = 1536) -> np.ndarray:
-    """R² of principal component analysis on held-out people for 1, 2, ... components.
+    """R² of principal component analysis on held-out participants for 1, 2, ... components.
 
     Args:
-        training: `(N, V)` residuals of one modality (or several, side by side), of the training people.
+        training: `(N, V)` residuals of one modality (or several, side by side), of the training participants.
         held_out: `(N', V)`.
         max_components: at most this many; never more than N - 1 (the mean takes one).
 
@@ -40,7 +40,7 @@ def pca_r2(training: np.ndarray, held_out: np.ndarray, max_components: int = 153
 
 
 def pca_errors(training: np.ndarray, held_out: np.ndarray, n_components: int) -> np.ndarray:
-    """Sum of squared errors over voxels that PCA leaves in each held-out person, `(N',)`; arguments as `pca_r2`."""
+    """Sum of squared errors over voxels that PCA leaves in each held-out participant, `(N',)`; arguments as `pca_r2`."""
     explained, left_by_centre, _ = _explained_by_components(training, held_out, n_components)
     return left_by_centre - explained.sum(axis=1)
 
@@ -48,9 +48,9 @@ def pca_errors(training: np.ndarray, held_out: np.ndarray, n_components: int) ->
 def _explained_by_components(
     training: np.ndarray, held_out: np.ndarray, max_components: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Per held-out person: squares explained by each component `(N', K)`, left by the centre alone, and in all."""
+    """Per held-out participant: squares explained by each component `(N', K)`, left by the centre alone, and in all."""
     if len(training) < 2:
-        raise ValueError(f"PCA needs at least two training people, got {len(training)}.")
+        raise ValueError(f"PCA needs at least two training participants, got {len(training)}.")
     centre = training.mean(axis=0)
     centred = (training - centre).astype(np.float64)
     values, vectors = np.linalg.eigh(centred @ centred.T)
@@ -65,7 +65,7 @@ def _explained_by_components(
 
 
 def identifiability(residuals: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """For each person, is the own image the nearest of all images to the reconstruction? `(N,)` booleans.
+    """For each participant, is the own image the nearest of all images to the reconstruction? `(N,)` booleans.
 
     Distance is the sum of squares over modalities and voxels.
     """
@@ -76,16 +76,16 @@ def identifiability(residuals: np.ndarray, predicted: np.ndarray) -> np.ndarray:
 
 
 def swap_partners(family_ids: Sequence[str]) -> np.ndarray:
-    """For each person the row of somebody of another family: `(N,)`.
+    """For each participant the row of a participant of another family: `(N,)`.
 
-    Each person is used once, unless one family is more than half of all.
+    Each participant is used once, unless one family is more than half of all.
 
     Raises:
         ValueError: if all are of one family.
     """
     families = np.asarray(family_ids)
     if len(set(families)) < 2:
-        raise ValueError("Swapping codes needs people of at least two families.")
+        raise ValueError("Swapping codes needs participants of at least two families.")
     order = np.argsort(families, kind="stable")
     largest = max(Counter(families.tolist()).values())
     partners = np.empty(len(families), dtype=int)

@@ -17,16 +17,16 @@ class UnimodalReference:
     """Draws point clouds with one mode that have the mean, the covariance and the family resemblance of real points.
 
     The covariance is split into a part that relatives share, estimated from all pairs of relatives, and a part of each
-    person; so twins lie close in a reference as they do in the data, and are no evidence for strata. What covariates
-    explain is taken out of each reference, as it was of the points, and the reference is mapped linearly to have exactly
-    the points' mean and covariance. For unrelated people from one Gaussian that is their distribution given mean and
+    participant; so twins lie close in a reference as they do in the data, and are no evidence for strata. What covariates
+    explain is regressed out of each reference, as it was of the points, and the reference is mapped linearly to have exactly
+    the points' mean and covariance. For unrelated participants from one Gaussian that is their distribution given mean and
     covariance, so that a test against such references is exact.
 
     Args:
         points: `(N, D)`.
         families: N labels.
         kind: `gaussian`, or `t`: a multivariate t whose degrees of freedom follow from the points' kurtosis.
-        design: `(N, P)` terms that were taken out of the points; None if there were none.
+        design: `(N, P)` terms that were regressed out of the points; None if there were none.
 
     Raises:
         ValueError: for another kind.
@@ -47,7 +47,7 @@ class UnimodalReference:
         self._taken_out = np.linalg.qr(terms)[0]
         self._centred = points - points.mean(axis=0)
         rank = len(points) - terms.shape[1]
-        if self._centred.shape[1] > rank:  # as many axes as the people have; distances stay
+        if self._centred.shape[1] > rank:  # as many axes as the participants have; distances stay
             left, values, _ = np.linalg.svd(self._centred, full_matrices=False)
             self._centred = left[:, :rank] * values[:rank]
         self._covariance = self._centred.T @ self._centred / (len(points) - 1)
@@ -69,7 +69,7 @@ class UnimodalReference:
         return max(LEAST_DEGREES, 4 + 2 / excess) if excess > 0 else np.inf
 
     def draw(self, rng: np.random.Generator) -> np.ndarray:
-        """A cohort of the same families, centred: `(N, D)`, or as many axes as N people have."""
+        """A cohort of the same families, centred: `(N, D)`, or as many axes as N participants have."""
         n_points, n_dimensions = self._centred.shape
         shared = rng.standard_normal((self.family_of.max() + 1, n_dimensions)) @ self._shared_root.T
         drawn = shared[self.family_of] + rng.standard_normal((n_points, n_dimensions)) @ self._own_root.T

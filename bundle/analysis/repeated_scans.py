@@ -1,4 +1,4 @@
-"""How alike embeddings of repeated scans of one person are, against those of different people."""
+"""How alike embeddings of repeated scans of one participant are, against those of different participants."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bundle.analysis.family_draws import family_draws
 from bundle.analysis.held_out_figures import LEAST_FOR_INTERVAL, family_ratios
 
 LEAST_PERSONS = 3
-"""With fewer repeated persons, variance between them means nothing."""
+"""With fewer repeated participants, variance between them means nothing."""
 
 
 @dataclass(frozen=True)
@@ -22,12 +22,12 @@ class Reliability:
 
     Attributes:
         n_persons: who were scanned more than once.
-        n_scans: of those persons.
+        n_scans: of those participants.
         n_gallery: scans among which the nearest one is looked for.
-        identified: share of scans whose nearest other scan is of the same person, with the ends of its 95 % interval.
+        identified: share of scans whose nearest other scan is of the same participant, with the ends of its 95 % interval.
         chance: that share if neighbours were drawn at random.
-        distance_within: median Euclidean distance between scans of one person.
-        distance_between: the same between scans of different repeated persons.
+        distance_within: median Euclidean distance between scans of one participant.
+        distance_between: the same between scans of different repeated participants.
         icc: ICC(1,1) of each feature `(P,)`; NaN where it is constant.
         image_icc: the same of all features together, I2C2, with the ends of its 95 % interval.
     """
@@ -57,13 +57,13 @@ def reliability_of(
     n_draws: int = 2000,
     seed: int = 0,
 ) -> Reliability | None:
-    """Identification rate and intraclass correlation; None with fewer than three persons who have repeats.
+    """Identification rate and intraclass correlation; None with fewer than three participants who have repeats.
 
     Args:
         features: `(N, P)`; distances are taken in them as they are.
-        persons: N names; who has one scan only is somebody that a repeat can be mistaken for.
+        participants: N names; who has one scan only is a participant that a repeat can be mistaken for.
         families: N names, drawn with replacement for intervals (NaN with fewer than ten of them).
-        rows: scans that figures are of; None: all. The nearest scan is looked for among everybody's.
+        rows: scans that figures are of; None: all. The nearest scan is looked for among all participants'.
         n_draws: bootstrap draws.
         seed: of the draws.
 
@@ -103,8 +103,8 @@ def intraclass_correlation(
 
     Args:
         features: `(N, P)`.
-        persons: N names, each at least twice.
-        families: N names; all scans of a person are in one.
+        participants: N names, each at least twice.
+        families: N names; all scans of a participant are in one.
         n_draws: bootstrap draws.
         seed: of the draws.
     """
@@ -118,7 +118,7 @@ def intraclass_correlation(
     once = np.ones((1, len(scans)))
     each = _icc(once @ within, once @ squared - np.square(once @ sums) / scans.sum(), once, scans)[0]
     family_of, counts = family_draws(families[first], n_draws, seed)
-    draws = np.vstack([once, counts[:, family_of]])  # everybody first, then the draws
+    draws = np.vstack([once, counts[:, family_of]])  # all participants first, then the draws
     between = draws @ squared.sum(axis=1) - np.square(draws @ sums).sum(axis=1) / (draws @ scans)
     n_families = counts.shape[1]
     between[1:] *= n_families / max(n_families - 1, 1)  # families that are drawn twice do not differ from each other
@@ -130,7 +130,7 @@ def intraclass_correlation(
 
 
 def _icc(within: np.ndarray, between: np.ndarray, weights: np.ndarray, scans: np.ndarray) -> np.ndarray:
-    """From sums of squares `(B, P)`, how often each person counts `(B, A)` and their numbers of scans `(A,)`."""
+    """From sums of squares `(B, P)`, how often each participant counts `(B, A)` and their numbers of scans `(A,)`."""
     n_persons, n_scans = weights.sum(axis=1)[:, None], (weights @ scans)[:, None]
     typical = (n_scans - (weights @ np.square(scans))[:, None] / n_scans) / (n_persons - 1)
     mean_between, mean_within = between / (n_persons - 1), within / (n_scans - n_persons)

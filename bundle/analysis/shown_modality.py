@@ -16,7 +16,7 @@ def fine_detail(small: np.ndarray) -> np.ndarray:
     """What is finer than a voxel of the small grid, the same for an image and its mirror image.
 
     Bias fields, brightness, contrast of scanners and the broad differences between brains fall away; edges of tissues, which
-    differ between modalities and lie in the same place in everybody, remain.
+    differ between modalities and lie in the same place in all participants, remain.
 
     Args:
         small: `(N, W, H, D)`, left to right first.
@@ -34,7 +34,7 @@ def shown_instead(modality: str, small: np.ndarray, centres: Mapping[str, np.nda
     """For each image the other modality that it shows, or nothing.
 
     An image shows another modality if its fine detail is nearer to that modality's centre than to any other's, its own
-    among them, and than to 0, where images lie that are like nobody's (broken, noisy, in another space); and if in this it
+    among them, and than to 0, where images lie that are like no participant's (broken, noisy, in another space); and if in this it
     stands out from the images under the same name, as none does where two modalities can hardly be told apart.
 
     Args:

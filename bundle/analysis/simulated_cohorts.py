@@ -20,7 +20,7 @@ KINSHIP = 0.4
 
 @dataclass(frozen=True)
 class SimulatedCohort:
-    """People in a few axes.
+    """Participants in a few axes.
 
     Attributes:
         points: `(N, D)`.
@@ -39,9 +39,9 @@ def continuum(shape: str, n_people: int, n_axes: int, rng: np.random.Generator) 
     Args:
         shape: `gaussian` (axes of standard deviations from 3 to 1); `heavy` (the same as a multivariate t of five degrees
             of freedom); `skewed` (its first axis is a gamma of shape 2); `flat` (two axes uniform); `bent` (a parabola);
-            `curved` (half a circle of radius 5); `two gradients` (everybody has a place along each of two oblique uniform
-            gradients); `two branches` (each person has a place along one of two uniform gradients that start together);
-            `long tail` (15 % of people lie along a uniform gradient that starts in a cloud: harder for any test of gaps
+            `curved` (half a circle of radius 5); `two gradients` (every participant has a place along each of two oblique uniform
+            gradients); `two branches` (each participant has a place along one of two uniform gradients that start together);
+            `long tail` (15 % of participants lie along a uniform gradient that starts in a cloud: harder for any test of gaps
             than the others).
         n_people: N.
         n_axes: D, two or more.
@@ -89,7 +89,7 @@ def grouped(
     """A cohort of Gaussian groups, each as far from every other one.
 
     Args:
-        shares: of people in each of K groups, as nearly as whole families allow.
+        shares: of participants in each of K groups, as nearly as whole families allow.
         separation: of means, in standard deviations of the first group.
         n_people: N.
         n_axes: D, at least K - 1.

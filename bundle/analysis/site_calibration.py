@@ -1,4 +1,4 @@
-"""Sites that a fitted ComBat has not seen, added from a few of their people."""
+"""Sites that a fitted ComBat has not seen, added from a few of their participants."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from bundle.analysis.sites import LEAST_FAMILIES, MIN_SITE, Sites
 from bundle.data.problems import InputProblems
 
 MOST_SCALE = 3
-"""How many times as far, or as little, the people of a site that is calibrated may spread as those of the first fit."""
+"""How many times as far, or as little, the participants of a site that is calibrated may spread as those of the first fit."""
 
 
 def calibrate_sites(
     model: SiteModel, values: np.ndarray, people: Sites, families: Sequence[object] | np.ndarray | None = None
 ) -> SiteModel:
-    """The model with further sites, from people of those; sites that it knows stay as they are.
+    """The model with further sites, from participants of those; sites that it knows stay as they are.
 
-    Centre, spread and covariates stay those of the first fit, so nobody who was harmonised before changes.
+    Centre, spread and covariates stay those of the first fit, so no participant who was harmonised before changes.
 
     Args:
         model: to start from.
         values: `(N, E)`.
-        people: their sites and what is kept.
-        families: N labels; None takes everybody for a family of their own.
+        participants: their sites and what is kept.
+        families: N labels; None takes all participants for a family of their own.
 
     Raises:
-        InputProblems: for sites of fewer than 10 people or 5 families, people whom the covariates do not hold for, and
-            sites whose people spread less than a third or more than three times as far as those of the first fit.
+        InputProblems: for sites of fewer than 10 participants or 5 families, participants whom the covariates do not hold for, and
+            sites whose participants spread less than a third or more than three times as far as those of the first fit.
     """
     family_of = np.arange(len(values)) if families is None else np.asarray(families)
     labels = people.labels.astype(str)
@@ -38,7 +38,7 @@ def calibrate_sites(
     problems = _too_few(model, labels, new, family_of)
     reasons = model.kept.reasons_against(people.kept)
     problems += [
-        f"{name}: {reason}: leave this person out of the calibration set."
+        f"{name}: {reason}: leave this participant out of the calibration set."
         for name, reason, is_used in zip(people.labels.index, reasons, labels.isin(new), strict=True)
         if reason and is_used
     ]
@@ -55,24 +55,24 @@ def calibrate_sites(
 
 
 def _too_few(model: SiteModel, labels: pd.Series, new: Sequence[str], family_of: np.ndarray) -> list[str]:
-    """A sentence for each new site of too few people or families."""
+    """A sentence for each new site of too few participants or families."""
     problems = []
     for name in new:
         own = (labels == name).to_numpy()
         count, n_families = int(own.sum()), len(np.unique(family_of[own]))
         if count < MIN_SITE:
-            problems.append(f"{model.column} {name}: {count} people to calibrate it with; {MIN_SITE} are needed.")
+            problems.append(f"{model.column} {name}: {count} participants to calibrate it with; {MIN_SITE} are needed.")
         elif n_families < LEAST_FAMILIES:
             problems.append(
-                f"{model.column} {name}: {count} people of {n_families} {'family' if n_families == 1 else 'families'} to "
+                f"{model.column} {name}: {count} participants of {n_families} {'family' if n_families == 1 else 'families'} to "
                 f"calibrate it with; {LEAST_FAMILIES} families are needed, as what the site does cannot be told from what "
-                "a family is like: add people of other families."
+                "a family is like: add participants of other families."
             )
     return problems
 
 
 def _unlike_the_others(model: SiteModel, extended: SiteModel) -> list[str]:
-    """A sentence for each new site whose people spread much more or less than those of the first fit."""
+    """A sentence for each new site whose participants spread much more or less than those of the first fit."""
     problems = []
     for number in range(len(model.sites), len(extended.sites)):
         scales = np.append(extended.scale[number], extended.rest_scale[number])
@@ -80,8 +80,8 @@ def _unlike_the_others(model: SiteModel, extended: SiteModel) -> list[str]:
         if not 1 / MOST_SCALE <= oddest <= MOST_SCALE:
             times = "less than 0.01" if oddest < 0.01 else f"{oddest:.2g}"
             problems.append(
-                f"{model.column} {extended.sites[number]}: along some axis its people spread {times} times as far as those "
-                f"of {', '.join(model.sites)}; expected 1/{MOST_SCALE} to {MOST_SCALE}. Are they different people, embedded "
+                f"{model.column} {extended.sites[number]}: along some axis its participants spread {times} times as far as those "
+                f"of {', '.join(model.sites)}; expected 1/{MOST_SCALE} to {MOST_SCALE}. Are they different participants, embedded "
                 "as the others were? Give others, or leave the site out."
             )
     return problems

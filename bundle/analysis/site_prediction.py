@@ -1,4 +1,4 @@
-"""Can a person's site be told from the code? By people of other families, against what chance gives."""
+"""Can a participant's site be told from the code? By participants of other families, against what chance gives."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from bundle.analysis.partition import rows_for_choice
 from bundle.analysis.sites import LEAST_FAMILIES
 
 Treatment = Callable[[np.ndarray], np.ndarray]
-"""From the rows `(n,)` of the people it may learn from to everybody's codes `(N, E)`."""
+"""From the rows `(n,)` of the participants it may learn from to all participants' codes `(N, E)`."""
 N_FOLDS = 5
 MOST_PEOPLE = 2000
 """More are not needed to see a site; whole families are drawn."""
 MOST_FIXED = 0.5
-"""Share of people whom exchanging families leaves as they are, above which nothing is tested by it."""
+"""Share of participants whom exchanging families leaves as they are, above which nothing is tested by it."""
 CANNOT_EXCHANGE = "not tested by exchanging families, because family sizes differ between sites"
-TAKEN_OUT = "not tested by exchanging families, because sites were taken out of these codes"
+TAKEN_OUT = "not tested by exchanging families, because sites were regressed out of these codes"
 
 
 @dataclass(frozen=True)
@@ -32,13 +32,13 @@ class SitePrediction:
     """How well sites are told from codes in one way of treating them.
 
     Attributes:
-        accuracy: balanced: the mean over sites of the share of its people who are found, 0 to 1.
+        accuracy: balanced: the mean over sites of the share of its participants who are found, 0 to 1.
         low: end of its 95 % interval, families drawn with replacement.
         high: the other end.
         chance_low: 2.5th percentile of the same with sites exchanged between families alike; NaN as p is.
         chance_high: 97.5th percentile.
         p_value: share of those at least as large, by (b + 1) / (B + 1); NaN where that tests nothing.
-        recall: site -> the share of its people who are found.
+        recall: site -> the share of its participants who are found.
         untested: why there is no p; empty if there is one.
     """
 
@@ -63,7 +63,7 @@ class SitePrediction:
 
 
 def families_per_site(labels: pd.Series, families: Sequence[object]) -> pd.Series:
-    """Number of families that each site has somebody of."""
+    """Number of families that each site has a participant of."""
     return pd.Series(np.asarray(families), index=labels.index).groupby(labels).nunique()
 
 
@@ -83,19 +83,19 @@ def predict_sites(
     seed: int = 0,
     knowing_sites: Collection[str] = (),
 ) -> dict[str, SitePrediction]:
-    """Tell people's sites from their codes by a model of people of other families.
+    """Tell participants' sites from their codes by a model of participants of other families.
 
     Ridge regression of sites on the principal axes of the codes (up to 50), their squares and the length of what the axes
-    leave out, so that a site whose people only spread more is seen too. Differences in mean and spread are all that it can
+    leave out, so that a site whose participants only spread more is seen too. Differences in mean and spread are all that it can
     see: not axes that are turned into each other, nor what a scanner does to the young otherwise than to the old. Treatment and regression are those of the other
-    folds. A score is divided by its site's share of people, so a large site is not guessed more often.
+    folds. A score is divided by its site's share of participants, so a large site is not guessed more often.
 
     Args:
-        treatments: name -> codes, learned from the people who are not held out. What is learned from everybody (site
-            means taken out of all people, say) would make accuracy fall below chance.
+        treatments: name -> codes, learned from the participants who are not held out. What is learned from all participants (site
+            means regressed out of all participants, say) would make accuracy fall below chance.
         labels: N sites; NaN and sites that `predictable_sites` leaves out are not looked at.
         families: N labels; folds are of whole families, and families of one size exchange their sites for p. There is no
-            p where that leaves more than half of the people at their own site: pairs at one, only children at the other.
+            p where that leaves more than half of the participants at their own site: pairs at one, only children at the other.
         n_permutations: of families.
         n_draws: bootstrap draws of families.
         seed: of folds, permutations and draws.
@@ -160,7 +160,7 @@ class _Reader:
         self.seen, self.held_out = seen, held_out
         centred = codes - codes.mean(axis=0)
         n_axes = max(1, min(MOST_AXES, len(seen) // PEOPLE_PER_AXIS, codes.shape[1]))
-        # axes of everybody, which no site has a part in: those of some fit these better than the people held out, whose
+        # axes of all participants, which no site has a part in: those of some fit these better than the participants held out, whose
         # squares would then be too small
         axes = randomized_svd(centred, n_axes, random_state=seed)[2].T
         scores = centred @ axes
@@ -168,13 +168,13 @@ class _Reader:
         scores = _standardised(np.column_stack([scores, outside]))
         predictors = np.hstack([scores, _standardised(scores[:, :-1] ** 2)])
         own = predictors[seen]
-        # the penalty of as many people as there are predictors: half of a lone predictor's weight at one person each
+        # the penalty of as many participants as there are predictors: half of a lone predictor's weight at one participant each
         penalty = own.shape[1] * np.eye(own.shape[1])
         self._solve = np.linalg.solve(own.T @ own + penalty, own.T)
         self._new = predictors[held_out]
 
     def told(self, labels: np.ndarray, n_sites: int) -> np.ndarray:
-        """Sites `(B, n)` of the people held out, for labellings `(B, N)` of everybody."""
+        """Sites `(B, n)` of the participants held out, for labellings `(B, N)` of all participants."""
         member = (labels[:, self.seen, None] == np.arange(n_sites)).astype(float)
         shares = member.mean(axis=1)
         targets = (member - shares[:, None]).transpose(1, 0, 2)

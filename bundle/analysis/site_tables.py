@@ -21,12 +21,12 @@ ALL_SITES = "all, within site"
 
 @dataclass(frozen=True)
 class Association:
-    """How far two partitions of people go together.
+    """How far two partitions of participants go together.
 
     Attributes:
         cramers_v: 0 if they have nothing to do with each other, 1 if one follows from the other.
         ami: adjusted mutual information, 1 for the same partition.
-        p_value: by families of one size exchanging their sites; NaN where that leaves more than half of the people at
+        p_value: by families of one size exchanging their sites; NaN where that leaves more than half of the participants at
             their own site.
     """
 
@@ -38,7 +38,7 @@ class Association:
 def association(
     strata: np.ndarray, sites: pd.Series, families: Sequence[object], n_permutations: int = 999, seed: int = 0
 ) -> Association | None:
-    """Strata `(N,)` against N sites; people without a site are not looked at. None for one stratum or site.
+    """Strata `(N,)` against N sites; participants without a site are not looked at. None for one stratum or site.
 
     Source: Cramér (1946), Mathematical Methods of Statistics, section 21.9.
     """
@@ -67,7 +67,7 @@ def association(
 
 
 def strata_by_site(strata: np.ndarray, sites: pd.Series) -> pd.DataFrame:
-    """People of each stratum at each site: `stratum`, `site`, `n_people`, `share` (of the site's people)."""
+    """Participants of each stratum at each site: `stratum`, `site`, `n_people`, `share` (of the site's participants)."""
     counts = pd.crosstab(pd.Series(strata, index=sites.index, name="stratum"), sites.rename("site"))
     shares = counts / counts.sum()
     table = counts.stack().rename("n_people").reset_index()
@@ -77,7 +77,7 @@ def strata_by_site(strata: np.ndarray, sites: pd.Series) -> pd.DataFrame:
 def covariates_by_site(covariates: pd.DataFrame, sites: pd.Series) -> pd.DataFrame:
     """How far each covariate follows the site: `covariate`, `share` of its variance between sites, NaN if it has none.
 
-    For words, the largest share of the indicator of any word. People whose value is missing are not looked at.
+    For words, the largest share of the indicator of any word. Participants whose value is missing are not looked at.
     """
     known = sites.notna().to_numpy()
     rows = []
@@ -155,9 +155,9 @@ def compare_within_sites(
     n_permutations: int,
     seed: int,
 ) -> pd.DataFrame:
-    """Do strata differ in a factor among people of one site? At each site, and over sites by ranks within them.
+    """Do strata differ in a factor among participants of one site? At each site, and over sites by ranks within them.
 
-    Families are exchanged with families of one size at the same sites. A stratum's people at a site where it has fewer
+    Families are exchanged with families of one size at the same sites. A stratum's participants at a site where it has fewer
     than `least_members` are left out there.
 
     Args:
@@ -173,7 +173,7 @@ def compare_within_sites(
     Returns:
         Rows `factor`, `name`, `site` (or "all, within site"), `n_people`, `n_strata`, `h`, `p`, `q`, `epsilon_squared`; none for
         sites where no two strata can be compared. `q` is Benjamini-Hochberg over all rows of single sites (site times
-        factor), and over factors for all sites together. No p where exchange leaves more than half of a site's people in
+        factor), and over factors for all sites together. No p where exchange leaves more than half of a site's participants in
         their stratum.
     """
     labels = sites.to_numpy(dtype=object)

@@ -1,4 +1,4 @@
-"""Where people were scanned, and whether what a site does can be told from who its people are."""
+"""Where participants were scanned, and whether what a site does can be told from who its participants are."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from bundle.analysis.covariates import MIN_LEVEL
 from bundle.data.problems import InputProblems
 
 MIN_SITE = MIN_LEVEL
-"""People of a site at least: a mean and a spread have to be told from what these people are like."""
+"""Participants of a site at least: a mean and a spread have to be told from what these participants are like."""
 LEAST_FAMILIES = 5
-"""Of a site, so that it can be told from what a family is like, and most of five folds of families have somebody of it."""
+"""Of a site, so that it can be told from what a family is like, and most of five folds of families have a participant of it."""
 
 
 @dataclass(frozen=True)
 class Sites:
-    """Where people were scanned, and what of them harmonising must not take away.
+    """Where participants were scanned, and what of them harmonising must not take away.
 
     Attributes:
         labels: N names of sites, as text; the series is named after their column.
@@ -29,7 +29,7 @@ class Sites:
     kept: pd.DataFrame
 
     def part(self, rows: np.ndarray) -> Sites:
-        """Some of the people."""
+        """Some of the participants."""
         return Sites(self.labels.iloc[rows], self.kept.iloc[rows])
 
     @property
@@ -46,7 +46,7 @@ def check_sites(labels: pd.Series) -> None:
         labels: N sites, named after their column.
 
     Raises:
-        InputProblems: for people without a site, one site only, and sites of fewer than 10 people.
+        InputProblems: for participants without a site, one site only, and sites of fewer than 10 participants.
     """
     column = labels.name
     problems = [f"{person}: no {column}." for person in labels.index[labels.isna()]]
@@ -67,7 +67,7 @@ def check_not_confounded(people: Sites, design: np.ndarray) -> None:
     """Refuse covariates from which the site follows, or the other way round.
 
     Args:
-        people: N.
+        participants: N.
         design: `(N, P)` terms of what is kept.
 
     Raises:
@@ -78,6 +78,6 @@ def check_not_confounded(people: Sites, design: np.ndarray) -> None:
     if np.linalg.matrix_rank(both) < both.shape[1]:
         problem = (
             f"{people.labels.name} and {', '.join(map(str, people.kept))} say the same (one follows from the others), so what the "
-            "scanner does cannot be told from what they do. No harmonising can mend that: analyse sites one by one."
+            "scanner does cannot be told from what they do. No harmonising can fix that: analyse sites one by one."
         )
         raise InputProblems("Sites", [problem])

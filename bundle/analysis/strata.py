@@ -27,22 +27,22 @@ class Strata:
 
     Attributes:
         labels: `(N,)` strata 0 .. K-1, largest first; all 0 if there are none.
-        exemplars: `(K,)` rows of the people nearest to the means.
+        exemplars: `(K,)` rows of the participants nearest to the means.
         candidate_labels: `(N,)` the chosen partition, also if it is no clearer than chance.
         points: `(N, D)` in the space.
-        distances: `(N,)` Mahalanobis distance from the own stratum's mean, by models that did not see the person.
+        distances: `(N,)` Mahalanobis distance from the own stratum's mean, by models that did not see the participant.
         outside: `(N,)` length of what the space leaves out of each code, likewise, or by the space itself if larger.
         numbers: `(K,)` the number that each cluster of the choice has in `candidate_labels`; empty without one.
-        outlying: `(N,)` people who were set aside before the choice, see `outlying_people`.
+        outlying: `(N,)` participants who were set aside before the choice, see `outlying_people`.
         space: see `CodeSpace`.
-        covariates: the model that was taken out, or None.
+        covariates: the model that was regressed out, or None.
         sites: the model that codes were harmonised by before that, or None.
         choice: candidates with their stability.
         test: the choice against cohorts without strata.
         ballots: of the strata.
         silhouettes: `(N,)`, of the strata; NaN if there are none.
         power: how often strata would be found in such a cohort; None: not simulated.
-        others: what other methods make of the people of the choice.
+        others: what other methods make of the participants of the choice.
         hubness: of the points.
         effective_rank: of the codes.
         notes: what a reader should know about this run.
@@ -109,7 +109,7 @@ class Strata:
 
 
 def stratifier_of(found: Strata, table: EmbeddingTable) -> Stratifier:
-    """What assignment of new people needs, from what was found."""
+    """What assignment of new participants needs, from what was found."""
     model = Discriminant.fit(found.points, found.labels)
     in_sample = mahalanobis(found.points, model.centres[found.labels], model.precision)
     distances = np.percentile(found.distances, np.arange(101))

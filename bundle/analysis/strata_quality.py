@@ -14,11 +14,11 @@ from sklearn.neighbors import NearestNeighbors
 
 
 def best_jaccard(labels: np.ndarray, found: np.ndarray, n_strata: int) -> np.ndarray:
-    """For each stratum, the Jaccard index with the most similar cluster: `(K,)`; NaN if nobody of it is there.
+    """For each stratum, the Jaccard index with the most similar cluster: `(K,)`; NaN if no participant of it is there.
 
     Args:
         labels: `(N,)` strata 0 .. K-1.
-        found: `(N,)` clusters of the same people.
+        found: `(N,)` clusters of the same participants.
         n_strata: K.
 
     Source: Hennig (2007), Computational Statistics and Data Analysis 52, 258-271.
@@ -52,7 +52,7 @@ def other_partitions(points: np.ndarray, labels: np.ndarray, max_clusters: int, 
 
     Returns:
         Rows `k-means` (as many clusters as strata), `Gaussian mixture (BIC)` and `HDBSCAN`, with the number of
-        clusters, the share of people left out as noise and the adjusted mutual information with the strata.
+        clusters, the share of participants left out as noise and the adjusted mutual information with the strata.
     """
     n_strata = len(set(labels))
     smallest = max(5, len(points) // 20)
@@ -86,5 +86,5 @@ def mixture_by_bic(points: np.ndarray, max_clusters: int, seed: int) -> Gaussian
 
 
 def pairwise_ami(partitions: Sequence[np.ndarray]) -> np.ndarray:
-    """Adjusted mutual information of every two partitions of the same people, `(P, P)`."""
+    """Adjusted mutual information of every two partitions of the same participants, `(P, P)`."""
     return np.array([[adjusted_mutual_info_score(a, b) for b in partitions] for a in partitions])

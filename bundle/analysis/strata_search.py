@@ -1,4 +1,4 @@
-"""From one encoder's codes to strata: what is taken out, the choice, its null, and the partition of everybody."""
+"""From one encoder's codes to strata: what is regressed out, the choice, its null, and the partition of all participants."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ def find_strata(
     Args:
         codes: `(N, E)` of one encoder.
         families: N labels; relatives are left out together and resemble each other in the null.
-        covariates: N rows; taken out of the codes first, but after sites.
+        covariates: N rows; regressed out of the codes first, but after sites.
         settings: see there.
         n_jobs: processes for the null.
         report: of steps done.
-        sites: N people's; codes are harmonised over them first. None: they are not.
+        sites: N participants'; codes are harmonised over them first. None: they are not.
 
     Raises:
-        InputProblems: for fewer than 20 people or 10 families, codes that are all alike or not finite, or covariates
+        InputProblems: for fewer than 20 participants or 10 families, codes that are all alike or not finite, or covariates
             or sites that cannot be used.
 
     Source: strata of codes as Dimitri et al. (2022); the clustering, the choice and its null are ours (docs/strata.md).
@@ -81,7 +81,7 @@ def find_strata(
     found = _partition(points, family_of, few, choice, test, settings)
     notes = [*_note_on_outlying(choice), *notes_on_covariates(covariates)]
     if not settings.reduce:
-        whole = "Codes are not reduced, so the stratifier holds means of whole codes: those of a few people are nearly their codes."
+        whole = "Codes are not reduced, so the stratifier holds means of whole codes: those of a few participants are nearly their codes."
         notes = [whole, *notes]
     distances, outside = held_out_distances(
         codes.astype(float), covariates, families, found.labels, space, settings.reduce, settings.splines, sites
@@ -119,7 +119,7 @@ class _Treated:
     Attributes:
         codes: `(N, E)`.
         sites: the model that they were harmonised by, or None.
-        covariates: the model that was taken out after that, or None.
+        covariates: the model that was regressed out after that, or None.
         design: `(N, T)` what the codes cannot follow any more, and the null's cohorts must not follow either; None: nothing.
     """
 
@@ -166,7 +166,7 @@ def _note_on_outlying(choice: Choice) -> list[str]:
 
 @dataclass(frozen=True)
 class _Partition:
-    """Everybody's strata, the partition that they would be if it were clear, and its numbers of the choice's clusters."""
+    """All participants' strata, the partition that they would be if it were clear, and its numbers of the choice's clusters."""
 
     labels: np.ndarray
     exemplars: np.ndarray

@@ -26,8 +26,8 @@ class StrataSettings:
         reference: of the null, `gaussian` or `t`.
         n_references: cohorts without strata that the choice is repeated on.
         significance: strata are reported if p is at most this.
-        choice_size: the choice and its null are made on about so many people at most (whole families, at random);
-            everybody then joins the most probable cluster.
+        choice_size: the choice and its null are made on about so many participants at most (whole families, at random);
+            all participants then joins the most probable cluster.
         n_stability: half-samples of families for the stability of each stratum and for assignment's votes.
         n_power: simulated cohorts of the same size with strata, to say how often they would be found; 0 for none.
         splines: covariates that are numbers enter as splines rather than with their squares.
@@ -58,7 +58,7 @@ class StrataSettings:
         if self.reference not in KINDS:
             problems.append(f"reference: expected one of {KINDS}, got {self.reference!r}.")
         if self.reference == "t" and not self.reduce:
-            problems.append("reference: t needs fewer dimensions than people: use gaussian, or reduce: true.")
+            problems.append("reference: t needs fewer dimensions than participants: use gaussian, or reduce: true.")
         if self.choice_size < MIN_PEOPLE or self.n_stability < 1 or self.n_power < 0:
             problems.append(
                 f"expected choice_size of {MIN_PEOPLE} or more, n_stability of 1 or more and n_power of 0 or more."
@@ -75,19 +75,19 @@ def check_codes(codes: np.ndarray, families: Sequence[object]) -> None:
         families: N labels.
 
     Raises:
-        InputProblems: for fewer than 20 people or 10 families, and for codes that are all alike or not finite.
+        InputProblems: for fewer than 20 participants or 10 families, and for codes that are all alike or not finite.
     """
     n_families = len(set(families))
     problem = ""
     if len(codes) < MIN_PEOPLE:
-        problem = f"Strata need {MIN_PEOPLE} people at least, got {len(codes)}."
+        problem = f"Strata need {MIN_PEOPLE} participants at least, got {len(codes)}."
     elif n_families < MIN_FAMILIES:
         problem = (
             f"Strata need {MIN_FAMILIES} families at least, since stability leaves families out; got {n_families}."
         )
     elif not np.isfinite(codes).all():
-        problem = f"Codes must be finite; those of {(~np.isfinite(codes)).any(axis=1).sum()} people are not."
+        problem = f"Codes must be finite; those of {(~np.isfinite(codes)).any(axis=1).sum()} participants are not."
     elif not (codes.std(axis=0) > 1e-6 * np.abs(codes).max()).any():
-        problem = "All codes are alike: the encoder tells nobody apart; train it longer."
+        problem = "All codes are alike: the encoder tells no participant apart; train it longer."
     if problem:
         raise InputProblems("Clustering", [problem])

@@ -1,4 +1,4 @@
-"""Assign people to strata that were found earlier, or to none."""
+"""Assign participants to strata that were found earlier, or to none."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ from bundle.data.problems import InputProblems
 
 NOT_ASSIGNED = "not assigned"
 NO_STRATA = "no discrete strata"
-"""The word for those who are like the people of a cohort without strata."""
+"""The word for those who are like the participants of a cohort without strata."""
 TOLERANCE = 1e-3
 """Relative slack on what training saw: float32 codes differ a little between machines."""
 
 
 @dataclass(frozen=True)
 class Stratifier:
-    """All that assignment needs: means and shares of clusters, and nobody's name or place.
+    """All that assignment needs: means and shares of clusters, and no participant's name or place.
 
     Attributes:
         encoder_hash: of the encoder whose codes these are.
         modalities: of that encoder.
         headline: what clustering found.
         p_value: of the test against cohorts without strata.
-        covariates: model that is taken out first; None if there is none.
+        covariates: model that is regressed out first; None if there is none.
         space: the few dimensions that distances are measured in.
-        shares: `(K,)` of the people of stratum 1 .. K.
+        shares: `(K,)` of the participants of stratum 1 .. K.
         votes: `(V, D)` means of clusters that half of the families fell into, again and again.
-        vote_shares: `(V,)` of the people of each of these clusters.
+        vote_shares: `(V,)` of the participants of each of these clusters.
         vote_strata: `(V,)` the stratum 0 .. K-1 that each of these stands for.
         vote_ballots: `(V,)` the clustering 0 .. B-1 that each of these is of.
         centres: `(K, D)` means of the strata.
         precision: `(D, D)` inverse of the covariance within strata.
-        distances: `(101,)` percentiles of the distances of the people it was fitted on, each measured by a model that
+        distances: `(101,)` percentiles of the distances of the participants it was fitted on, each measured by a model that
             had not seen them; the last is the largest by either.
         most_outside: largest length of a code outside the space, in the same way.
         worst_reconstruction: largest reconstruction error.
@@ -98,20 +98,20 @@ class Stratifier:
         reconstruction_errors: np.ndarray,
         inputs: Sequence[str] = (),
     ) -> pd.DataFrame:
-        """The stratum of each person.
+        """The stratum of each participant.
 
         Args:
             codes: `(N, E)`.
-            people: N rows with `columns`; None if there are none.
+            participants: N rows with `columns`; None if there are none.
             reconstruction_errors: `(N,)`, as embedding writes them.
-            inputs: of each, the maps that the code was made from; nobody is held to that if empty.
+            inputs: of each, the maps that the code was made from; no participant is held to that if empty.
 
         Returns:
             N rows: `stratum` (1 .. K as text, or "not assigned"), `nearest_stratum`, `probability` (the share of
             clusterings of half the families whose most probable cluster is of that stratum), `most_probable_stratum` (by
             the same votes; where there are no strata, the first is "no discrete strata" and these three are missing),
-            `distance` (Mahalanobis, from the stratum's mean), `distance_percentile` (among the people the strata were
-            found on) and `reason`, why somebody is not assigned.
+            `distance` (Mahalanobis, from the stratum's mean), `distance_percentile` (among the participants the strata were
+            found on) and `reason`, why a participant is not assigned.
         """
         adjusted, reasons = codes, self._other_maps(inputs) if self.made_from and inputs else [""] * len(codes)
         if people is None and self.columns:
@@ -221,7 +221,7 @@ class Stratifier:
 
 
 def _joined(reasons: Sequence[str], more: Sequence[str]) -> list[str]:
-    """Both, for each person, each part once."""
+    """Both, for each participant, each part once."""
     pairs = zip(reasons, more, strict=True)
     return ["; ".join(dict.fromkeys(part for text in pair for part in text.split("; ") if part)) for pair in pairs]
 

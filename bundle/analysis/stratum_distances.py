@@ -1,4 +1,4 @@
-"""How far people are from strata: Mahalanobis distances by models that did not see them."""
+"""How far participants are from strata: Mahalanobis distances by models that did not see them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def held_out_distances(
     splines: bool,
     sites: Sites | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Distances of people from their stratum and from the space, by models that did not see their family.
+    """Distances of participants from their stratum and from the space, by models that did not see their family.
 
     Those by the model that was fitted on them are too small: the more so the more values a code has.
 
@@ -40,7 +40,7 @@ def held_out_distances(
         covariates: N rows, or None.
         families: N labels; five folds of whole families.
         labels: `(N,)` strata.
-        space: that was fitted on everybody; folds get its number of dimensions and its scaling.
+        space: that was fitted on all participants; folds get its number of dimensions and its scaling.
         reduce: whether it is reduced.
         splines: see `CovariateModel.fit`.
         sites: what codes are harmonised by first, or None.

@@ -13,12 +13,12 @@ NAMED = 3
 
 
 def values_apart(values: np.ndarray) -> np.ndarray:
-    """Distinct values that are farther from most people's than these are from each other, `(K,)`, ascending.
+    """Distinct values that are farther from most participants' than these are from each other, `(K,)`, ascending.
 
-    The values are cut at their widest gaps; what is not in the piece of most people lies apart if both gaps beside that piece
+    The values are cut at their widest gaps; what is not in the piece of most participants lies apart if both gaps beside that piece
     are wider than the piece. Unlike a distance in standard deviations, this also finds a code for a missing value (-999, 99)
-    that so many people have that it widens the spread, and codes on both sides. A piece of one value alone is not taken for
-    most people's, so yes and no never lie apart.
+    that so many participants have that it widens the spread, and codes on both sides. A piece of one value alone is not taken for
+    most participants', so yes and no never lie apart.
 
     Args:
         values: `(N,)`; NaN if missing.
@@ -38,7 +38,7 @@ def values_apart(values: np.ndarray) -> np.ndarray:
 
 
 def words_on_values_apart(values: np.ndarray) -> str:
-    """Such as "43 people have -999, all others 80 to 150"; empty if no value lies apart.
+    """Such as "43 participants have -999, all others 80 to 150"; empty if no value lies apart.
 
     Args:
         values: `(N,)`; NaN if missing.
@@ -50,7 +50,7 @@ def words_on_values_apart(values: np.ndarray) -> str:
     others = values[np.isfinite(values) & ~is_apart]
     few = " or ".join(f"{value:g}" for value in apart)
     many = f"values from {apart[0]:g} to {apart[-1]:g}"
-    who = "1 person has" if is_apart.sum() == 1 else f"{is_apart.sum()} people have"
+    who = "1 participant has" if is_apart.sum() == 1 else f"{is_apart.sum()} participants have"
     return f"{who} {few if len(apart) <= NAMED else many}, all others {others.min():g} to {others.max():g}"
 
 
@@ -63,7 +63,7 @@ def notes_on_covariates(covariates: pd.DataFrame | None) -> list[str]:
     """Such a sentence for each covariate that is a number and has values apart.
 
     Args:
-        covariates: a row per person; None for none.
+        covariates: a row per participant; None for none.
     """
     if covariates is None:
         return []

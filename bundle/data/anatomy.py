@@ -37,7 +37,7 @@ PRIVATE_SIBLING_CORRELATION = SIBLING_CORRELATION / 2
 
 @dataclass(frozen=True)
 class PrivateFields:
-    """What one participant shares with nobody but, in part, with relatives.
+    """What one participant shares with no participant but, in part, with relatives.
 
     Attributes:
         registered, left_over: `(3, D, H, W)` velocities in voxels: what registration finds, hence JAC, and what it leaves.

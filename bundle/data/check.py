@@ -67,7 +67,7 @@ def check_images(
     image under another name.
 
     Args:
-        items: people with a path for each modality that they have.
+        items: participants with a path for each modality that they have.
         modalities: which paths to read.
         spatial_size: the network's grid; smaller images are padded to it, larger ones refused.
         num_workers: threads (decompression runs outside Python's lock).
@@ -234,7 +234,7 @@ def inspect_image(
     low, high = voxels.min(), voxels.max()
     if low == high:
         value = f"{voxels.flat[0]:.6g}" if voxels.any() else "zero"
-        return ImageFacts(problem=to_mend(job, f"every voxel is {value}", "make it again or remove the person"))
+        return ImageFacts(problem=to_mend(job, f"every voxel is {value}", "make it again or remove the participant"))
     return ImageFacts(
         shape,
         affine,

@@ -1,4 +1,4 @@
-"""A cohort folder: a participants table, and a file per person and map."""
+"""A cohort folder: a participants table, and a file per participant and map."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def _check_patterns(patterns: Mapping[str, str], modalities: Sequence[str]) -> N
 def _ids_on_disk(folder: Path, pattern: str, claimed: Collection[Path]) -> set[str]:
     """Ids that files matching the pattern carry, read from the first path part that holds the id.
 
-    Files of known people are `claimed`: to `{participant_id}.nii.gz`, `sub-1_FA.nii.gz` would be another person's.
+    Files of known participants are `claimed`: to `{participant_id}.nii.gz`, `sub-1_FA.nii.gz` would be another participant's.
     """
     parts = Path(pattern).parts
     depth = next(number for number, part in enumerate(parts) if "{participant_id}" in part)

@@ -14,12 +14,12 @@ from bundle.data.image_choice import RULES, Choice
 from bundle.data.layouts import ImageSource
 
 INCOMPLETE = {"refuse": MEND, "leave_out": LEFT_OUT, "keep": LOOK}
-"""What becomes of people who lack a map -> the status of each that they lack."""
+"""What becomes of participants who lack a map -> the status of each that they lack."""
 
 
 @dataclass
 class Selection:
-    """People are taken one by one; whoever is not is counted and told, in the order by name, no images, other sessions, incomplete.
+    """Participants are taken one by one; whoever is not is counted and told, in the order by name, no images, other sessions, incomplete.
 
     Args:
         sources: modality -> where it is.
@@ -35,7 +35,7 @@ class Selection:
     Attributes:
         items: who is analysed.
         derivations: (participant, modality) -> what that map is made of.
-        findings: on people.
+        findings: on participants.
     """
 
     sources: Mapping[str, ImageSource]
@@ -54,23 +54,23 @@ class Selection:
     _excluded: Counter[str] = field(default_factory=Counter)
 
     def take(self, name: str) -> None:
-        """Add a person to `items`, or say why not."""
+        """Add a participant to `items`, or say why not."""
         choice, elsewhere = self.choices.get(name), self._elsewhere(name)
         if name in self.reasons:
             self._excluded[self.reasons[name]] += 1
             self.findings.append(Finding(name, "", LEFT_OUT, f"excluded: {self.reasons[name]}"))
         elif choice is None and elsewhere:
-            hint = "take another --session, or exclude the person by name if this is as it should be"
+            hint = "take another --session, or exclude the participant by name if this is as it should be"
             self._leave_out("elsewhere", Finding(name, "", LEFT_OUT, elsewhere, hint))
         elif choice is None:
-            hint = "exclude the person by name if this is as it should be"
+            hint = "exclude the participant by name if this is as it should be"
             reason = "is in the tables, but none of the maps is on disk"
             self._leave_out("without", Finding(name, "", LEFT_OUT, reason, hint))
         else:
             self._take_files(name, choice, elsewhere)
 
     def flow(self, n_people: int) -> list[tuple[str, int, str]]:
-        """Step, people who are left after it, and why others are not."""
+        """Step, participants who are left after it, and why others are not."""
         flow = [("in the tables or with images" if self.listed else "with images", n_people, "")]
 
         def leave(step: str, count: int, why: str) -> None:
@@ -85,7 +85,7 @@ class Selection:
         return [*flow, ("analysed", len(self.items), "")]
 
     def _elsewhere(self, name: str) -> str:
-        """That a person has other sessions than the one that was asked for; empty otherwise."""
+        """That a participant has other sessions than the one that was asked for; empty otherwise."""
         own = self.sessions.get(name, [])
         is_elsewhere = bool(own) and self.wanted not in (None, *RULES, *own)
         return f"there is no session {self.wanted}, only {', '.join(own)}" if is_elsewhere else ""
@@ -97,7 +97,7 @@ class Selection:
     def _take_files(self, name: str, choice: Choice, elsewhere: str) -> None:
         if self.listed is not None and name not in self.listed:
             first = str(next(iter(choice.files.values())))
-            hint = "add the row, exclude the person, or move the files away"
+            hint = "add the row, exclude the participant, or move the files away"
             self.findings.append(Finding(name, "", MEND, "has images, but no row in the tables", hint, first))
         absent = [modality for modality in self.sources if modality not in choice.files]
         for modality in absent:

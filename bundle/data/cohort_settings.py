@@ -23,7 +23,7 @@ class CohortSettings:
     """Defaults give the cohort that the documentation reports on; lengths are in mm.
 
     Args:
-        n_subjects: number of people.
+        n_subjects: number of participants.
         spacing_mm: voxel size; 3 mm gives 64 x 64 x 48 voxels.
         seed: all randomness follows from it.
         n_strata: number of discrete groups; 1 is the null cohort, alike in all else (same covariance of factors).
@@ -33,7 +33,7 @@ class CohortSettings:
         head_size_warp_mm: RMS displacement per standard deviation of head size, after the affine registration.
         ventricle_log_volume: growth of the lateral ventricles, in log volume, per standard deviation of CSF.
         csf_log_odds: log odds of CSF everywhere, sulci and ventricles alike, per standard deviation of CSF.
-        private_warp_mm: RMS displacement of each person's private anatomy, at 3 mm.
+        private_warp_mm: RMS displacement of each participant's private anatomy, at 3 mm.
         private_scale_mm: wavelength below which its power falls.
         private_exponent: how fast: the power of a wavelength is proportional to its length to this power.
         registration_scale_mm: registration recovers private anatomy through a Gaussian of this FWHM; finer parts are not in
@@ -47,7 +47,7 @@ class CohortSettings:
         measurement_noise: voxel-wise noise of T1w (Rician), FA, NDI (Gaussian), relative to T1w of white matter,
             and in FA and NDI units.
         missing_items: rate of missing phenotype values.
-        missing_modalities: rate of images that are missing (a person keeps at least one).
+        missing_modalities: rate of images that are missing (a participant keeps at least one).
         site_effect: what site B does beside its T1w gain, in units of 5 % of contrast (T1w, FA and NDI times one smooth map
             each) and of half a standard deviation of every phenotype item. It changes nothing else.
     """

@@ -31,9 +31,9 @@ class FoundCohort:
     """What was found.
 
     Attributes:
-        items: people who are analysed, with session, space and a path per map that has a file; without families.
+        items: participants who are analysed, with session, space and a path per map that has a file; without families.
         findings: what is wrong or left out.
-        flow: (step, people, why fewer than before).
+        flow: (step, participants, why fewer than before).
         tables: of the source.
         jacobians: modality -> what its Jacobians are.
         masks, matrices: (participant, modality) -> file.
@@ -59,10 +59,10 @@ class CohortSource:
         images: modality -> file pattern with `{participant_id}`, without a layout.
         tables_dir: folder of tables; None is `dataset_dir`.
         derivatives: folder that `{derivatives}` in patterns stands for; None is `<dataset_dir>/derivatives`.
-        session: `first`, `last`, a label, or None: refuse where somebody has several.
+        session: `first`, `last`, a label, or None: refuse where a participant has several.
         space: template space to take; None refuses where there are several.
         exclude: file of ids and reasons.
-        incomplete: people who lack a map: `refuse`, `leave_out`, or `keep` them with the maps that they have.
+        incomplete: participants who lack a map: `refuse`, `leave_out`, or `keep` them with the maps that they have.
 
     Raises:
         InputProblems: for settings or a layout that cannot be.
@@ -140,12 +140,14 @@ class CohortSource:
         )
 
     def _unknown_session(self, sessions: Mapping[str, Sequence[str]]) -> list[Finding]:
-        """A finding if nobody has the session that was asked for."""
+        """A finding if no participant has the session that was asked for."""
         known = in_order_of_number(sorted(set().union(*sessions.values())))
         if self.session is None or self.session in (*RULES, *known):
             return []
         told = f"their sessions are {', '.join(known)}" if known else "their files name no sessions"
-        return [Finding("", "", MEND, f"nobody has the session {self.session}: {told}", "choose another --session")]
+        return [
+            Finding("", "", MEND, f"no participant has the session {self.session}: {told}", "choose another --session")
+        ]
 
     @property
     def _fixed(self) -> dict[str, str]:
@@ -191,10 +193,10 @@ class CohortSource:
         findings = [*(finding for finding in findings if finding.participant_id not in reasons), *chosen.findings]
         findings += [*_strangers(reasons, names), *people_findings(items, tables, self.layout)]
         if not items and not any(finding.status == MEND for finding in findings):
-            findings.append(Finding("", "", MEND, f"nobody is left of {len(names)} people in {self.folder}", "see why above, and correct the folder or the options"))  # fmt: skip
+            findings.append(Finding("", "", MEND, f"none is left of {len(names)} participants in {self.folder}", "see why above, and correct the folder or the options"))  # fmt: skip
         masks = self._companions(items, {m: source.mask for m, source in sources.items()})
         findings += [
-            Finding(item["participant_id"], m, MEND, f"no brain mask: expected {source.mask[0]}", "add it, exclude the person, or take mask out of the layout if its images have no skull")
+            Finding(item["participant_id"], m, MEND, f"no brain mask: expected {source.mask[0]}", "add it, exclude the participant, or take mask out of the layout if its images have no skull")
             for m, source in sources.items() for item in items
             if source.mask and (m in item or (item["participant_id"], m) in derivations) and (item["participant_id"], m) not in masks
         ]  # fmt: skip
@@ -243,16 +245,16 @@ class CohortSource:
             flow.append(("with every map", len(items), "a map is missing"))
         flow.append(("analysed", len(items), ""))
         if not items:
-            findings.append(Finding("", "", MEND, f"nobody is left of {len(everybody)} people in {self.folder}", "correct the datalist or the options"))  # fmt: skip
+            findings.append(Finding("", "", MEND, f"none is left of {len(everybody)} participants in {self.folder}", "correct the datalist or the options"))  # fmt: skip
         return FoundCohort(items, findings, flow, SourceTables(pd.DataFrame()))
 
 
 def _strangers(reasons: Mapping[str, str], names: Collection[str]) -> list[Finding]:
-    """A finding for each who is to be excluded but is not there: an id may be misspelt, and its person analysed."""
+    """A finding for each who is to be excluded but is not there: an id may be misspelt, and its participant analysed."""
     strangers = sorted(set(reasons) - set(names))
-    findings = [Finding(name, "", LOOK, "is to be excluded, but nobody has this id") for name in strangers]
+    findings = [Finding(name, "", LOOK, "is to be excluded, but no participant has this id") for name in strangers]
     if reasons and len(strangers) == len(reasons) and looks_otherwise(strangers, names):
-        told = f"nobody on the list of exclusions (such as {strangers[0]}) is among the people (such as {min(names)})"
+        told = f"no participant on the list of exclusions (such as {strangers[0]}) is among the participants (such as {min(names)})"
         findings.append(Finding("", "", MEND, told, "write their ids as these are written"))
     return findings
 

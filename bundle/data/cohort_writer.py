@@ -30,14 +30,14 @@ from bundle.paths import PARTICIPANTS, PHENOTYPES, TRUTH
 logger = logging.getLogger(__name__)
 SETTINGS_FILE = "cohort.json"
 CHUNK = 10
-"""People per job: enough to outweigh setting up a worker, few enough for a moving progress bar."""
+"""Participants per job: enough to outweigh setting up a worker, few enough for a moving progress bar."""
 
 
 def write_cohort(folder: str | Path, settings: CohortSettings, num_workers: int = 2, progress: bool = True) -> None:
-    """Draw the cohort into `folder`, one sub-folder per person, or complete what an interrupted call left.
+    """Draw the cohort into `folder`, one sub-folder per participant, or complete what an interrupted call left.
 
     Writes `<id>/<id>_<modality>.nii.gz`, `participants.tsv`, `phenotypes.tsv`, `cohort.json` (the settings) and
-    `truth/` (strata, factors, loadings, noise-free images), which only tests and reports may read. A person's folder
+    `truth/` (strata, factors, loadings, noise-free images), which only tests and reports may read. A participant's folder
     appears when all of it is written; `participants.tsv` comes last. A complete cohort is left as it is. Of several calls
     at once, such as a job for each fold, one draws and the others wait.
 
@@ -66,14 +66,14 @@ def _draw(folder: Path, settings: CohortSettings, num_workers: int, progress: bo
 
 
 def is_as_drawn(folder: Path, items: Sequence[Mapping[str, Any]], n_images: int = 5) -> bool:
-    """Whether people are those that the settings in a cohort's folder draw, so that no other's images pass for synthetic.
+    """Whether participants are those that the settings in a cohort's folder draw, so that no other's images pass for synthetic.
 
-    Every name is compared, and the images of the first people are drawn again.
+    Every name is compared, and the images of the first participants are drawn again.
 
     Args:
         folder: of the cohort.
-        items: people with their images.
-        n_images: how many people's images are compared.
+        items: participants with their images.
+        n_images: how many participants' images are compared.
     """
     try:
         settings = CohortSettings(**json.loads((folder / SETTINGS_FILE).read_text()))
@@ -128,7 +128,7 @@ def _write_people(folder: Path, settings: CohortSettings, numbers: list[int]) ->
     for number in numbers:
         name = str(cohort.population.participants.index[number])
         subject = cohort.draw_subject(number)
-        # the truth first: a person's own folder is the sign that both are there
+        # the truth first: a participant's own folder is the sign that both are there
         _write_volumes(folder / TRUTH / name, name, subject.noise_free, affine)
         _write_volumes(folder / name, name, subject.images, affine)
     return len(numbers)

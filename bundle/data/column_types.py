@@ -18,7 +18,7 @@ def typed_columns(words: pd.DataFrame, categories: Collection[str]) -> tuple[pd.
     """Columns of numbers as numbers, others as levels in one writing each (1.0 is 1), and a sentence for each that is neither.
 
     Args:
-        words: a row per person, NaN where there is none.
+        words: a row per participant, NaN where there is none.
         categories: columns that are levels even if numbers code them.
     """
     numbers, there = numbers_of(words), words.notna().to_numpy(dtype=bool)

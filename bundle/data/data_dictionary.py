@@ -18,10 +18,10 @@ class ItemFacts:
     """What the data dictionary says of an item.
 
     Args:
-        label: for people; None takes the column's name.
+        label: for participants; None takes the column's name.
         direction: -1 turns the item round, so that more of it is more of what its label says.
         scale: `number`, or `ordinal`: only the order of its values counts.
-        demographic: describes people and has no part in the factors.
+        demographic: describes participants and has no part in the factors.
     """
 
     label: str | None = None

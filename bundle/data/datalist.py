@@ -1,4 +1,4 @@
-"""MONAI datalists: people with their files, in sections."""
+"""MONAI datalists: participants with their files, in sections."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from bundle.data.relatives import relatives_apart
 
 SECTIONS = ("training", "validation", "test")
 Item = dict[str, str]
-"""`participant_id`, `family_id`, and a path for each modality that the person has."""
+"""`participant_id`, `family_id`, and a path for each modality that the participant has."""
 
 
 def items_from_datalist(path: str | Path, modalities: Sequence[str], any_subset: bool = False) -> dict[str, list[Item]]:
     """Sections of a MONAI datalist JSON; relative paths are taken from the JSON's folder.
 
     Expected form: `{"training": [{"participant_id": "...", "family_id": "...", "T1w": "..."}, ...], "test": [...]}`;
-    `family_id` may be left out or null. Keys that hold no list of people (`name`, `numTraining`, ...) are no sections. With
-    `any_subset` people may lack some, not all, of the modalities.
+    `family_id` may be left out or null. Keys that hold no list of participants (`name`, `numTraining`, ...) are no sections. With
+    `any_subset` participants may lack some, not all, of the modalities.
 
     Raises:
         InputProblems: for unknown sections, entries without id or a wanted modality, files that are not there, ids
@@ -49,7 +49,7 @@ def items_from_datalist(path: str | Path, modalities: Sequence[str], any_subset:
         sections[section] = []
         people = content.get(section) or []
         if not isinstance(people, list):
-            problems.append(f"{path}: expected a list of people in {section}, got {people!r:.40}.")
+            problems.append(f"{path}: expected a list of participants in {section}, got {people!r:.40}.")
             continue
         for number, entry in enumerate(people):
             name = _word(entry.get("participant_id")) if isinstance(entry, dict) else ""
@@ -111,7 +111,7 @@ def _word(value: object) -> str:
 def _item_of(
     name: str, entry: Mapping[str, Any], path: Path, modalities: Sequence[str], any_subset: bool
 ) -> tuple[Item, list[str]]:
-    """A person of the datalist at a path, and a sentence for each thing that is wrong with the entry."""
+    """A participant of the datalist at a path, and a sentence for each thing that is wrong with the entry."""
     item = {"participant_id": name, "family_id": _word(entry.get("family_id"))}
     problems = []
     for modality in modalities:
@@ -141,7 +141,7 @@ def people_hash(sections: Mapping[str, Sequence[Item]]) -> str:
 
 
 def present_modalities(item: Item, modalities: Sequence[str]) -> tuple[str, ...]:
-    """Those of the modalities that the person has, in their order."""
+    """Those of the modalities that the participant has, in their order."""
     return tuple(modality for modality in modalities if modality in item)
 
 

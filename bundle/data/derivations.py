@@ -16,12 +16,12 @@ from bundle.data.layouts import DerivationSource, ImageSource
 
 @dataclass(frozen=True)
 class Derivation:
-    """What one person's map is made of; see `DerivationSource`.
+    """What one participant's map is made of; see `DerivationSource`.
 
     Attributes:
         warp, native, like: files.
         image: the native map; None makes the warp's Jacobian determinants.
-        words: how the layout calls the file, for people; it holds no id.
+        words: how the layout calls the file, for participants; it holds no id.
     """
 
     warp: Path
@@ -100,7 +100,7 @@ def _add(
     files: Mapping[Image, Path],
     only_space: str,
 ) -> None:
-    """Every session and space of every person who has a part of what it takes."""
+    """Every session and space of every participant who has a part of what it takes."""
     main = "image" if way.image else "warp"
     of: dict[str, list[Image]] = defaultdict(list)
     for image in [*there["warp"], *there[main]]:

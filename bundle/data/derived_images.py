@@ -39,7 +39,7 @@ class Recipe:
         target: where the made one is kept.
         mask: voxels where it is 0 become 0.
         jacobian: what the source's Jacobian is; None for other maps.
-        matrix: affine to be taken out of it.
+        matrix: affine to be regressed out of it.
         grid: to resample to.
     """
 
@@ -91,7 +91,7 @@ def make_image(recipe: Recipe, derive: Derive) -> int:
         determinant = affine_determinant(recipe.matrix, recipe.jacobian.direction) if recipe.matrix else 1.0
         volume, n_clipped = to_log_jacobian(volume, recipe.jacobian.kind, determinant)
         if n_clipped > MOST_FOLDED * max(np.count_nonzero(volume), 1):
-            raise InputProblems("Jacobians", [f"{n_clipped:,} voxels of {_name(recipe.source)} have determinants outside [0.01, 100], more than {MOST_FOLDED:.0%}: the registration failed, or these are no {recipe.jacobian.kind} determinants. Mend it, or exclude the person."])  # fmt: skip
+            raise InputProblems("Jacobians", [f"{n_clipped:,} voxels of {_name(recipe.source)} have determinants outside [0.01, 100], more than {MOST_FOLDED:.0%}: the registration failed, or these are no {recipe.jacobian.kind} determinants. Fix it, or exclude the participant."])  # fmt: skip
     if recipe.grid is not None:
         volume, affine = resample(volume, affine, *recipe.grid), recipe.grid[1]
     made = nib.Nifti1Image(np.asarray(volume, dtype=np.float32), affine)
@@ -123,10 +123,10 @@ def _made(file: Path) -> Mapping[str, str]:
 
 
 def what_was_done(recipes: Mapping[str, Sequence[Recipe]], clipped: Mapping[str, int]) -> list[str]:
-    """A sentence for each map and kind of change, for people.
+    """A sentence for each map and kind of change, for participants.
 
     Args:
-        recipes: modality -> those of everybody.
+        recipes: modality -> those of all participants.
         clipped: modality -> voxels of Jacobians outside [0.01, 100].
     """
     notes = []
@@ -138,7 +138,7 @@ def what_was_done(recipes: Mapping[str, Sequence[Recipe]], clipped: Mapping[str,
         kinds = {recipe.jacobian for recipe in own if recipe.jacobian is not None and isinstance(recipe.source, Path)}
         for kind in sorted(kinds, key=repr):
             taken = "the logarithm was taken" if kind.kind == "raw" else "they were logarithms already"
-            affine = "the affine part was taken out by each person's matrix" if kind.affine == "included" else "they had no affine part"  # fmt: skip
+            affine = "the affine part was regressed out by each participant's matrix" if kind.affine == "included" else "they had no affine part"  # fmt: skip
             notes.append(f"{modality}: Jacobians are log determinants without the affine part; {taken}, {affine}.")
         if clipped.get(modality):
             notes.append(f"{modality}: {clipped[modality]:,} voxels had determinants outside [0.01, 100] and were set to its ends.")  # fmt: skip
@@ -155,7 +155,7 @@ def _what_was_derived(modality: str, recipes: Sequence[Recipe]) -> list[str]:
     derived = [recipe.source for recipe in recipes if isinstance(recipe.source, Derivation)]
     for words, is_jacobian in sorted({(source.words, source.image is None) for source in derived}):
         count = sum(source.words == words for source in derived)
-        people = f"{count} people" if count == len(recipes) else f"{count} of {len(recipes)} people, the others' is the source's own"  # fmt: skip
+        people = f"{count} participants" if count == len(recipes) else f"{count} of {len(recipes)} participants, the others' is the source's own"  # fmt: skip
         if is_jacobian:
             notes.append(f"{modality}: Jacobians are log determinants without the affine part; they were derived of the warp {words} ({people}), less the affine that fits it best in the brain.")  # fmt: skip
         else:

@@ -1,4 +1,4 @@
-"""Embeddings on disk: people, their codes, and the encoder that made them."""
+"""Embeddings on disk: participants, their codes, and the encoder that made them."""
 
 from __future__ import annotations
 
@@ -65,19 +65,19 @@ class EmbeddingTable:
 
     @classmethod
     def empty(cls, encoder_hash: str, modalities: Sequence[str], versions: Mapping[str, str]) -> EmbeddingTable:
-        """Nobody yet."""
+        """No participant yet."""
         nobody = np.array([], dtype=str)
         no_codes, no_maps = np.zeros((0, 0), np.float32), np.zeros((0, len(modalities)), dtype=bool)
         return cls(nobody, no_codes, np.zeros(0), encoder_hash, tuple(modalities), no_maps, no_codes, versions)
 
     @property
     def inputs(self) -> list[str]:
-        """For each person, the modalities that the code was made from, such as `T1w+FA`."""
+        """For each participant, the modalities that the code was made from, such as `T1w+FA`."""
         names = np.array(self.modalities)
         return ["+".join(names[row]) for row in self.present]
 
     def with_people(self, others: EmbeddingTable) -> EmbeddingTable:
-        """The same with more people of the same encoder at the end."""
+        """The same with more participants of the same encoder at the end."""
         if not len(self):
             return replace(others, versions=self.versions)
         joined: dict[str, Any] = {
@@ -86,7 +86,7 @@ class EmbeddingTable:
         return replace(self, **joined)
 
     def in_order_of(self, names: Sequence[str]) -> EmbeddingTable:
-        """The same people in another order."""
+        """The same participants in another order."""
         row_of = {name: row for row, name in enumerate(self.participant_ids)}
         rows = [row_of[name] for name in names]
         chosen: dict[str, Any] = {name: getattr(self, name)[rows] for name in PER_PERSON}
@@ -109,7 +109,7 @@ class EmbeddingTable:
             )
 
     def write_text(self, folder: Path) -> None:
-        """Write `embeddings.tsv`: a row per person, for reading by eye and by other programs."""
+        """Write `embeddings.tsv`: a row per participant, for reading by eye and by other programs."""
         table = pd.DataFrame(self.codes, columns=[f"e{number:04d}" for number in range(self.codes.shape[1])])
         if self.uncertainties.shape[1]:
             table.insert(0, "uncertainty", self.uncertainties.mean(axis=1))
@@ -125,7 +125,7 @@ def read_embedding_table(file: str | Path) -> EmbeddingTable:
     """Read and check an `embeddings.npz`, or the folder that holds it.
 
     Raises:
-        InputProblems: if it is not there or cannot be read, holds nobody, somebody twice, values that are not finite,
+        InputProblems: if it is not there or cannot be read, holds no participant, a participant twice, values that are not finite,
             or arrays of different lengths.
     """
     path = Path(file).expanduser()
@@ -169,16 +169,16 @@ def _problems(table: EmbeddingTable) -> list[str]:
         or table.present.shape[1:] != (len(table.modalities),)
     ):
         return [
-            f"Expected a code, an error and {len(table.modalities)} words on modalities per person, got {lengths} rows, "
+            f"Expected a code, an error and {len(table.modalities)} words on modalities per participant, got {lengths} rows, "
             f"codes of shape {table.codes.shape} and words of shape {table.present.shape}."
         ]
     if n_people == 0:
-        return ["It holds nobody: embed somebody first."]
+        return ["It holds no participant: embed a participant first."]
     counts = Counter(table.participant_ids.tolist())
     problems = [f"{name}: stands {count} times: keep one." for name, count in counts.items() if count > 1]
     broken = ~np.isfinite(table.codes).all(axis=1) | ~np.isfinite(table.reconstruction_errors)
     problems += [
-        f"{name}: the code or the reconstruction error is not finite: check this person's images, remove them and embed again."
+        f"{name}: the code or the reconstruction error is not finite: check this participant's images, remove them and embed again."
         for name in table.participant_ids[broken]
     ]
     return problems

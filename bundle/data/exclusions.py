@@ -33,14 +33,14 @@ def read_exclusions(file: str | Path | None, names: Collection[str], prefix: str
     """Participant id -> reason; an id that is another writing of one of `names` is that one, others stay as they are.
 
     Args:
-        file: a line per person: the id, then, after a tab, comma, semicolon or blank, the reason. Quotes around cells, a header,
+        file: a line per participant: the id, then, after a tab, comma, semicolon or blank, the reason. Quotes around cells, a header,
             numbers of rows before the ids and what follows a `#` do not count; ids may stand in another column than the first.
-            None excludes nobody.
-        names: everybody who could be excluded.
-        prefix: put before ids that are nobody's and do not have it.
+            None excludes no participant.
+        names: all participants who could be excluded.
+        prefix: put before ids that are no participant's and do not have it.
 
     Raises:
-        InputProblems: if the file is not there or no text in UTF-8, names somebody twice, or if it cannot be told which of its
+        InputProblems: if the file is not there or no text in UTF-8, names a participant twice, or if it cannot be told which of its
             columns holds ids.
     """
     if file is None:
@@ -77,7 +77,7 @@ def read_exclusions(file: str | Path | None, names: Collection[str], prefix: str
 
 
 def looks_otherwise(strangers: Collection[str], names: Collection[str]) -> bool:
-    """Whether ids that are nobody's are of another kind than those of `names`: other letters, or more or fewer digits."""
+    """Whether ids that are no participant's are of another kind than those of `names`: other letters, or more or fewer digits."""
     shapes = {re.sub(r"\d", "9", name) for name in names}
     return bool(strangers) and bool(names) and all(re.sub(r"\d", "9", name) not in shapes for name in strangers)
 
@@ -101,7 +101,7 @@ def _is_header(row: list[str], place: int, names: Collection[str]) -> bool:
 
 
 def _column_of_ids(rows: list[list[str]], names: Collection[str], path: Path) -> int:
-    """Where ids stand: the column that names most people; the first one, or the one after numbers of rows, if none does."""
+    """Where ids stand: the column that names most participants; the first one, or the one after numbers of rows, if none does."""
     if not rows:
         return 0
     below = rows[1:] or rows
@@ -120,6 +120,6 @@ def _column_of_ids(rows: list[list[str]], names: Collection[str], path: Path) ->
     if rival is not None:
         told = " and ".join(str(place + 1) for place in sorted((best, rival)))
         raise InputProblems(
-            "Exclusions", [f"{path}: columns {told} both hold ids: keep that of the people to be excluded."]
+            "Exclusions", [f"{path}: columns {told} both hold ids: keep that of the participants to be excluded."]
         )
     return best

@@ -1,4 +1,4 @@
-"""Families as tables name them: words that mean that somebody has none, and families that are too large to be one."""
+"""Families as tables name them: words that mean that a participant has none, and families that are too large to be one."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ FAMILY_SIZE = "family_size"
 """Column, or entry of a datalist, by which a user confirms a large family."""
 LARGE_FAMILY = 12
 LARGE_SHARE, LARGE_IN_SHARE = 0.1, 10
-"""Families of more than `LARGE_FAMILY`, or of this share of all people if they have so many members, must be confirmed."""
+"""Families of more than `LARGE_FAMILY`, or of this share of all participants if they have so many members, must be confirmed."""
 NO_FAMILY = frozenset(
     re.findall(
         r"\S+",
         """
-    none nil no non false unrelated alone single singleton singletons sole solo only independent unpaired nofamily nobody
+    none nil no non false unrelated alone single singleton singletons sole solo only independent unpaired nofamily no participant
     notrelated norelatives nosiblings onlychild unique self own na n nf unk unkn undefined unassigned excluded not no_family
         """,
     )
@@ -32,18 +32,18 @@ NO_FAMILY = frozenset(
 
 
 def alone(name: str) -> str:
-    """Family of a person who is the only one in it."""
+    """Family of a participant who is the only one in it."""
     return f"family of {name}"
 
 
 def known_families(labels: pd.Series, whose: str = "") -> pd.Series:
-    """Families in one writing each, NaN for people without one.
+    """Families in one writing each, NaN for participants without one.
 
     No family are words such as `none`, numbers up to 0, and rows of sevens, eights or nines (999) that are larger than every
-    other number of a family; the last is said on the log where several people have it.
+    other number of a family; the last is said on the log where several participants have it.
 
     Args:
-        labels: of people, as text.
+        labels: of participants, as text.
         whose: table, for the log.
     """
     forms = labels.map(lambda word: level_form(unquoted(str(word))), na_action="ignore")
@@ -58,7 +58,7 @@ def known_families(labels: pd.Series, whose: str = "") -> pd.Series:
         count = int((forms == code).sum())
         if count > 1:
             logger.warning(
-                "%sfamily_id %s of %d people is taken for no family: if it is one, write it as a word, such as F%s.",
+                "%sfamily_id %s of %d participants is taken for no family: if it is one, write it as a word, such as F%s.",
                 f"{whose}: " if whose else "", code, count, code,
             )  # fmt: skip
     return forms.where(~forms.isin(none | codes), np.nan)
@@ -86,7 +86,7 @@ def family_problems(families: Mapping[str, str], sizes: Mapping[str, object] | N
         )
         if is_large and not all(_number((sizes or {}).get(name)) >= len(names) for name in names):
             problems.append(
-                f"Family {family} has {len(names)} of {len(families)} people, such as {', '.join(names[:3])}: if that word "
+                f"Family {family} has {len(names)} of {len(families)} participants, such as {', '.join(names[:3])}: if that word "
                 f"means no family, leave their family_id empty; if it is one family, say so by {FAMILY_SIZE} {len(names)} "
                 "for each of them, a column beside family_id."
             )

@@ -1,4 +1,4 @@
-"""Training, validation and test people, by whole families."""
+"""Training, validation and test participants, by whole families."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ def split_by_family(
         if not 0 <= share < 1
     ]
     if not problems and sum(shares.values()) >= 1:
-        problems = [f"{' and '.join(shares)} are {sum(shares.values()):g} together: nobody would be left for training."]
+        problems = [
+            f"{' and '.join(shares)} are {sum(shares.values()):g} together: no participant would be left for training."
+        ]
     if problems:
         raise InputProblems("Split", problems)
     families: dict[str, list[Item]] = defaultdict(list)
@@ -45,8 +47,8 @@ def split_by_family(
         raise InputProblems(
             "Split",
             [
-                f"{len(items)} people in {len(families)} families cannot fill training, validation and test "
-                f"(empty: {', '.join(empty)}): add people or change the fractions."
+                f"{len(items)} participants in {len(families)} families cannot fill training, validation and test "
+                f"(empty: {', '.join(empty)}): add participants or change the fractions."
             ],
         )
     position = {item["participant_id"]: number for number, item in enumerate(items)}

@@ -49,7 +49,7 @@ def read_feature_table(file: str | Path) -> FeatureTable:
     `embeddings.tsv` the columns of the embedding are taken, of other tables all.
 
     Raises:
-        InputProblems: if it is not there or cannot be read, holds nobody or nothing, somebody twice, words, or values that are missing
+        InputProblems: if it is not there or cannot be read, holds no participant or nothing, a participant twice, words, or values that are missing
             or not finite.
     """
     path = Path(file).expanduser()

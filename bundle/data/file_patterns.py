@@ -13,7 +13,7 @@ from typing import NamedTuple
 GZ = ".[gG][zZ]"
 ANY_ID = "[^/.][^/]*?"
 FETCH = "fetch that file (datalad get, git annex get), or copy it here"
-"""How to mend a dead link."""
+"""How to fix a dead link."""
 
 
 class Image(NamedTuple):
@@ -135,5 +135,5 @@ def _expression(pattern: str, spaces: Sequence[str], ids: str) -> str:
 
 
 def in_order_of_number(labels: Sequence[str]) -> list[str]:
-    """Labels sorted as people count: 2 before 10."""
+    """Labels sorted as participants count: 2 before 10."""
     return sorted(labels, key=lambda label: [int(w) if w.isdigit() else w for w in re.split(r"(\d+)", label)])

@@ -1,4 +1,4 @@
-"""What a check finds: one line per thing, with what it concerns and how to mend it."""
+"""What a check finds: one line per thing, with what it concerns and how to fix it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Job = tuple[str, str, str]
 """An image to look at: participant, modality, path."""
 MEND, LOOK, LEFT_OUT, SOUND = "mend", "look", "left out", "ok"
 STATUSES = (MEND, LOOK, LEFT_OUT, SOUND)
-"""Must be mended before training; odd, so look at it; not analysed; nothing found."""
+"""Must be fixed before training; odd, so look at it; not analysed; nothing found."""
 
 
 @dataclass(frozen=True)
@@ -42,19 +42,19 @@ class Finding:
 
 
 def to_mend(job: Job, reason: str, how_to_mend: str) -> Finding:
-    """A line on one image that must be mended."""
+    """A line on one image that must be fixed."""
     name, modality, file = job
     return Finding(name, modality, MEND, reason, how_to_mend, file)
 
 
 def split_sentence(sentence: str) -> tuple[str, str]:
-    """What is wrong and how to mend it, of `what is wrong: how to mend it.`"""
+    """What is wrong and how to fix it, of `what is wrong: how to mend it.`"""
     reason, _, mend = sentence.rstrip(".").rpartition(": ")
     return (reason, mend) if reason else (mend, "")
 
 
 def findings_table(findings: Sequence[Finding]) -> pd.DataFrame:
-    """All lines, what must be mended first, in the order of people within a status."""
+    """All lines, what must be fixed first, in the order of participants within a status."""
     rows = sorted(findings, key=lambda finding: STATUSES.index(finding.status))
     columns = ["participant_id", "modality", "status", "reason", "how_to_mend", "file"]
     return pd.DataFrame([vars(finding) for finding in rows], columns=columns)

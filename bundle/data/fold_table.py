@@ -14,7 +14,7 @@ from bundle.data.id_forms import in_words_of
 from bundle.data.problems import InputProblems
 from bundle.data.tables import read_strictly
 
-EXPECTED = "a tab-separated table with columns participant_id and fold, a row per person"
+EXPECTED = "a tab-separated table with columns participant_id and fold, a row per participant"
 
 
 def read_fold_table(path: str | Path, items: Sequence[Item]) -> tuple[pd.DataFrame, list[str]]:
@@ -22,7 +22,7 @@ def read_fold_table(path: str | Path, items: Sequence[Item]) -> tuple[pd.DataFra
 
     Args:
         path: columns `participant_id`, `fold` (whole numbers from 1) and, if you like, `family_id` and others.
-        items: everybody of the cohort.
+        items: all participants of the cohort.
 
     Returns:
         The table in the order of the items, folds as numbers, families as in the cohort; and the sentences. With
@@ -50,7 +50,9 @@ def read_fold_table(path: str | Path, items: Sequence[Item]) -> tuple[pd.DataFra
     if last < 2:
         problems.append(f"{path}: expected two folds or more, got {last}.")
     unused = sorted(set(range(1, min(last, len(table)) + 1)) - set(table["fold"]))
-    problems += [f"{path}: nobody is in fold {number}, but {last} is used: number folds 1, 2, ..." for number in unused]
+    problems += [
+        f"{path}: no participant is in fold {number}, but {last} is used: number folds 1, 2, ..." for number in unused
+    ]
     if "family_id" in table:
         pairs = zip(names, known_families(table["family_id"]), strict=True)
         problems += [

@@ -96,7 +96,7 @@ def stored_otherwise(jobs: Sequence[Job], facts: Sequence[ImageFacts]) -> list[F
         if len(others) <= FEW_OTHERWISE * len(own):
             findings += [
                 Finding(*job[:2], LOOK, f"is stored {stored}, {counts[0][1]} of {len(own)} files of {modality} {counts[0][0]}: left and right may be exchanged",
-                        "look whether its left is the person's left", job[2])
+                        "look whether its left is the participant's left", job[2])
                 for job, stored in others
             ]  # fmt: skip
     return findings

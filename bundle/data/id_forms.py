@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from bundle.data.table_text import unquoted
 
 LEAST_SHARED = 0.5
-"""Share of the shorter of two lists of people that must be in the other one."""
+"""Share of the shorter of two lists of participants that must be in the other one."""
 DIGITS = 15
 """Longer whole numbers are no floats, so they are left as they are."""
 
@@ -33,7 +33,7 @@ def level_form(word: str) -> str:
 def in_words_of(names: Iterable[str], known: Iterable[str]) -> dict[str, str]:
     """Name -> the same id as `known` writes it, for names that are one of these by `id_form`.
 
-    A name that is known is itself. One whose form several known ids have is nobody's.
+    A name that is known is itself. One whose form several known ids have is no participant's.
     """
     exact = set(known)
     by_form: dict[str, str] = {}
@@ -55,14 +55,14 @@ def joined_twice(same: Mapping[str, str]) -> list[str]:
 
 
 def too_few_shared(names: Collection[str], known: Collection[str], whose: str, others: str) -> str:
-    """A sentence if two lists of people have next to nobody in common, with both ways of writing ids; empty otherwise.
+    """A sentence if two lists of participants have next to no participant in common, with both ways of writing ids; empty otherwise.
 
     A list that is part of the other is fine, however short it is.
 
     Args:
         names: ids of a table.
-        known: ids of the people that it should be about.
-        whose: what `names` are, for people.
+        known: ids of the participants that it should be about.
+        whose: what `names` are, for participants.
         others: what `known` are.
     """
     shorter = min(len(names), len(known))

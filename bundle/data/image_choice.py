@@ -1,4 +1,4 @@
-"""Which of a person's files are taken: first pattern, one session, one template space."""
+"""Which of a participant's files are taken: first pattern, one session, one template space."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Files = dict[str, dict[Image, Path]]
 
 @dataclass(frozen=True)
 class Choice:
-    """One person's files.
+    """One participant's files.
 
     Attributes:
         session: the one taken; empty if the source has none.
@@ -63,7 +63,7 @@ def add_in_other_letters(
     spaces: Sequence[str],
     ids: str,
 ) -> list[Finding]:
-    """Add files that differ from a pattern in upper and lower case or compression, where somebody of `everybody` lacks a map.
+    """Add files that differ from a pattern in upper and lower case or compression, where a participant of `everybody` lacks a map.
 
     Returns:
         A finding for each pattern that matches several such files of one image.
@@ -143,19 +143,19 @@ def check_spaces(files: Files, wanted: str | None) -> list[Finding]:
 def choose(
     files: Files, names: Sequence[str], rule: str | None, space: str | None
 ) -> tuple[dict[str, Choice], list[Finding]]:
-    """Each person's files of one session.
+    """Each participant's files of one session.
 
-    Sessions that have the most of a person's maps are candidates; `first` and `last` are by `session_order`. Images without a
+    Sessions that have the most of a participant's maps are candidates; `first` and `last` are by `session_order`. Images without a
     session go with any.
 
     Args:
         files: of every map.
-        names: people.
+        names: participants.
         rule: `first`, `last`, a session's label, or None: refuse where there are several.
         space: the template space; None takes any.
 
     Returns:
-        People with at least one file, and a finding for each who has several sessions if there is no rule.
+        Participants with at least one file, and a finding for each who has several sessions if there is no rule.
     """
     of: dict[str, dict[str, dict[str, Path]]] = defaultdict(lambda: defaultdict(dict))
     for modality, images in files.items():

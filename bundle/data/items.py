@@ -21,12 +21,12 @@ from bundle.data.tables import indexed_by, read_strictly, words_on_missing
 
 logger = logging.getLogger(__name__)
 LEAST_OTHERS = 5
-"""People whose answer is not the most frequent one, at least: fewer would make a factor of their own."""
+"""Participants whose answer is not the most frequent one, at least: fewer would make a factor of their own."""
 
 
 @dataclass(frozen=True)
 class ItemTable:
-    """Items of people.
+    """Items of participants.
 
     Attributes:
         values: a row per participant_id, a column per item that may enter the factors; numbers, NaN if missing, turned
@@ -44,10 +44,10 @@ class ItemTable:
     demographics: pd.DataFrame
 
     def with_ids_of(self, names: Sequence[str]) -> ItemTable:
-        """The same with the ids of people as `names` writes them, where these are the same by `id_form`.
+        """The same with the ids of participants as `names` writes them, where these are the same by `id_form`.
 
         Raises:
-            InputProblems: if two rows are one person.
+            InputProblems: if two rows are one participant.
         """
         same = in_words_of(self.values.index, names)
         twice = joined_twice(same)
@@ -63,7 +63,7 @@ def read_items(file: str | Path, dictionary: str | Path | Mapping[str, Any] | No
     """Read an items table, tab-separated or (`.csv`) comma-separated.
 
     Args:
-        file: a row per person.
+        file: a row per participant.
         dictionary: YAML file or mapping: column -> arguments of `ItemFacts`; columns that it does not name are not read. None
             takes every column as a number.
         id_column: holds the participant ids.
@@ -133,13 +133,13 @@ def read_by_id(path: Path, id_column: str, naming: str = "by --id_column") -> pd
     Args:
         path: of the table.
         id_column: holds the ids.
-        naming: how the id column is said to be another, for people.
+        naming: how the id column is said to be another, for participants.
 
     Raises:
         InputProblems: if it is no such table, or an id is missing or stands twice.
     """
     if not path.is_file():
-        raise InputProblems("Phenotypes", [f"No {path}: give --phenotypes, a table with a row per person."])
+        raise InputProblems("Phenotypes", [f"No {path}: give --phenotypes, a table with a row per participant."])
     is_csv = path.suffix.lower() == ".csv"
     try:
         table = read_strictly(path, "," if is_csv else "\t")
@@ -176,7 +176,7 @@ def usable_items(table: ItemTable, names: Sequence[str], most_missing: float) ->
 
     Args:
         table: items.
-        names: the people who are analysed.
+        names: the participants who are analysed.
         most_missing: share of them who may lack an item.
     """
     values = table.values.loc[list(names)]
@@ -186,13 +186,13 @@ def usable_items(table: ItemTable, names: Sequence[str], most_missing: float) ->
         missing = float(column.isna().mean())
         reason = ""
         if missing == 1:
-            reason = "nobody has a value"
+            reason = "no participant has a value"
         elif column.nunique() == 1:
-            reason = "the same for everybody"
+            reason = "the same for all participants"
         elif (others := int(column.notna().sum() - column.value_counts().iloc[0])) < LEAST_OTHERS:
-            reason = f"only {others} people differ from all others, {LEAST_OTHERS} are needed"
+            reason = f"only {others} participants differ from all others, {LEAST_OTHERS} are needed"
         elif missing > most_missing:
-            reason = f"missing in {missing:.0%} of people, more than {most_missing:.0%}"
+            reason = f"missing in {missing:.0%} of participants, more than {most_missing:.0%}"
         rows.append(
             {
                 "item": name,

@@ -13,12 +13,12 @@ LEAST_JACOBIAN = 0.01
 
 
 def to_log_jacobian(jacobian: np.ndarray, kind: str, affine_determinant: float = 1.0) -> tuple[np.ndarray, int]:
-    """log det D(psi_nonlinear), where psi maps the template to the person: above 0 the person is locally larger.
+    """log det D(psi_nonlinear), where psi maps the template to the participant: above 0 the participant is locally larger.
 
     Args:
         jacobian: `(D, H, W)`; voxels that are exactly 0 are background and stay 0.
         kind: `raw` determinants, or their `log`.
-        affine_determinant: of the affine part that is in them, template to person; 1 if there is none.
+        affine_determinant: of the affine part that is in them, template to participant; 1 if there is none.
 
     Returns:
         `(D, H, W)` float32, and the number of voxels that were outside [0.01, 100] and were set to its ends.
@@ -36,7 +36,7 @@ def to_log_jacobian(jacobian: np.ndarray, kind: str, affine_determinant: float =
 
 
 def affine_determinant(file: Path, direction: str) -> float:
-    """Determinant of the 3 x 3 part of an affine, as a map from template to person.
+    """Determinant of the 3 x 3 part of an affine, as a map from template to participant.
 
     Args:
         file: text, four rows of four numbers, in mm on both sides (FSL's `.mat` are; a mirrored axis does not matter).

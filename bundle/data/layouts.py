@@ -25,7 +25,7 @@ COMPANIONS = {"native": "the image that the warp was made for", "like": "that im
 
 @dataclass(frozen=True)
 class JacobianKind:
-    """What a source's Jacobian determinants are; larger than 1 means that the person is locally larger.
+    """What a source's Jacobian determinants are; larger than 1 means that the participant is locally larger.
 
     Args:
         kind: `raw` determinants or their `log`.
@@ -63,7 +63,7 @@ class DerivationSource:
 
     @property
     def patterns(self) -> dict[str, tuple[str, ...]]:
-        """What the files are called for people -> their patterns."""
+        """What the files are called for participants -> their patterns."""
         named = {"warp": self.jacobian_of or self.warp, "image": self.image, "native": self.native, "like": self.like}
         return {name: patterns for name, patterns in named.items() if patterns}
 
@@ -79,7 +79,7 @@ class ImageSource:
         without: patterns of file names that are not meant though `files` match them.
         mask: patterns of a brain mask on the same grid; voxels outside it become 0.
         jacobian: for Jacobian determinants.
-        hint: what to do where the map is missing, for people.
+        hint: what to do where the map is missing, for participants.
     """
 
     files: tuple[str, ...] = ()
@@ -119,8 +119,8 @@ class ColumnSource:
     """Where one column of `participants.tsv` comes from.
 
     Args:
-        columns: names in the source; each person has the value of the first that is there and not empty. `{session}`
-            stands for the person's session.
+        columns: names in the source; each participant has the value of the first that is there and not empty. `{session}`
+            stands for the participant's session.
         values: source's word -> ours; other words stay.
     """
 
@@ -158,7 +158,7 @@ class Layout:
     """A source of images and tables.
 
     Args:
-        name: for people.
+        name: for participants.
         space: template spaces that its images may be in; more than one where `{space}` stands in file names.
         images: modality -> where it is.
         tables: joined on their keys.
@@ -183,7 +183,7 @@ class Layout:
 
     @property
     def prefix(self) -> str:
-        """Of ids in the tables, which lists of people may do without; that of the first table that has one."""
+        """Of ids in the tables, which lists of participants may do without; that of the first table that has one."""
         return next((table.prefix for table in self.tables if table.prefix), "")
 
 

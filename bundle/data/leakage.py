@@ -1,4 +1,4 @@
-"""Images that stand for more than one person or map: the people of a test would be known to the training."""
+"""Images that stand for more than one participant or map: the participants of a test would be known to the training."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bundle.data.findings import MEND, Finding, Job, to_mend
 
 
 def shared_files(items: Sequence[Item], modalities: Sequence[str]) -> list[Finding]:
-    """A finding for each file that stands for more than one image: people would leak into each other."""
+    """A finding for each file that stands for more than one image: participants would leak into each other."""
     owners: dict[Path, list[str]] = defaultdict(list)
     for item in items:
         for modality in present_modalities(item, modalities):
@@ -27,7 +27,7 @@ def same_images(items: Sequence[Item], modalities: Sequence[str], hashes: Mappin
     """A finding for each image that shows the voxels of another; one file given twice is for `shared_files`.
 
     Args:
-        items: everybody, with the paths of their images.
+        items: all participants, with the paths of their images.
         modalities: which paths to compare, also with each other.
         hashes: path -> hash of its voxels.
     """

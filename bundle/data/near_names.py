@@ -1,4 +1,4 @@
-"""Which name is probably meant by one that nobody knows."""
+"""Which name is probably meant by one that no participant knows."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ def nothing_found(
     folders: Sequence[Path],
     fixed: Mapping[str, str],
 ) -> list[Finding]:
-    """A finding for each map that nobody has, with the patterns that were tried and the nearest files that are there.
+    """A finding for each map that no participant has, with the patterns that were tried and the nearest files that are there.
 
     Args:
         sources: modality -> where it is.
@@ -45,7 +45,7 @@ def nothing_found(
             else f"there is no image in {' or in '.join(map(str, folders))}"
         )
         findings.append(
-            Finding("", modality, MEND, f"nobody has a file: looked in {folders[0]} for {tried}; {told}",
+            Finding("", modality, MEND, f"no participant has a file: looked in {folders[0]} for {tried}; {told}",
                     "give the folder that the patterns start at (--dataset_dir, --derivatives), or correct them in the layout")
         )  # fmt: skip
     return findings

@@ -20,11 +20,11 @@ SECONDS_BETWEEN_LOOKS = 0.5
 def one_at_a_time(folder: Path, stop: threading.Event | None = None) -> Iterator[None]:
     """Wait until no other process is in such a block for this folder, on no machine that shares the disk; then run the block.
 
-    The folder is made. While the block runs a hidden file is in it; one that a killed process leaves stops nobody.
+    The folder is made. While the block runs a hidden file is in it; one that a killed process leaves stops no participant.
 
     Args:
         folder: that is worked in.
-        stop: once set, nobody waits any longer; for threads, which Ctrl-C does not reach.
+        stop: once set, no participant waits any longer; for threads, which Ctrl-C does not reach.
 
     Raises:
         KeyboardInterrupt: if `stop` is set while it waits.

@@ -41,17 +41,17 @@ def check_ids(names: Iterable[str], where: str) -> list[str]:
 def read_participants(source: str | Path) -> pd.DataFrame:
     """A participants table, or the `participants.tsv` of a cohort folder; all values as text.
 
-    A person without `family_id`, or with a word that means none, is a family of their own.
+    A participant without `family_id`, or with a word that means none, is a family of their own.
 
     Raises:
         InputProblems: without the file, its id column, with ids that are empty or there twice, families under another spelling
-            or too large to be one, and values that nobody has.
+            or too large to be one, and values that no participant has.
     """
     path = Path(source) / PARTICIPANTS if Path(source).is_dir() else Path(source)
     if not path.is_file():
         raise InputProblems(
             "Participants",
-            [f"{path} is missing: expected a tab-separated table with a column participant_id, a row per person."],
+            [f"{path} is missing: expected a tab-separated table with a column participant_id, a row per participant."],
         )
     try:
         table = read_strictly(path)
@@ -76,7 +76,7 @@ def read_participants(source: str | Path) -> pd.DataFrame:
             if is_family_column(column)
         ]
     if not len(table):
-        problems.append(f"{path} lists nobody: expected a row per person.")
+        problems.append(f"{path} lists no participant: expected a row per participant.")
     if problems:
         raise InputProblems("Participants", problems)
     own = names.map(alone)

@@ -1,4 +1,4 @@
-"""Families and covariates of the people whose embeddings are analysed."""
+"""Families and covariates of the participants whose embeddings are analysed."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def people_table(
         them.
 
     Raises:
-        InputProblems: if there is no table, somebody is not in it, relatives are in several families, or a column of
+        InputProblems: if there is no table, a participant is not in it, relatives are in several families, or a column of
             numbers holds words.
     """
     if isinstance(categories, str):
@@ -53,7 +53,7 @@ def people_table(
     same = in_words_of(everybody["participant_id"], names)
     everybody["participant_id"] = everybody["participant_id"].map(lambda name: same.get(name, name))
     few = too_few_shared(
-        names, everybody["participant_id"], "people with an embedding", "people of the participants table"
+        names, everybody["participant_id"], "participants with an embedding", "participants of the participants table"
     )
     if few:
         raise InputProblems("Participants", [few])
@@ -124,7 +124,7 @@ def _read(output_dir: str, participants: str | None) -> pd.DataFrame:
 def covariate_columns(
     table: pd.DataFrame, wanted: str | Sequence[str] | None, harmonised: str | None = None
 ) -> pd.DataFrame:
-    """The covariates that are to be taken out of the codes.
+    """The covariates that are to be regressed out of the codes.
 
     Args:
         table: from `people_table`.
@@ -140,7 +140,9 @@ def covariate_columns(
         columns = [name for name in USUAL_COVARIATES if name in table and table[name].nunique(dropna=False) > 1]
         absent = [name for name in USUAL_COVARIATES if name not in (*columns, harmonised)]
         if absent:
-            logger.warning("Not taken out, since not in the table or alike for everybody: %s.", ", ".join(absent))
+            logger.warning(
+                "Not regressed out, since not in the table or alike for all participants: %s.", ", ".join(absent)
+            )
     elif isinstance(wanted, str):
         raise InputProblems(
             "Covariates", [f"Expected --covariates usual or a list such as \"['age_years','sex']\", got {wanted!r}."]
@@ -154,7 +156,7 @@ def covariate_columns(
         if name not in table
     ]
     problems += [
-        f"{person}: no {name}: fill it in, remove the person, or do without {name}."
+        f"{person}: no {name}: fill it in, remove the participant, or do without {name}."
         for name in columns
         if name in table
         for person in table.index[table[name].isna()]
@@ -168,7 +170,7 @@ def covariate_columns(
     if problems:
         raise InputProblems("Covariates", problems)
     if columns:
-        logger.info("Taken out of the codes: %s.", ", ".join(f"{name} ({_kind(table[name])})" for name in columns))
+        logger.info("Regressed out of the codes: %s.", ", ".join(f"{name} ({_kind(table[name])})" for name in columns))
     return table[columns]
 
 

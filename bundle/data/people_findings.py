@@ -1,4 +1,4 @@
-"""What tables say of people that must be mended before they are divided: relatives, families and values."""
+"""What tables say of participants that must be fixed before they are divided: relatives, families and values."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bundle.data.source_tables import SourceTables
 
 
 def people_findings(items: Sequence[Item], tables: SourceTables, layout: Layout) -> list[Finding]:
-    """A finding for each family that cannot be one, for relatives in several families, and for values that nobody has.
+    """A finding for each family that cannot be one, for relatives in several families, and for values that no participant has.
 
     Args:
         items: who is analysed, with session.
@@ -40,6 +40,6 @@ def people_findings(items: Sequence[Item], tables: SourceTables, layout: Layout)
 
 
 def families_of(participants: pd.DataFrame) -> Mapping[str, str]:
-    """Participant id -> family, their own for people without one; the table's index holds ids."""
+    """Participant id -> family, their own for participants without one; the table's index holds ids."""
     labels = participants["family_id"] if "family_id" in participants else pd.Series(pd.NA, index=participants.index)
     return {str(name): alone(str(name)) if pd.isna(label) else str(label) for name, label in labels.items()}

@@ -1,4 +1,4 @@
-"""Values that no person and no scanner gives."""
+"""Values that no participant and no scanner gives."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def implausible_values(numbers: pd.DataFrame) -> list[str]:
     """A sentence for each column with values that are infinite, huge or out of the range of what the column means.
 
     Args:
-        numbers: floats, NaN where there is none; the index names people.
+        numbers: floats, NaN where there is none; the index names participants.
     """
     values = numbers.to_numpy(dtype=float)
     least, largest = np.full(values.shape[1], -LARGEST), np.full(values.shape[1], LARGEST)

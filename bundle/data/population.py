@@ -1,10 +1,10 @@
-"""People of the synthetic cohort: families, strata, latent factors, covariates and phenotype items.
+"""Participants of the synthetic cohort: families, strata, latent factors, covariates and phenotype items.
 
 Sizes of effects. Factors and head size are as heritable as the volume of the brain, 0.8, and private anatomy as local
 volumes, 0.4 (twin studies: Jansen et al. 2015, Neuropsychology Review 25). Men's heads are larger by 1.4 standard deviations
-within a sex (Ritchie et al. 2018, Cerebral Cortex 28: 1.4 for the volume of the brain), with 140 ml between people.
+within a sex (Ritchie et al. 2018, Cerebral Cortex 28: 1.4 for the volume of the brain), with 140 ml between participants.
 The strata, 6 standard deviations apart, and correlations of 0.6 of phenotype factors with brain factors are planted positive
-controls, there to be found: correlations of brain and behaviour in real people are below 0.2 (Marek et al. 2022, Nature 603).
+controls, there to be found: correlations of brain and behaviour in real participants are below 0.2 (Marek et al. 2022, Nature 603).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ DECIMALS = 6
 """Factors are rounded to this many decimals, so that processors that differ in the last bit give the same tables."""
 MODALITY_LOADINGS = pd.DataFrame(
     # a factor shifts tissue contrast in T1w, FA and NDI and owns a warp, hence JAC, where its entry is 1;
-    # no modality sees all six, so only fusing them recovers the person
+    # no modality sees all six, so only fusing them recovers the participant
     [[1, 1, 0, 0, 0, 0], [1, 0, 1, 0, 1, 0], [0, 1, 0, 1, 1, 0], [1, 1, 0, 0, 0, 1]],
     index=["T1w", "FA", "NDI", "JAC"],
     columns=[f"factor_{k + 1}" for k in range(N_FACTORS)],
@@ -120,7 +120,7 @@ PHENOTYPE_FACTORS: dict[str, PhenotypeFactor] = {
 
 @dataclass(frozen=True)
 class Population:
-    """`N` people. Every table is indexed by `participant_id`.
+    """`N` participants. Every table is indexed by `participant_id`.
 
     Attributes:
         participants: what a researcher knows: family, zygosity, sex, age, site, head size, motion.
@@ -138,11 +138,11 @@ class Population:
 def draw_population(
     rng: np.random.Generator, n_subjects: int, n_strata: int, stratum_separation: float, missing_items: float
 ) -> Population:
-    """Draw families, then people, then what is measured of them.
+    """Draw families, then participants, then what is measured of them.
 
     Args:
-        rng: source of randomness; the same state gives the same people.
-        n_subjects: people; the last family is cut to fit.
+        rng: source of randomness; the same state gives the same participants.
+        n_subjects: participants; the last family is cut to fit.
         n_strata: discrete groups, up to seven; 1 is the null: factors keep the covariance that four strata would give
             them, but are one Gaussian.
         stratum_separation: distance between any two stratum centres, in within-stratum standard deviations.
@@ -188,7 +188,7 @@ def draw_population(
 
 
 def _draw_families(rng: np.random.Generator, n_subjects: int) -> dict[str, np.ndarray]:
-    """Family of each person, zygosity, and for a second twin the row of the first (-1 otherwise)."""
+    """Family of each participant, zygosity, and for a second twin the row of the first (-1 otherwise)."""
     family_ids: list[str] = []
     zygosity: list[str] = []
     twin_of: list[int] = []

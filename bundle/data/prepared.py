@@ -1,4 +1,4 @@
-"""People that `preparing` or `training` left in `1_prepared`, for later stages."""
+"""Participants that `preparing` or `training` left in `1_prepared`, for later stages."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ logger = logging.getLogger(__name__)
 
 
 def prepared_section(output_dir: str, modalities: Sequence[str], section: str, any_subset: bool = False) -> list[Item]:
-    """The people of a section that `prepare` wrote, for later stages: those who have every map, or all of them.
+    """The participants of a section that `prepare` wrote, for later stages: those who have every map, or all of them.
 
     Args:
         output_dir: results folder.
         modalities: maps that are meant.
         section: of the datalist.
-        any_subset: also people who lack some of the maps.
+        any_subset: also participants who lack some of the maps.
 
     Raises:
-        InputProblems: for another section, or if nothing is prepared there, nobody has every map, or a file is gone.
+        InputProblems: for another section, or if nothing is prepared there, no participant has every map, or a file is gone.
     """
     if section not in SECTIONS:
         raise InputProblems("Section", [f"Expected --section to be one of {SECTIONS}, got {section!r}."])
@@ -36,17 +36,17 @@ def prepared_section(output_dir: str, modalities: Sequence[str], section: str, a
     if not complete:
         maps = ", ".join(modalities)
         raise InputProblems(
-            "Section", [f"Nobody in {section} of {file} has every map ({maps}): give fewer --modalities."]
+            "Section", [f"No participant in {section} of {file} has every map ({maps}): give fewer --modalities."]
         )
     if len(complete) < len(items):
         logger.info(
-            "%d of %d people in %s lack a map and are left out.", len(items) - len(complete), len(items), section
+            "%d of %d participants in %s lack a map and are left out.", len(items) - len(complete), len(items), section
         )
     return complete
 
 
 def prepared_people(output_dir: str, modalities: Sequence[str]) -> list[Item]:
-    """Everybody of `1_prepared` who has every map, whatever their section; nobody if there is no such folder."""
+    """All participants of `1_prepared` who has every map, whatever their section; no participant if there is no such folder."""
     file = stage_folder(output_dir, PREPARED) / DATALIST
     if not file.is_file():
         return []

@@ -13,13 +13,13 @@ class InputProblems(ValueError):
 
     Args:
         title: what was being checked.
-        problems: one sentence each: subject, file, what was expected, what came, how to mend it.
+        problems: one sentence each: subject, file, what was expected, what came, how to fix it.
     """
 
     def __init__(self, title: str, problems: Sequence[str]) -> None:
         self.problems = list(problems)
         lines = [
-            f"{title}: {len(self.problems)} to mend.",
+            f"{title}: {len(self.problems)} to fix.",
             *[f"  - {problem}" for problem in self.problems[:MOST_SHOWN]],
         ]
         if len(self.problems) > MOST_SHOWN:

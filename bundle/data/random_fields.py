@@ -36,7 +36,7 @@ def gaussian_filter(spatial_shape: Sequence[int], fwhm_voxels: float) -> np.ndar
 def matern_filter(spatial_shape: Sequence[int], scale_voxels: float, exponent: float) -> np.ndarray:
     """Gains of a field whose power falls as wavelength to the power of `exponent` below `scale_voxels`, flat above.
 
-    This is the Matern covariance of smoothness (exponent - 3) / 2. The mean of the box is taken out.
+    This is the Matern covariance of smoothness (exponent - 3) / 2. The mean of the box is regressed out.
 
     Args:
         spatial_shape: `(D, H, W)`.

@@ -1,4 +1,4 @@
-"""A person's maps from their files, or from one image that holds them all."""
+"""A participant's maps from their files, or from one image that holds them all."""
 
 from __future__ import annotations
 

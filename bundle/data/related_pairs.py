@@ -22,11 +22,11 @@ def with_prefix(names: pd.Series, prefix: str) -> pd.Series:
 def read_relatives(
     source: Relatives, folder: Path, prefix: str, known: pd.Index, notes: list[str]
 ) -> tuple[tuple[str, str], ...]:
-    """Pairs of the lists; a list that names nobody of the tables is refused, since their relatives would go unseen."""
+    """Pairs of the lists; a list that names no participant of the tables is refused, since their relatives would go unseen."""
     matched = matching_files(folder, source.file)
     if not matched:
         notes.append(
-            f"No table of relatives {folder / source.file}: everybody counts as unrelated, and relatives may be on both "
+            f"No table of relatives {folder / source.file}: every participant counts as unrelated, and relatives may be on both "
             "sides of the split."
         )
     pairs: list[tuple[str, str]] = []
@@ -39,7 +39,7 @@ def read_relatives(
         same = in_words_of(pd.unique(ids.to_numpy().ravel()), known)
         ids = ids.replace(same)
         if len(known) and len(ids) and not ids.isin(known).any(axis=None):
-            raise InputProblems("Tables", [f"{file}: none of its people is in the tables, expected ids such as {known[0]}, got {ids.iat[0, 0]}, ...: correct columns of relatives in the layout or the ids, or take relatives out of the layout if it lists none of your people."])  # fmt: skip
+            raise InputProblems("Tables", [f"{file}: none of its participants is in the tables, expected ids such as {known[0]}, got {ids.iat[0, 0]}, ...: correct columns of relatives in the layout or the ids, or take relatives out of the layout if it lists none of your participants."])  # fmt: skip
         kinship = pd.to_numeric(table[source.kinship], errors="coerce")
         if kinship.isna().any():
             line = table.index[kinship.isna()][0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 PERSON_COLUMN = "person_id"
-"""Scans of one person, who has a participant_id for each of them."""
+"""Scans of one participant, who has a participant_id for each of them."""
 
 FAMILIES = "family|fam|pedigree"
 RELATIVES = (
@@ -30,7 +30,7 @@ def plain(name: object) -> str:
 
 
 def is_relative_column(name: object) -> bool:
-    """Whether equal values mean relatives or one person: ids of families, parents, twins, siblings or persons, in any spelling."""
+    """Whether equal values mean relatives or one participant: ids of families, parents, twins, siblings or participants, in any spelling."""
     return IDS.fullmatch(plain(name)) is not None
 
 

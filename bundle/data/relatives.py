@@ -1,4 +1,4 @@
-"""Relatives whom a table puts into several families: people of a test would be known to the training by them."""
+"""Relatives whom a table puts into several families: participants of a test would be known to the training by them."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ APART = ", but stand in several families: give them one family_id."
 def relatives_apart(table: pd.DataFrame, families: Mapping[str, str]) -> list[str]:
     """A sentence for each group that the participants table says are relatives but who are in several families.
 
-    Said are equal values in columns that name relatives (`is_relative_column`); a value that is somebody's id means that
-    person, words that mean no family mean nobody. Where only `zygosity` says who is a twin, two who are each the only such
+    Said are equal values in columns that name relatives (`is_relative_column`); a value that is a participant's id means that
+    participant, words that mean no family mean no participant. Where only `zygosity` says who is a twin, two who are each the only such
     twin of their family, and alike in age (and sex, if identical), are taken for a pair; that needs ages with decimals,
     since whole years agree by chance.
 
@@ -35,11 +35,11 @@ def relatives_apart(table: pd.DataFrame, families: Mapping[str, str]) -> list[st
     told = [name for name in table if is_relative_column(name) or str(name).lower() in LOOKED_AT]
     rows = table["participant_id"].isin(list(families))
     known = table.loc[rows, told].set_index(pd.Index(table["participant_id"][rows]))
-    problems: dict[frozenset[str], str] = {}  # one sentence for people, whatever says so and how often
+    problems: dict[frozenset[str], str] = {}  # one sentence for participants, whatever says so and how often
     relative = [name for name in known.columns if is_relative_column(name)]
     for column, names in relatives_by(known, relative, list(families)):
         if len({families[name] for name in names}) > 1:
-            what = "scans of one person" if plain(column) == plain(PERSON_COLUMN) else "relatives"
+            what = "scans of one participant" if plain(column) == plain(PERSON_COLUMN) else "relatives"
             words = f"{_named(names, families)} are {what} by {column}{APART}"
             problems.setdefault(frozenset(names), words)
     if any(plain(name) not in ("familyid", plain(PERSON_COLUMN)) for name in relative):
@@ -51,12 +51,12 @@ def relatives_apart(table: pd.DataFrame, families: Mapping[str, str]) -> list[st
 def relatives_by(
     table: pd.DataFrame, columns: Sequence[str], everybody: Sequence[str]
 ) -> Iterator[tuple[str, list[str]]]:
-    """Groups of people whom a column of relatives gives one value, with whoever has that value as id.
+    """Groups of participants whom a column of relatives gives one value, with whoever has that value as id.
 
     Args:
-        table: words; the index names people.
+        table: words; the index names participants.
         columns: of ids of relatives, or of families.
-        everybody: ids that values may be, however they are written.
+        all participants: ids that values may be, however they are written.
     """
     for column in columns:
         known = known_families(table[column]).dropna()

@@ -1,4 +1,4 @@
-"""Which of somebody's sessions came first, as far as their names tell."""
+"""Which of a participant's sessions came first, as far as their names tell."""
 
 from __future__ import annotations
 

@@ -21,12 +21,12 @@ MOST_NAMED = 10
 def participants_of(
     tables: SourceTables, layout: Layout, sessions: Mapping[str, str], seed: int, with_restricted: bool
 ) -> pd.DataFrame:
-    """Covariates of people: index `participant_id`, `family_id`, then the layout's other columns that have a value.
+    """Covariates of participants: index `participant_id`, `family_id`, then the layout's other columns that have a value.
 
     Args:
         tables: of the source.
         layout: says which columns.
-        sessions: participant id -> session ("" if there are none); the people wanted.
+        sessions: participant id -> session ("" if there are none); the participants wanted.
         seed: of the order of families' numbers.
         with_restricted: whether restricted columns may be used; families always are, as running numbers.
     """
@@ -44,7 +44,7 @@ def participants_of(
 def phenotypes_of(
     tables: SourceTables, layout: Layout, names: Sequence[str], wanted: Sequence[str] | None, with_restricted: bool
 ) -> tuple[pd.DataFrame, list[str]]:
-    """Phenotype items of people: columns of numbers that the layout allows and that are no covariates or ids of relatives.
+    """Phenotype items of participants: columns of numbers that the layout allows and that are no covariates or ids of relatives.
 
     A word in a column that mostly holds numbers, or a number that is infinite or huge, is a missing value.
 

@@ -1,4 +1,4 @@
-"""Families of a source's people: of a column, of parents and twins that they share, and of a list of related pairs."""
+"""Families of a source's participants: of a column, of parents and twins that they share, and of a list of related pairs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bundle.data.source_tables import SourceTables, column_values
 
 
 def families(tables: SourceTables, layout: Layout, names: Sequence[str], seed: int) -> pd.Series:
-    """Family of each person, or NaN; running numbers in random order if the source's own may not be passed on.
+    """Family of each participant, or NaN; running numbers in random order if the source's own may not be passed on.
 
     Args:
         tables: of the source; related pairs, and columns that name parents, twins or families, join families.
@@ -36,7 +36,7 @@ def families(tables: SourceTables, layout: Layout, names: Sequence[str], seed: i
 def joined_families(tables: SourceTables, layout: Layout, names: Sequence[str]) -> tuple[pd.Series, list[str]]:
     """Families as the source has them or as relatives join them, and a sentence if columns of relatives join some.
 
-    Whoever links two people counts, also if they are not among `names` themselves.
+    Whoever links two participants counts, also if they are not among `names` themselves.
     """
     values = tables.values.reindex(tables.values.index.union(pd.Index(names, dtype=object), sort=False))
     source = layout.participants.get("family_id", ColumnSource(()))
@@ -67,7 +67,7 @@ def _pairs_of(labels: pd.Series) -> np.ndarray:
 
 
 def _by_column(labels: pd.Series, people: pd.Index) -> np.ndarray:
-    """As `_pairs_of`, and each row with the person whose id its label is."""
+    """As `_pairs_of`, and each row with the participant whose id its label is."""
     words = labels.dropna().unique()
     person = in_words_of(words, map(str, people))
     named = labels[labels.isin(list(person))]

@@ -1,4 +1,4 @@
-"""The tables of a source, joined by person: covariates, families and phenotype items, open and restricted."""
+"""The tables of a source, joined by participant: covariates, families and phenotype items, open and restricted."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from bundle.data.tables import words_on_missing
 
 @dataclass(frozen=True)
 class SourceTables:
-    """What a source knows of people.
+    """What a source knows of participants.
 
     Attributes:
         values: a row per id, a column per name, all words; missing ones are NaN.
@@ -46,7 +46,7 @@ class SourceTables:
 def read_source_tables(layout: Layout, folder: Path, on_disk: Collection[str] = ()) -> SourceTables:
     """Read and join all tables of a layout.
 
-    A person's value is that of the first table that has one; a note says so if later ones differ. Ids are joined by
+    A participant's value is that of the first table that has one; a note says so if later ones differ. Ids are joined by
     `id_form`, and written as the files on disk have them, or else as the first table.
 
     Args:
@@ -55,7 +55,7 @@ def read_source_tables(layout: Layout, folder: Path, on_disk: Collection[str] = 
         on_disk: ids that file names hold.
 
     Raises:
-        InputProblems: for tables that are broken, must be there and are not, or are about other people, and for restricted
+        InputProblems: for tables that are broken, must be there and are not, or are about other participants, and for restricted
             columns that are not there.
     """
     parts: list[tuple[Path, TableSource, pd.DataFrame]] = []
@@ -103,10 +103,10 @@ Parts = list[tuple[Path, TableSource, pd.DataFrame]]
 
 
 def _with_ids_of(parts: Parts, on_disk: Collection[str]) -> Parts:
-    """The tables with each person's id written in one way.
+    """The tables with each participant's id written in one way.
 
     Raises:
-        InputProblems: if two rows of a table are one person, or a table has nobody in common with images and other tables.
+        InputProblems: if two rows of a table are one participant, or a table has no participant in common with images and other tables.
     """
     known = list(on_disk)
     joined: Parts = []
@@ -120,7 +120,7 @@ def _with_ids_of(parts: Parts, on_disk: Collection[str]) -> Parts:
     for source in dict.fromkeys(source for _, source, _ in joined):
         own = {name for _, other, part in joined if other is source for name in part.index}
         others = {name for _, other, part in joined if other is not source for name in part.index}
-        few = too_few_shared(own, set(on_disk), f"people of {source.file}", "people with files")
+        few = too_few_shared(own, set(on_disk), f"participants of {source.file}", "participants with files")
         if few and on_disk and (not others or too_few_shared(own, others, "", "")):
             problems.append(f"{few[:-1]}, or take the table out of the layout.")
     if problems:
@@ -222,12 +222,12 @@ def _without_codes(table: pd.DataFrame, codes: Sequence[str]) -> tuple[pd.DataFr
 
 
 def column_values(source: ColumnSource, values: pd.DataFrame, sessions: pd.Series, allowed: set[str]) -> pd.Series:
-    """One column of ours: for each person the first source column that is not empty, in our words.
+    """One column of ours: for each participant the first source column that is not empty, in our words.
 
     Args:
         source: of the column.
-        values: rows of people, words.
-        sessions: of the same people, for `{session}`.
+        values: rows of participants, words.
+        sessions: of the same participants, for `{session}`.
         allowed: columns that may be used.
     """
     result = pd.Series(np.nan, index=values.index, dtype=object)

@@ -1,4 +1,4 @@
-"""One tensor of a person's maps, whichever of them there are."""
+"""One tensor of a participant's maps, whichever of them there are."""
 
 from __future__ import annotations
 

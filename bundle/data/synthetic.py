@@ -39,7 +39,7 @@ class SubjectImages:
 
 
 class SyntheticCohort:
-    """Simulates people and their images; each person depends on the seed, their own number and their family only.
+    """Simulates participants and their images; each participant depends on the seed, their own number and their family only.
 
     Latent factors move anatomy through smooth stationary velocity fields and tissue through smooth maps, each in its
     own region; head size and ventricles have a warp each. On top come private anatomy at all scales, of which
@@ -66,7 +66,7 @@ class SyntheticCohort:
 
     @cached_property
     def population(self) -> Population:
-        """Everybody's covariates, phenotypes and true factors."""
+        """All participants' covariates, phenotypes and true factors."""
         s = self.settings
         rng = np.random.default_rng([s.seed, 1])
         drawn = draw_population(rng, s.n_subjects, s.n_strata, s.stratum_separation, s.missing_items)
@@ -77,7 +77,7 @@ class SyntheticCohort:
         return replace(drawn, phenotypes=(drawn.phenotypes + shift).round(2))
 
     def draw_subject(self, number: int) -> SubjectImages:
-        """Images of person `number` (0-based) and the same images before measurement noise."""
+        """Images of participant `number` (0-based) and the same images before measurement noise."""
         s, shape = self.settings, self.template.spatial_shape
         rng = np.random.default_rng([s.seed, 3, number])
         truth = self.population.truth.iloc[number]
@@ -125,7 +125,7 @@ class SyntheticCohort:
 
         `log_odds` are those of CSF and of white against grey matter, `(2, D, H, W)`, on top of the template's.
 
-        FA and NDI are composed of tissue shares, since no package ships maps of people: FA = .10 GM + .48 WM^2,
+        FA and NDI are composed of tissue shares, since no package ships maps of participants: FA = .10 GM + .48 WM^2,
         NDI = .42 GM + .62 WM.
         """
         stacked = torch.from_numpy(np.concatenate([self.template.t1w[None], self.template.tissues]))
@@ -140,7 +140,7 @@ class SyntheticCohort:
 
     @cached_property
     def _relatives(self) -> list[tuple[int, int]]:
-        """Genotype and family of each person, as numbers: identical twins have that of the first."""
+        """Genotype and family of each participant, as numbers: identical twins have that of the first."""
         people = self.population.participants
         family = pd.factorize(people["family_id"])[0]
         numbers = pd.Series(np.arange(len(people)), index=people.index)

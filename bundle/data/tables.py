@@ -1,4 +1,4 @@
-"""Tables that stages leave for people, for other programs and for each other, and those of users."""
+"""Tables that stages leave for participants, for other programs and for each other, and those of users."""
 
 from __future__ import annotations
 

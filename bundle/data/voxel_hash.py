@@ -64,10 +64,10 @@ def voxel_hashes(
 
 
 def cohort_hash(items: Sequence[Item], modalities: Sequence[str], hashes: Mapping[str, str]) -> str:
-    """Twelve hexadecimal digits of what everybody's images show, wherever they lie.
+    """Twelve hexadecimal digits of what all participants' images show, wherever they lie.
 
     Args:
-        items: people.
+        items: participants.
         modalities: those of their maps that count.
         hashes: path -> `voxel_hash`.
     """

@@ -1,4 +1,4 @@
-"""Everybody of a cohort, not yet divided, with what the participants table says of them."""
+"""All participants of a cohort, not yet divided, with what the participants table says of them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from bundle.paths import COHORT, PREPARED, stage_folder
 
 @dataclass(frozen=True)
 class WholeCohort:
-    """People in the order of their table or datalist.
+    """Participants in the order of their table or datalist.
 
     Attributes:
         source: folder or datalist.
@@ -60,7 +60,7 @@ def read_whole_cohort(
             `<output_dir>/1_prepared/cohort`, draws the synthetic cohort there unless it is there.
         images: modality -> file pattern with `{participant_id}`.
         modalities: those to use.
-        participants: a participants table to take rather than the cohort folder's, or beside a datalist; people of whom it
+        participants: a participants table to take rather than the cohort folder's, or beside a datalist; participants of whom it
             names no family keep theirs.
         synthetic: arguments of `CohortSettings`.
         num_workers: processes that draw.
@@ -101,6 +101,6 @@ def read_whole_cohort(
 
 
 def _family_of(item: Item, families: pd.Series) -> str:
-    """That of the table, or the person's own if the table names none."""
+    """That of the table, or the participant's own if the table names none."""
     name = item["participant_id"]
     return item["family_id"] if families[name] == alone(name) else str(families[name])

@@ -27,14 +27,14 @@ def r2_values_of_changed_codes(
     device: torch.device,
     progress: bool = True,
 ) -> dict[str, np.ndarray]:
-    """R² per modality when the code is zeroed, the held-out people's mean code, or another family's person's.
+    """R² per modality when the code is zeroed, the held-out participants' mean code, or another family's participant's.
 
-    Skips, if the network has any, stay the person's own: what then survives did not come through the code.
+    Skips, if the network has any, stay the participant's own: what then survives did not come through the code.
 
     Args:
         network: trained, on `device`.
         inferer: precision of forward passes.
-        held_out: N people, each a dictionary with `image` `(M, D, H, W)`.
+        held_out: N participants, each a dictionary with `image` `(M, D, H, W)`.
         families: of them; codes are swapped between families, and not at all (NaN) if there is one only.
         images: `(N, M, V)` their residuals.
         device: of the network.

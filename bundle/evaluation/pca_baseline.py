@@ -1,4 +1,4 @@
-"""What principal components of the training people's maps make of held-out people, for a network to be better than."""
+"""What principal components of the training participants' maps make of held-out participants, for a network to be better than."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class PcaBaseline:
     Attributes:
         curves: `(M, K)` R² for 1 .. K components; a map that has fewer of them than others gains nothing beyond its last.
         squared_errors: `(N, M)` sums over the brain voxels of what the best number of components leaves.
-        n_training: M numbers of training people that it is fitted on: all who have that map.
+        n_training: M numbers of training participants that it is fitted on: all who have that map.
     """
 
     curves: np.ndarray
@@ -35,22 +35,22 @@ class PcaBaseline:
 
 
 def pca_baseline(training: np.ndarray, held_out: np.ndarray, modalities: Sequence[str]) -> PcaBaseline:
-    """Fit on training people, apply to held-out people.
+    """Fit on training participants, apply to held-out participants.
 
-    Each map is fitted on all training people who have it, as the network is trained on all of them.
+    Each map is fitted on all training participants who have it, as the network is trained on all of them.
 
     Args:
-        training: `(N', M, V)` residuals, see `bundle.analysis.reconstruction`; NaN where a person lacks a map.
+        training: `(N', M, V)` residuals, see `bundle.analysis.reconstruction`; NaN where a participant lacks a map.
         held_out: `(N, M, V)`.
         modalities: M names.
 
     Raises:
-        InputProblems: if fewer than two training people have a map.
+        InputProblems: if fewer than two training participants have a map.
     """
     there = ~np.isnan(training[:, :, 0])
     n_training = [int(count) for count in there.sum(axis=0)]
     problems = [
-        f"{name}: PCA needs at least two training people who have it, got {count}."
+        f"{name}: PCA needs at least two training participants who have it, got {count}."
         for name, count in zip(modalities, n_training, strict=True)
         if count < 2
     ]
@@ -73,7 +73,7 @@ def pca_verdict(summary: pd.DataFrame) -> str:
         summary: of an evaluation; where its families are too few for intervals there is no verdict.
     """
     if summary["above_pca_low"].isna().all():
-        return f"Whether the network is better than PCA cannot be said of held-out people of fewer than {LEAST_FOR_INTERVAL} families."
+        return f"Whether the network is better than PCA cannot be said of held-out participants of fewer than {LEAST_FOR_INTERVAL} families."
     groups = {
         "better": summary["above_pca_low"] > 0,
         "no different beyond chance": (summary["above_pca_low"] <= 0) & (summary["above_pca_high"] >= 0),

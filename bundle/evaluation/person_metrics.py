@@ -1,4 +1,4 @@
-"""Metrics of each person and modality: errors, structural similarity, contrast."""
+"""Metrics of each participant and modality: errors, structural similarity, contrast."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def person_metrics(network: FusionAutoencoder) -> dict[str, CumulativeIterationM
 
 
 class MaskedMSE(CumulativeIterationMetric):
-    """Mean squared error per person and modality, in scaled units.
+    """Mean squared error per participant and modality, in scaled units.
 
         MSE = mean of ((x_hat - x) / gain)^2
 
@@ -62,12 +62,12 @@ class MaskedMSE(CumulativeIterationMetric):
         return error.mean(dim=(2, 3, 4)) if self.mask is None else error[:, :, self.mask].mean(dim=2)
 
     def aggregate(self) -> Tensor:
-        """`(N, M)`, in the order of the people."""
+        """`(N, M)`, in the order of the participants."""
         return self.get_buffer()
 
 
 class NormalisedDifference(CumulativeIterationMetric):
-    """Norm of the difference over norm of the image, per person and modality, in the brain mask and own units.
+    """Norm of the difference over norm of the image, per participant and modality, in the brain mask and own units.
 
         NormDiff = ||x - x_hat||_2 / ||x||_2
 
@@ -86,12 +86,12 @@ class NormalisedDifference(CumulativeIterationMetric):
         return (y_pred.cpu()[:, :, self.mask] - image).norm(dim=2) / image.norm(dim=2)
 
     def aggregate(self) -> Tensor:
-        """`(N, M)`, in the order of the people."""
+        """`(N, M)`, in the order of the participants."""
         return self.get_buffer()
 
 
 class ContrastToNoiseRatio(CumulativeIterationMetric):
-    """Contrast between grey and white matter of the reconstruction over that of the image, per person and modality.
+    """Contrast between grey and white matter of the reconstruction over that of the image, per participant and modality.
 
         CNR = |mu_GM - mu_WM| / sqrt(var_GM + var_WM);   returned: CNR(x_hat) / CNR(x)
 
@@ -120,12 +120,12 @@ class ContrastToNoiseRatio(CumulativeIterationMetric):
         return (grey.mean(2) - white.mean(2)).abs() / (grey.var(2) + white.var(2)).sqrt()
 
     def aggregate(self) -> Tensor:
-        """`(N, M)`, in the order of the people."""
+        """`(N, M)`, in the order of the participants."""
         return self.get_buffer()
 
 
 class StructuralSimilarity(CumulativeIterationMetric):
-    """Structural similarity per person and modality: the mean of MONAI's SSIM map over the brain.
+    """Structural similarity per participant and modality: the mean of MONAI's SSIM map over the brain.
 
     Outside the brain both images are set to the mean image, since nothing is reconstructed there; the map's mean over
     the whole grid would count that as agreement.
@@ -162,5 +162,5 @@ class StructuralSimilarity(CumulativeIterationMetric):
         return torch.stack(columns, dim=1)
 
     def aggregate(self) -> Tensor:
-        """`(N, M)`, in the order of the people."""
+        """`(N, M)`, in the order of the participants."""
         return self.get_buffer()

@@ -34,7 +34,7 @@ def r2_of_subsets(
     Args:
         network: trained, in evaluation mode.
         inferer: precision of forward passes.
-        held_out: people with every map: `image` `(M, D, H, W)`.
+        held_out: participants with every map: `image` `(M, D, H, W)`.
         families: of them, for intervals.
         device: of the network.
         progress: show a bar.
@@ -128,7 +128,7 @@ def subset_picture(table: pd.DataFrame, modalities: Sequence[str]) -> Figure:
             axes.add_patch(Rectangle(corner, 0.92, 0.84, fill=False, edgecolor="C1", linewidth=1.8))
     axes.set(xticks=range(len(modalities)), xticklabels=modalities, yticks=range(len(inputs)), yticklabels=inputs)
     axes.set(xlabel="map that is drawn", ylabel="maps that are given")
-    axes.set_title("R² on held-out people; framed: the map was given", fontsize=10)
+    axes.set_title("R² on held-out participants; framed: the map was given", fontsize=10)
     return figure
 
 

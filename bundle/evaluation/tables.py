@@ -1,4 +1,4 @@
-"""An evaluation as tables: a row per person and modality, and a row per modality."""
+"""An evaluation as tables: a row per participant and modality, and a row per modality."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bundle.evaluation.pca_baseline import PcaBaseline
 
 @dataclass(frozen=True)
 class HeldOut:
-    """What was seen of N held-out people.
+    """What was seen of N held-out participants.
 
     Attributes:
         modalities: M names.
@@ -62,7 +62,7 @@ def mean_margin(families: Sequence[str], sums: Mapping[str, np.ndarray]) -> list
 
 
 def people_table(people: HeldOut, sums: Mapping[str, np.ndarray]) -> pd.DataFrame:
-    """A row per person and modality: R², metrics, and the sums from which R² can be pooled over evaluations."""
+    """A row per participant and modality: R², metrics, and the sums from which R² can be pooled over evaluations."""
     n_modalities = len(people.modalities)
     columns: dict[str, Any] = {
         "participant_id": np.repeat(people.participant_ids, n_modalities),
@@ -85,9 +85,9 @@ def summary_table(
     """A row per modality: R², that of PCA and of changed codes, means of the metrics, and the margins over PCA and the best linear embedding of equal size.
 
     Args:
-        people: who was held out.
+        participants: who was held out.
         sums: from `sums_of_squares`.
-        baseline: PCA of the same people.
+        baseline: PCA of the same participants.
         linear: linear embeddings of the network's size.
         changed: from `r2_values_of_changed_codes`.
     """

@@ -13,7 +13,7 @@ NETWORK, PCA = "#0072B2", "#E69F00"
 
 
 def fold_picture(per_fold: pd.DataFrame, summary: pd.DataFrame, folds: Sequence[int]) -> Figure:
-    """R² per fold, a panel per modality; line and band are all held-out people with their 95 % interval.
+    """R² per fold, a panel per modality; line and band are all held-out participants with their 95 % interval.
 
     Args:
         per_fold: `fold`, `modality`, `r2`, `r2_low`, `r2_high`, `pca_r2`.
@@ -29,7 +29,7 @@ def fold_picture(per_fold: pd.DataFrame, summary: pd.DataFrame, folds: Sequence[
         y = rows["fold"].map(places)
         pooled = summary[summary["modality"] == modality].iloc[0]
         panel.axvspan(pooled["r2_low"], pooled["r2_high"], color=NETWORK, alpha=0.15, linewidth=0)
-        panel.axvline(pooled["r2"], color=NETWORK, linewidth=1.5, label="all held-out people, 95 % interval")
+        panel.axvline(pooled["r2"], color=NETWORK, linewidth=1.5, label="all held-out participants, 95 % interval")
         panel.hlines(y, rows["r2_low"], rows["r2_high"], color=NETWORK, linewidth=1.5)
         panel.plot(rows["r2"], y, "o", color=NETWORK, markersize=5, label="network, fold by fold")
         panel.plot(rows["pca_r2"], y, "D", color=PCA, markersize=4, label="best PCA")

@@ -34,7 +34,7 @@ def run_folds(
         Fold -> what it said when it failed; nothing for those that did not.
 
     Raises:
-        KeyboardInterrupt: if somebody stops it, after the folds that were running have stopped too.
+        KeyboardInterrupt: if a participant stops it, after the folds that were running have stopped too.
     """
     free: queue.SimpleQueue = queue.SimpleQueue()
     for device in devices or [None]:

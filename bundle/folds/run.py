@@ -1,4 +1,4 @@
-"""One fold: a list of people, a network trained on most of them, and what it is worth for the rest."""
+"""One fold: a list of participants, a network trained on most of them, and what it is worth for the rest."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ def fold_sections(
     """Who trains, who watches training, and who is held out in one fold; families are never divided.
 
     Args:
-        items: everybody.
+        items: all participants.
         folds: `(N,)` fold of each.
         number: of the fold that is held out.
         validation_fraction: share of the families of the other folds that watch.
         seed: of that choice; every fold makes another one.
 
     Raises:
-        InputProblems: if nobody would be left to train.
+        InputProblems: if no participant would be left to train.
     """
     others = [item for item, fold in zip(items, folds, strict=True) if fold != number]
     try:
@@ -74,7 +74,7 @@ class FoldRun:
     Args:
         number: of the fold.
         folder: its results folder.
-        sections: its people.
+        sections: its participants.
         settings: of all folds.
         images_hash: of the whole cohort's images.
     """
@@ -100,7 +100,9 @@ class FoldRun:
         before = read_record(self.folder)
         if before is None:
             if any((self.folder / file).is_file() for file in OUTPUTS.values()):
-                return [f"{self.folder} holds a run without {RECORD}, so nobody knows what of: choose another folder."]
+                return [
+                    f"{self.folder} holds a run without {RECORD}, so no participant knows what of: choose another folder."
+                ]
             return []
         differing = differences(before["made_with"], self.made_with)
         if not differing:
@@ -165,7 +167,7 @@ def read_record(folder: Path) -> dict[str, Any] | None:
 
 
 def read_people(folder: Path) -> pd.DataFrame:
-    """Figures of a fold's held-out people, a row per person and modality.
+    """Figures of a fold's held-out participants, a row per participant and modality.
 
     Raises:
         InputProblems: if the file is no table.

@@ -23,7 +23,7 @@ NO_SETTINGS = (
     *("bundle_root", "output_dir", "dataset_dir", "images", "resume", "validation_fraction", "test_fraction"),
     *("synthetic", "cache_rate", "num_workers", "progress"),
 )
-"""Knobs of training that do not change what a fold is, or that the fold's list of people settles."""
+"""Options of training that do not change what a fold is, or that the fold's list of participants settles."""
 IMAGES_HASH = "images_hash"
 
 
@@ -33,7 +33,7 @@ class FoldSettings:
 
     Attributes:
         overlays: run id -> key -> value, to be laid over the stage's config.
-        made_with: name -> value, of every knob that shapes the result; folds are pooled only if theirs are the same.
+        made_with: name -> value, of every option that shapes the result; folds are pooled only if theirs are the same.
     """
 
     overlays: Mapping[str, Mapping[str, Any]]
@@ -45,9 +45,9 @@ def fold_settings(training: str | Mapping[str, Any] | None, shared: Mapping[str,
 
     Args:
         training: a config file to lay over `configs/train.yaml`, or its keys and values. The value of `network_def`, or
-            of another part, may be the name of its file. Keys that evaluation has too go to both stages. Knobs that
+            of another part, may be the name of its file. Keys that evaluation has too go to both stages. Options that
             cross-validation has itself may stand there with the value that they have.
-        shared: knobs that cross-validation has itself and hands on (`modalities`, `seed`, ...).
+        shared: options that cross-validation has itself and hands on (`modalities`, `seed`, ...).
 
     Raises:
         InputProblems: for keys that training does not know or that are not set there, and values that are no plain ones.

@@ -32,7 +32,7 @@ HASHES = "image_hashes.tsv"
 
 
 def embedded_so_far(folder: Path, network: FusionAutoencoder) -> EmbeddingTable:
-    """The embeddings in a stage folder; nobody if there are none yet.
+    """The embeddings in a stage folder; no participant if there are none yet.
 
     Raises:
         InputProblems: if they are of another encoder.
@@ -56,7 +56,7 @@ def embedded_so_far(folder: Path, network: FusionAutoencoder) -> EmbeddingTable:
 def image_hashes(
     folder: Path, items: Sequence[Item], modalities: Sequence[str], num_workers: int, progress: bool
 ) -> np.ndarray:
-    """`(N, M)` text: `voxel_hash` of everybody's images, empty where a person has none; kept beside the table.
+    """`(N, M)` text: `voxel_hash` of all participants' images, empty where a participant has none; kept beside the table.
 
     Raises:
         InputProblems: for images that cannot be read.
@@ -70,7 +70,7 @@ def image_hashes(
 
 
 def reconstruction_folder(folder: Path, name: str) -> Path:
-    """Where the reconstructions of a person are."""
+    """Where the reconstructions of a participant are."""
     return folder / "reconstructions" / name
 
 
@@ -157,7 +157,7 @@ class EmbeddingWriter:
                 self.table.write_text(self.folder)
 
     def _write_arrays(self) -> None:
-        """People of the file, to whom another process may have added some, then those who are new; under the folder's lock."""
+        """Participants of the file, to whom another process may have added some, then those who are new; under the folder's lock."""
         known = set(self.table.participant_ids)
         for batch in [embedded_so_far(self.folder, self.network), *self._pending]:
             new = [name for name in batch.participant_ids if name not in known]
@@ -175,7 +175,7 @@ class EmbeddingWriter:
         try:
             for modality, volume in zip(self.network.modalities, reconstruction, strict=True):
                 item = self.items[name]
-                # a map that the person lacks is drawn in the space of one that is there
+                # a map that the participant lacks is drawn in the space of one that is there
                 original: Any = nib.load(item.get(modality, item[present_modalities(item, self.network.modalities)[0]]))
                 nib.save(in_space_of(volume, original), temporary / f"{name}_{modality}_reconstruction.nii.gz")
             shutil.rmtree(target, ignore_errors=True)  # of a run that ended before its codes were written

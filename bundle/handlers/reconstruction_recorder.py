@@ -1,4 +1,4 @@
-"""Keep what an evaluation needs of every person, no more."""
+"""Keep what an evaluation needs of every participant, no more."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from custom_nets.presence import modalities_present
 
 
 class StopOnNan:
-    """Raises when the loss of a batch is NaN or infinite, naming the people in the batch; the trainer decollates.
+    """Raises when the loss of a batch is NaN or infinite, naming the participants in the batch; the trainer decollates.
 
     Unlike Ignite's `TerminateOnNan`, which ends the run as if it were complete, this is an error.
 

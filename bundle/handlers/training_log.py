@@ -85,7 +85,9 @@ class TrainingLog:
         self._step_started = time.perf_counter()
 
     def _iterate(self, engine: Engine) -> None:
-        self._losses.append(engine.state.output[0]["loss"])  # decollated: one entry per person, all with the batch's
+        self._losses.append(
+            engine.state.output[0]["loss"]
+        )  # decollated: one entry per participant, all with the batch's
         self._steps.append(time.perf_counter() - self._step_started)
         self._bar.update(1)
         self._bar.set_postfix(self._postfix(engine.state.epoch), refresh=False)

@@ -25,7 +25,7 @@ def register_ants(template: Volume, brain: Volume) -> Warp:
 
     Args:
         template: brain without skull; the warp is on its grid.
-        brain: the person's brain without skull.
+        brain: the participant's brain without skull.
 
     Source: Avants et al. (2008), Medical Image Analysis 12.
     """

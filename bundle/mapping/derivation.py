@@ -117,4 +117,4 @@ def _refuse_elsewhere(source: Derivation, warp: Warp, points: np.ndarray, native
     if by_inverse >= ALIKE and by_inverse > by_warp + BETTER:
         raise InputProblems("Warp", [f"{source.warp}: this warp goes from the native image to the template: {source.native.name} lands on {source.like.name} by its inverse (r = {by_inverse:.3f}), not by itself (r = {by_warp:.3f}). Give the other one, which takes points of the template to the native image."])  # fmt: skip
     if by_warp < ALIKE:
-        raise InputProblems("Warp", [f"{source.warp}: this warp does not lay {source.native.name} on {source.like.name} (r = {by_warp:.3f}, expected {ALIKE} or more): are the three of one person, session and space?"])  # fmt: skip
+        raise InputProblems("Warp", [f"{source.warp}: this warp does not lay {source.native.name} on {source.like.name} (r = {by_warp:.3f}, expected {ALIKE} or more): are the three of one participant, session and space?"])  # fmt: skip

@@ -1,4 +1,4 @@
-"""FSL's warps, as where each point of the template lies in the person's T1w image: dense fields, FNIRT's coefficients."""
+"""FSL's warps, as where each point of the template lies in the participant's T1w image: dense fields, FNIRT's coefficients."""
 
 from __future__ import annotations
 

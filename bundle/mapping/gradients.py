@@ -1,4 +1,4 @@
-"""Diffusion weighting of each volume: FSL's bvals and bvecs, read, mended where that is safe, and grouped to shells."""
+"""Diffusion weighting of each volume: FSL's bvals and bvecs, read, fixed where that is safe, and grouped to shells."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Gradients:
     Attributes:
         b_values: `(N,)` s/mm^2.
         directions: `(N, 3)` unit vectors along the image's own axes; zeros where `is_b0`.
-        notes: what was mended.
+        notes: what was fixed.
     """
 
     b_values: np.ndarray

@@ -1,4 +1,4 @@
-"""Maps in a person's own space brought to the grid of the network."""
+"""Maps in a participant's own space brought to the grid of the network."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def make_maps(
     NDI is the mean over the tissue of a voxel of the network's grid, and 0 where less than a tenth of it is tissue.
 
     Args:
-        folder: with what the person's steps left.
+        folder: with what the participant's steps left.
         warp: template to T1w.
         target: template and grid.
         t1w_to_dwi: `(4, 4)` RAS mm.

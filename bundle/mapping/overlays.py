@@ -1,4 +1,4 @@
-"""The pictures by which a person's mapping is judged: edges and colours over three slices."""
+"""The pictures by which a participant's mapping is judged: edges and colours over three slices."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ RED, YELLOW = (255, 64, 48), (255, 214, 0)
 
 
 def draw_overlays(folder: Path, maps: Mapping[str, Path], warp: Warp, target: Target, is_log: bool) -> list[str]:
-    """Write `<name>.jpg` into the person's folder; the names that were drawn.
+    """Write `<name>.jpg` into the participant's folder; the names that were drawn.
 
     Args:
-        folder: with what the person's steps left.
+        folder: with what the participant's steps left.
         maps: map -> file on the network's grid.
         warp: template to T1w.
         target: the template.
@@ -89,7 +89,7 @@ def _strip(
     edges: Sequence[tuple[np.ndarray, tuple[int, int, int]]] = (),
     margin: float = 3,
 ) -> Any:
-    """Sagittal, coronal and axial slice through the middle of a region, the person's right at the right.
+    """Sagittal, coronal and axial slice through the middle of a region, the participant's right at the right.
 
     Args:
         volume: `(D, H, W, 3)` colours from 0 to 255.

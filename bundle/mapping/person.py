@@ -1,4 +1,4 @@
-"""One person's way from scans to maps: brain, warp, alignment, tensor, NODDI, maps. Each step is kept."""
+"""One participant's way from scans to maps: brain, warp, alignment, tensor, NODDI, maps. Each step is kept."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def map_person(work: Work, maps_folder: Path) -> dict[str, Any]:
     """Do all steps that can be done; facts of each, and under `refused` why a map was not made (map -> reason).
 
     Args:
-        work: the person's.
+        work: the participant's.
         maps_folder: for the maps, `<id>_<map>.nii.gz`.
 
     Raises:

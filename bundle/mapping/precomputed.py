@@ -1,4 +1,4 @@
-"""Warps that other software made, as where each point of the template lies in the person's T1w image."""
+"""Warps that other software made, as where each point of the template lies in the participant's T1w image."""
 
 from __future__ import annotations
 

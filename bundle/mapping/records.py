@@ -1,4 +1,4 @@
-"""What mapping keeps of everybody, also of those of earlier calls: table, page, and who is in the cohort."""
+"""What mapping keeps of all participants, also of those of earlier calls: table, page, and who is in the cohort."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ NDI_WORDS = {
 
 
 def write_record(page: MappedPerson, row: Mapping[str, Any]) -> None:
-    """Leave what page and table say of a person beside their steps, for later calls that map other people."""
+    """Leave what page and table say of a participant beside their steps, for later calls that map other participants."""
     told = {key: value for key, value in asdict(page).items() if key != "folder"}
     with atomic_path(page.folder / RECORD) as temporary:
         temporary.write_text(json.dumps({"page": told, "row": dict(row)}, indent=1))
 
 
 def _records(folder: Path) -> list[tuple[MappedPerson, dict[str, Any]]]:
-    """Page and row of everybody who was mapped or failed, also in earlier calls."""
+    """Page and row of all participants who was mapped or failed, also in earlier calls."""
     files = sorted((folder / WORK).glob(f"*/{RECORD}"))
     records = [(file.parent, read_sidecar(file)) for file in files]
     return [(MappedPerson(folder=work, **record["page"]), record["row"]) for work, record in records if record]
 
 
 def write_page(folder: Path, target: Target, settings: MappingSettings) -> None:
-    """Table and page of everybody, `folder` being `0_mapped`."""
+    """Table and page of all participants, `folder` being `0_mapped`."""
     records = _records(folder)
     write_table(pd.DataFrame([row for _, row in records]), folder / TABLE)
     told = {
@@ -63,7 +63,7 @@ def write_page(folder: Path, target: Target, settings: MappingSettings) -> None:
 
 
 def refuse_other_settings(folder: Path, names: Sequence[str], target: Target, settings: MappingSettings) -> None:
-    """Keep one cohort to one way of making maps: its codes would else tell settings apart, not people.
+    """Keep one cohort to one way of making maps: its codes would else tell settings apart, not participants.
 
     Args:
         folder: `0_mapped`; what its maps were made with is in `settings.json`.
@@ -88,7 +88,7 @@ def refuse_other_settings(folder: Path, names: Sequence[str], target: Target, se
     ]
     changed = [_change(key, before.get(key), value) for key, value in now.items() if before.get(key) != value]
     if others and changed:
-        raise InputProblems("Mapping", [f"{folder} holds {len(others)} people mapped otherwise ({', '.join(others[:5])}): {', '.join(changed)}. Give another --output_dir, or map everybody again."])  # fmt: skip
+        raise InputProblems("Mapping", [f"{folder} holds {len(others)} participants mapped otherwise ({', '.join(others[:5])}): {', '.join(changed)}. Give another --output_dir, or map all participants again."])  # fmt: skip
     for name in names if changed else []:
         (folder / WORK / name / RECORD).unlink(missing_ok=True)  # else a run that is broken off would leave both kinds
     write_json(now, folder / SETTINGS)
@@ -102,9 +102,9 @@ def _change(key: str, before: Any, now: Any) -> str:
 
 
 def write_participants(folder: Path, waiting: Collection[str] = ()) -> list[str]:
-    """The ids of everybody who was mapped to the end and whose maps are all there, also from earlier calls.
+    """The ids of all participants who was mapped to the end and whose maps are all there, also from earlier calls.
 
-    Columns that somebody added to `participants.tsv`, such as `family_id`, stay, also of people who are not listed for a while.
+    Columns that a participant added to `participants.tsv`, such as `family_id`, stay, also of participants who are not listed for a while.
 
     Args:
         folder: `0_mapped`.

@@ -119,8 +119,8 @@ def register_demons(
 
     Args:
         template: brain without skull; the warp is on its grid.
-        brain: the person's brain without skull, of the same contrast.
-        affine: `(4, 4)` template world to the person's.
+        brain: the participant's brain without skull, of the same contrast.
+        affine: `(4, 4)` template world to the participant's.
         levels: shrink factor and iterations, coarse to fine.
         sigma_mm: smoothing of the displacement at the finest level.
 

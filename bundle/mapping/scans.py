@@ -1,4 +1,4 @@
-"""People's raw scans, as they lie on disk by a list of file patterns, or as files that the user names."""
+"""Participants's raw scans, as they lie on disk by a list of file patterns, or as files that the user names."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ENTRIES = ("name", "ids", "derivatives", "dwi_in_t1w_space", "files")
 
 @dataclass(frozen=True)
 class Scans:
-    """One person's files; `T1w` is always there, the three of `DIFFUSION` together or not at all.
+    """One participant's files; `T1w` is always there, the three of `DIFFUSION` together or not at all.
 
     Attributes:
         participant_id: whose.
@@ -52,16 +52,16 @@ def find_scans(
     session: str | None,
     registration: str = "given",
 ) -> list[Scans]:
-    """Everybody's scans, checked as far as headers and gradient tables say.
+    """All participants' scans, checked as far as headers and gradient tables say.
 
     Args:
         scans: content of a file of `configs/scans/`.
         dataset_dir: folder that its patterns start at.
         derivatives: folder that `{derivatives}` stands for; None is what `scans` says, in `dataset_dir`.
-        files: name -> file of one person, instead of a folder.
-        participant_id: of that person.
-        participant_ids: id or ids to map; None: everybody.
-        session: `first`, `last`, a label, or None: refuse where somebody has several.
+        files: name -> file of one participant, instead of a folder.
+        participant_id: of that participant.
+        participant_ids: id or ids to map; None: all participants.
+        session: `first`, `last`, a label, or None: refuse where a participant has several.
         registration: how images are registered; a warp among `files` is for `given` alone.
 
     Raises:
@@ -83,7 +83,7 @@ def find_scans(
             wanted = [
                 str(name) for name in ([participant_ids] if isinstance(participant_ids, str | int) else participant_ids)
             ]
-            strangers = [f"--participant_ids: nobody is called {name}." for name in wanted if name not in found]
+            strangers = [f"--participant_ids: no participant is called {name}." for name in wanted if name not in found]
             if strangers:
                 raise InputProblems("Scans", strangers)
             found = {name: found[name] for name in wanted}
@@ -141,10 +141,10 @@ def _in_folder(
     problems = [finding.sentence for finding in [*findings, *several]]
     known = sorted({image.session for images in found.values() for image in images if image.session})
     if names and session is not None and session not in (*RULES, *known):
-        problems.append(f"--session {session}: nobody has it: " + (f"sessions are {', '.join(known)}." if known else "file names tell no sessions."))  # fmt: skip
+        problems.append(f"--session {session}: no participant has it: " + (f"sessions are {', '.join(known)}." if known else "file names tell no sessions."))  # fmt: skip
     elsewhere = [name for name in names if name not in choices]
     if elsewhere and not problems:
-        logger.warning("%d people have no scan of session %s and are left out: %s.", len(elsewhere), session, ", ".join(elsewhere[:20]))  # fmt: skip
+        logger.warning("%d participants have no scan of session %s and are left out: %s.", len(elsewhere), session, ", ".join(elsewhere[:20]))  # fmt: skip
     if not names:
         shown = " or ".join(sources["T1w"].files)
         problems.append(f"{folder}: no scan of {scans['name']} in it: expected {shown}; another source: --scans.")
@@ -199,5 +199,5 @@ def _check_person(files: Mapping[str, Path]) -> Gradients | None:
 
 
 def _rows(affine: np.ndarray) -> list[list[float]]:
-    """An affine's three rows for people."""
+    """An affine's three rows for participants."""
     return [[round(float(value), 3) for value in row] for row in affine[:3]]

@@ -1,4 +1,4 @@
-"""What shapes the maps of everybody."""
+"""What shapes the maps of all participants."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class MappingSettings:
 
     Args:
         brain_mask: `auto` | `given` | `deepbet` | `template`.
-        registration: `demons`, `ants`, or `given`: the warp in the person's files.
+        registration: `demons`, `ants`, or `given`: the warp in the participant's files.
         noddi: `grid`, the fit of ours, or `amico`.
         maps: see `MapSettings`.
         tissues: of the grid.

@@ -37,7 +37,7 @@ class RawSubject:
     """Scans and truth.
 
     Attributes:
-        t1w: head without skull, in the person's world.
+        t1w: head without skull, in the participant's world.
         t1w_mask: its brain.
         dwi: `(D, H, W, N)` magnitudes, noisy.
         gradients: of the N volumes.

@@ -1,4 +1,4 @@
-"""What people are mapped to: a template, and the grid of the network."""
+"""What participants are mapped to: a template, and the grid of the network."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ OWN_TEMPLATE = "MNI ICBM152 2009a symmetric (nilearn's)"
 
 @dataclass(frozen=True)
 class Target:
-    """Where people are brought.
+    """Where participants are brought.
 
     Attributes:
-        name: of the template, for people.
+        name: of the template, for participants.
         template: T1w without skull, on the grid that registration works on.
         mask: `(D, H, W)` its brain.
         shape, affine: the network's grid, voxels to RAS mm.

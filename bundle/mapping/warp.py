@@ -1,4 +1,4 @@
-"""A map from the template to a person: where each voxel of the template's grid lies in the person's T1w image."""
+"""A map from the template to a participant: where each voxel of the template's grid lies in the participant's T1w image."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ MOST_SMOOTHINGS = 10
 
 @dataclass(frozen=True)
 class Warp:
-    """psi(x) = A (x + u(x)): a diffeomorphism x + u of the template, then an affine map to the person's world.
+    """psi(x) = A (x + u(x)): a diffeomorphism x + u of the template, then an affine map to the participant's world.
 
     Attributes:
         displacement: `(3, D, H, W)` u in RAS mm on the template's grid.
         grid_affine: `(4, 4)` of that grid, voxels to RAS mm.
         affine: `(4, 4)` A, RAS mm on both sides.
-        n_unfolded: voxels with a Jacobian determinant of 0 or less before `unfolded` mended them.
+        n_unfolded: voxels with a Jacobian determinant of 0 or less before `unfolded` fixed them.
     """
 
     displacement: np.ndarray
@@ -52,14 +52,14 @@ class Warp:
 
     @property
     def points(self) -> np.ndarray:
-        """`(3, D, H, W)` psi at the grid's voxels, RAS mm in the person's world."""
+        """`(3, D, H, W)` psi at the grid's voxels, RAS mm in the participant's world."""
         return apply(self.affine, grid_points(self.displacement.shape[1:], self.grid_affine) + self.displacement)
 
     def template_points(self, points: np.ndarray, rounds: int = 12) -> np.ndarray:
-        """Where points of the person lie in the template: psi backwards, by fixed-point iteration.
+        """Where points of the participant lie in the template: psi backwards, by fixed-point iteration.
 
         Args:
-            points: `(3, ...)` RAS mm in the person's world.
+            points: `(3, ...)` RAS mm in the participant's world.
         """
         target = apply(np.linalg.inv(self.affine), points)
         to_voxels = np.linalg.inv(self.grid_affine)
@@ -71,12 +71,12 @@ class Warp:
 
     @property
     def affine_determinant(self) -> float:
-        """det A: above 1 if the person's head is larger than the template's."""
+        """det A: above 1 if the participant's head is larger than the template's."""
         return float(np.linalg.det(self.affine[:3, :3]))
 
     @property
     def jacobian(self) -> np.ndarray:
-        """`(D, H, W)` det D(x + u), without the affine part: above 1 where the person is locally larger."""
+        """`(D, H, W)` det D(x + u), without the affine part: above 1 where the participant is locally larger."""
         # a change of the axes' units does not change the determinant, so voxels will do
         voxels = np.tensordot(np.linalg.inv(self.grid_affine[:3, :3]), self.displacement, 1)
         return jacobian_determinant(torch.from_numpy(np.ascontiguousarray(voxels, dtype=np.float32))).numpy()

@@ -1,4 +1,4 @@
-"""The step `warp`: the template laid on the person's brain, by registration or by a warp that is given."""
+"""The step `warp`: the template laid on the participant's brain, by registration or by a warp that is given."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _warp(work: Work, brain: Volume) -> Warp:
 
 
 def likeness(brain: Volume, points: np.ndarray, target: Target) -> float:
-    """Correlation with the template, over its brain, of the person's brain at points `(3, D, H, W)` of their world."""
+    """Correlation with the template, over its brain, of the participant's brain at points `(3, D, H, W)` of their world."""
     warped = brain.at(points, float(target.template.spacing.mean()))
     return float(np.corrcoef(warped[target.mask], target.template.voxels[target.mask])[0, 1])
 
@@ -84,12 +84,12 @@ def refuse_reverse(file: Path, warp: Warp, brain: Volume, target: Target) -> Non
     """A warp from the T1w image to the template lays brains on each other only when it is turned round.
 
     Raises:
-        InputProblems: if the inverse makes the person a brain like the template, and more so than the warp itself.
+        InputProblems: if the inverse makes the participant a brain like the template, and more so than the warp itself.
     """
     given = likeness(brain, warp.points, target)
     inverse = likeness(brain, warp.template_points(grid_points(target.template.shape, target.template.affine)), target)
     if inverse >= LEAST_LIKENESS and inverse > given + CLEARLY_BETTER:
-        raise InputProblems("Registration", [f"{file}: this warp seems to go from the T1w image to the template: the person is like the template (r = {inverse:.2f}) by its inverse, not by itself (r = {given:.2f}). Give the other one, from the template to the T1w image; JAC would be upside down."])  # fmt: skip
+        raise InputProblems("Registration", [f"{file}: this warp seems to go from the T1w image to the template: the participant is like the template (r = {inverse:.2f}) by its inverse, not by itself (r = {given:.2f}). Give the other one, from the template to the T1w image; JAC would be upside down."])  # fmt: skip
 
 
 def read_warp(work: Work, facts: dict[str, Any]) -> Warp:

@@ -1,4 +1,4 @@
-"""One person at work: their scans, what they are brought to, and the folder where steps leave what they make."""
+"""One participant at work: their scans, what they are brought to, and the folder where steps leave what they make."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Work:
     """What every step needs.
 
     Attributes:
-        scans: the person's files.
+        scans: the participant's files.
         target: template and grid.
         settings: see `MappingSettings`.
         folder: for what steps leave.

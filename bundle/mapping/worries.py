@@ -14,10 +14,10 @@ LEAST_LIKENESS, LEAST_OVERLAP, LEAST_SNR, MOST_SNR = 0.6, 0.8, 8.0, 500.0
 
 
 def figures_of(facts: Mapping[str, Any]) -> list[tuple[str, str, float]]:
-    """(column, words, value) of what was measured of a person.
+    """(column, words, value) of what was measured of a participant.
 
     Args:
-        facts: of the person's steps, as `bundle.mapping.person.map_person` gives them.
+        facts: of the participant's steps, as `bundle.mapping.person.map_person` gives them.
     """
     places = [
         ("brain_litres", "brain mask, litres", "brain", "litres"),

@@ -43,7 +43,7 @@ def model_card(
         data_license: whether there is a `docs/data_license.txt`.
         has_large_files: whether there is a `large_files.yml`.
         images: modality -> file pattern, of the package's configs.
-        sample: the people in `sample/`; none if there is no such folder.
+        sample: the participants in `sample/`; none if there is no such folder.
     """
     network = facts.network
     environment = Environment(

@@ -52,7 +52,7 @@ class ExportedForm(nn.Module):
 
 
 def probe_images(network: FusionAutoencoder, batch: int = 2, seed: int = 0) -> Tensor:
-    """Images like those of training, `(B, M, D, H, W)`: the mean image and residuals of the size that people have."""
+    """Images like those of training, `(B, M, D, H, W)`: the mean image and residuals of the size that participants have."""
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(batch, len(network.modalities), *network.spatial_size, generator=generator)
     return network.scaling.inverse(noise)

@@ -90,7 +90,7 @@ def fingerprints(configs: Path, parts: Sequence[str] = NETWORKS) -> dict[str, di
 
 
 def problems_of(metadata: dict[str, Any], found: dict[str, dict[str, Any]]) -> list[str]:
-    """A sentence for each network that is not the one that the metadata's version names, and how to mend it."""
+    """A sentence for each network that is not the one that the metadata's version names, and how to fix it."""
     stored = metadata.get(KEY, {})
     of_version = stored.get("version")
     if of_version != metadata["version"]:

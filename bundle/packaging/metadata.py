@@ -30,7 +30,7 @@ def package_metadata(template: Mapping[str, Any], facts: RunFacts, data_source: 
     Args:
         template: the repository's metadata.json.
         facts: of the run.
-        data_source: sentence on the training people; None only for the synthetic cohort, which has its own.
+        data_source: sentence on the training participants; None only for the synthetic cohort, which has its own.
 
     Raises:
         InputProblems: if neither is there.
@@ -42,9 +42,11 @@ def package_metadata(template: Mapping[str, Any], facts: RunFacts, data_source: 
     metadata["data_type"] = "nibabel"
     maps = ", ".join(facts.network.modalities)
     metadata["description"] = (
-        f"Autoencoder that fuses {maps} maps of a person into {facts.network.embedding_size} values and draws the maps from them."
+        f"Autoencoder that fuses {maps} maps of a participant into {facts.network.embedding_size} values and draws the maps from them."
     )
-    metadata["image_classes"] = f"{maps}: co-registered maps of one person, in their own units; an absent map is NaN"
+    metadata["image_classes"] = (
+        f"{maps}: co-registered maps of one participant, in their own units; an absent map is NaN"
+    )
     metadata["pred_classes"] = f"{maps}: the maps drawn from the code, in their own units"
     metadata["eval_metrics"] = _eval_metrics(facts)
     metadata["encoder_hash"] = facts.encoder_hash
@@ -97,7 +99,7 @@ def verify(folder: Path) -> None:
 
 
 def write_json(content: Mapping[str, Any], file: Path) -> None:
-    """Write JSON as people read it."""
+    """Write JSON as participants read it."""
     file.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
@@ -118,14 +120,14 @@ def _synthetic_source(facts: RunFacts) -> str:
         raise InputProblems(
             "Data",
             [
-                "This network was trained on people of your own: say in a sentence who they are and who may use what was "
+                "This network was trained on participants of your own: say in a sentence who they are and who may use what was "
                 'learned from them, as --data_source "...", and give their terms as --data_license FILE.'
             ],
         )
     people, spacing = facts.synthetic["n_subjects"], facts.synthetic["spacing_mm"]
     return (
-        f"Synthetic cohort of {people} people with known truth, {spacing:g} mm, that the bundle draws on the MNI ICBM152 2009a "
-        "template; no images of people"
+        f"Synthetic cohort of {people} participants with known truth, {spacing:g} mm, that the bundle draws on the MNI ICBM152 2009a "
+        "template; no images of participants"
     )
 
 

@@ -61,7 +61,7 @@ class RunFacts:
         settings: of the training, by option; empty if the run left no checkpoint.
         n_people: by section; empty if the run left no datalist.
         test_people: items of the test section.
-        cohort: folder of the synthetic cohort it was trained on; None if it was trained on other people.
+        cohort: folder of the synthetic cohort it was trained on; None if it was trained on other participants.
         synthetic: settings of that cohort.
         evaluation: None if the network was not evaluated.
         stratifier: its file; None if codes were not clustered.

@@ -1,4 +1,4 @@
-"""A few people of the synthetic cohort, so that a package can be tried before there are images of one's own."""
+"""A few participants of the synthetic cohort, so that a package can be tried before there are images of one's own."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ N_PEOPLE = 2
 
 
 def write_sample(folder: Path, facts: RunFacts, images: Mapping[str, str]) -> list[str]:
-    """Copy the first unrelated people of the test section, whom training has not seen, as a cohort folder.
+    """Copy the first unrelated participants of the test section, whom training has not seen, as a cohort folder.
 
     Args:
         folder: where to.
@@ -23,7 +23,7 @@ def write_sample(folder: Path, facts: RunFacts, images: Mapping[str, str]) -> li
         images: modality -> file pattern.
 
     Returns:
-        Their ids; nobody, and nothing is written, if the cohort is not synthetic or its images are gone.
+        Their ids; no participant, and nothing is written, if the cohort is not synthetic or its images are gone.
     """
     of_family = {item["family_id"]: item for item in reversed(facts.test_people) if _is_whole(item, facts)}
     people = [item for item in facts.test_people if item in of_family.values()][:N_PEOPLE]

@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 MOST_COMPONENTS = 200
 """Principal components of a modality's images at most, for linear fusion."""
 VOXEL_BYTES = 2e9
-"""Memory for everybody's voxels; every second, third ... voxel of the brain is taken if all take more."""
+"""Memory for all participants' voxels; every second, third ... voxel of the brain is taken if all take more."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class ImageEvidence:
     """What was read from the images.
 
     Attributes:
-        participant_ids: N people, in the order of the embeddings.
+        participant_ids: N participants, in the order of the embeddings.
         components: `(N, C)` the first 200 principal components of each modality's images, side by side, each modality scaled to the
             same variance: fusion without a network.
         explained_ids: those of them whose images were also encoded with one modality at a time taken away.
@@ -52,25 +52,25 @@ def read_images(
     seed: int,
     progress: bool = True,
 ) -> ImageEvidence | None:
-    """Go over the images of the embedded people once.
+    """Go over the images of the embedded participants once.
 
     Args:
         network: the encoder of the embeddings.
-        dataset: people of `prepared_people`, preprocessed.
+        dataset: participants of `prepared_people`, preprocessed.
         table: embeddings.
-        n_explained: for so many people at random each modality's part in the code is found.
+        n_explained: for so many participants at random each modality's part in the code is found.
         device: of the network.
         seed: of who they are.
         progress: show a bar.
 
     Returns:
-        None, with a warning, if the images of somebody are not there or the network is another one.
+        None, with a warning, if the images of a participant are not there or the network is another one.
     """
     row_of = {item["participant_id"]: row for row, item in enumerate(dataset.data)}
     absent = [name for name in table.participant_ids if name not in row_of]
     if absent:
         logger.warning(
-            "Images of %d embedded people are not all in 1_prepared: no linear fusion, modality shares and maps.",
+            "Images of %d embedded participants are not all in 1_prepared: no linear fusion, modality shares and maps.",
             len(absent),
         )
         return None
@@ -97,7 +97,7 @@ def read_images(
 
 
 def _brain_voxels(network: FusionAutoencoder, n_people: int) -> Tensor:
-    """Indices into a flat image: the brain's voxels, or every second, third ... so that everybody's fit into memory."""
+    """Indices into a flat image: the brain's voxels, or every second, third ... so that all participants' fit into memory."""
     brain = torch.nonzero(network.scaling.brain_mask.flatten())[:, 0].cpu()
     size = 4.0 * n_people * len(network.modalities) * len(brain)
     return brain[:: max(1, int(np.ceil(size / VOXEL_BYTES)))]
@@ -111,7 +111,7 @@ def _components(voxels: np.ndarray) -> np.ndarray:
 
 
 def code_changes(network: FusionAutoencoder, image: Tensor) -> Tensor:
-    """Code of a person's images `(M, D, H, W)` less the code with modality m at its mean image: `(M, E)`."""
+    """Code of a participant's images `(M, D, H, W)` less the code with modality m at its mean image: `(M, E)`."""
     with torch.no_grad():
         scaled = network.scaling(image[None])
         mean = network.scaling(network.scaling.mean_image[None])[0]
@@ -128,7 +128,7 @@ def modality_tables(
     """Each modality's share of the strata and of the dimensions that they were found in.
 
     Args:
-        evidence: of some of the people.
+        evidence: of some of the participants.
         space: that strata were found in.
         strata: N numbers from 1, by participant id.
         codes: `(N, E)` that they were found in.

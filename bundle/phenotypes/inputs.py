@@ -31,10 +31,10 @@ class Given:
     """What phenotyping is given.
 
     Attributes:
-        cohort: everybody who is embedded, with phenotypes.
+        cohort: all participants who is embedded, with phenotypes.
         clusters: N rows, `strata.tsv` of clustering.
         found: its `summary.json`.
-        flow: from everybody who is embedded to those who are analysed.
+        flow: from all participants who is embedded to those who are analysed.
         left_out: who is not, and why.
     """
 
@@ -59,7 +59,7 @@ def read_given(
     kinship: str | None,
     settings: FactorSettings,
 ) -> Given:
-    """Read embeddings, strata, people and items; for the meaning of the options see `phenotype`.
+    """Read embeddings, strata, participants and items; for the meaning of the options see `phenotype`.
 
     Raises:
         InputProblems: with all that is wrong with one of them.
@@ -120,7 +120,7 @@ def read_clusters(output_dir: str, table: EmbeddingTable) -> tuple[pd.DataFrame,
     """`strata.tsv`, in the order of the embeddings, and `summary.json` of `5_clusters`.
 
     Raises:
-        InputProblems: if they are not there, or are of an earlier version, another encoder or other people.
+        InputProblems: if they are not there, or are of an earlier version, another encoder or other participants.
     """
     folder = stage_folder(output_dir, CLUSTERS)
     if not (folder / "summary.json").is_file() or not (folder / "strata.tsv").is_file():
@@ -141,7 +141,9 @@ def read_clusters(output_dir: str, table: EmbeddingTable) -> tuple[pd.DataFrame,
     if differing:
         raise InputProblems(
             "Strata",
-            [f"{folder} and the embeddings hold different people ({', '.join(differing[:3])}): run clustering again."],
+            [
+                f"{folder} and the embeddings hold different participants ({', '.join(differing[:3])}): run clustering again."
+            ],
         )
     return strata.loc[table.participant_ids], found
 
@@ -159,7 +161,7 @@ def items_file(output_dir: str, phenotypes: str | None) -> Path:
     table = beside_datalist(source, PHENOTYPES)
     if table is None:
         raise InputProblems(
-            "Phenotypes", [f"The cohort has no {PHENOTYPES}: give --phenotypes, a table with a row per person."]
+            "Phenotypes", [f"The cohort has no {PHENOTYPES}: give --phenotypes, a table with a row per participant."]
         )
     return table
 
@@ -170,7 +172,7 @@ def chosen_covariates(
     by_clustering: Sequence[str],
     harmonised: str | None = None,
 ) -> pd.DataFrame:
-    """N rows of what is taken out: the columns wanted, or else those that clustering took out, or the usual ones.
+    """N rows of what is regressed out: the columns wanted, or else those that clustering took out, or the usual ones.
 
     The site is not among them if clustering harmonised codes over it: that column is `harmonised`.
 

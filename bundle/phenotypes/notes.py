@@ -15,16 +15,16 @@ PEOPLE_PER_TERM = 20
 
 
 def notes_on(cohort: Cohort, found: Findings, not_described: Sequence[str]) -> list[str]:
-    """On relatives, the strata that are compared, people per covariate, odd values and variables that are not described.
+    """On relatives, the strata that are compared, participants per covariate, odd values and variables that are not described.
 
     Args:
-        cohort: people.
+        cohort: participants.
         found: of them.
         not_described: variables, see `people_of_strata`.
     """
     notes = []
     if cohort.people["family_id"].nunique() == len(cohort.people):
-        notes.append("Nobody shares a family_id: everybody counts as unrelated.")
+        notes.append("No participant shares a family_id: every participant counts as unrelated.")
     if shown_first(found.raw, found.both) is not found.raw and found.both.n_strata > 1:
         notes.append(
             f"The unadjusted codes have no discrete strata, so {RAW} and {PHENOTYPE_ADJUSTED} compare those of the "
@@ -36,7 +36,7 @@ def notes_on(cohort: Cohort, found: Findings, not_described: Sequence[str]) -> l
         n_terms += cohort.sites_of_scores.indicators.shape[1]
     if len(cohort.rows) < PEOPLE_PER_TERM * n_terms:
         notes.append(
-            f"{len(cohort.rows)} people for {n_terms} terms of covariates: with fewer than {PEOPLE_PER_TERM} per term, "
+            f"{len(cohort.rows)} participants for {n_terms} terms of covariates: with fewer than {PEOPLE_PER_TERM} per term, "
             "p of adjusted scores is a little too small."
         )
     items = found.made.items
@@ -48,10 +48,10 @@ def notes_on(cohort: Cohort, found: Findings, not_described: Sequence[str]) -> l
     n_without = len(cohort.people) - len(cohort.rows)
     if n_without:
         notes.append(
-            f"{n_without} of {len(cohort.people)} people with a code have no phenotypes or too few, and are in no test."
+            f"{n_without} of {len(cohort.people)} participants with a code have no phenotypes or too few, and are in no test."
         )
     if not_described:
         notes.append(
-            f"Not described by stratum, since nearly everybody has a word of their own: {', '.join(not_described)}."
+            f"Not described by stratum, since nearly every participant has a word of their own: {', '.join(not_described)}."
         )
     return notes

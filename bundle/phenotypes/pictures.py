@@ -79,7 +79,7 @@ def continuum_picture(continuum: pd.DataFrame) -> Figure:
     figure, panel = _interval_plot(factors, series, "r2", 0.6)
     panel.set_xlabel("cross-validated share of variance explained, 95 % interval")
     panel.set_xlim(left=max(-0.3, continuum["low"].min() - 0.02))
-    panel.set_title("Clusters or a continuum: what predicts each factor in people of other families", fontsize=10)
+    panel.set_title("Clusters or a continuum: what predicts each factor in participants of other families", fontsize=10)
     return figure
 
 

@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 def decoded_differences(
     network: FusionAutoencoder, codes: np.ndarray, rows: Sequence[int], device: torch.device
 ) -> np.ndarray:
-    """What the decoder draws of some people's codes less what it draws of the mean code: `(K, M, D, H, W)`, own units."""
+    """What the decoder draws of some participants' codes less what it draws of the mean code: `(K, M, D, H, W)`, own units."""
     wanted = np.concatenate([codes.mean(axis=0, keepdims=True), codes[list(rows)]]).astype(np.float32)
     with torch.no_grad():
         drawn = [network.decode(torch.from_numpy(code)[None].to(device))[0].cpu().numpy() for code in wanted]
@@ -51,7 +51,7 @@ def exemplar_differences(
 
 
 def write_maps(differences: np.ndarray, like: Item, modalities: Sequence[str], folder: Path) -> None:
-    """Write `stratum_<k>_<modality>.nii.gz` in the grid and affine of a person's own images; maps of before go."""
+    """Write `stratum_<k>_<modality>.nii.gz` in the grid and affine of a participant's own images; maps of before go."""
     for old in folder.glob("stratum_*.nii.gz"):
         old.unlink()
     originals: dict[str, Any] = {modality: nib.load(like[modality]) for modality in modalities}

@@ -65,7 +65,7 @@ def result_tables(given: Given, found: Findings, n_folds: int, settings: TestSet
 
 
 def shown_covariates(cohort: Cohort) -> pd.DataFrame:
-    """Covariates whose share of the codes is told: those that are taken out, and the site that codes are harmonised over."""
+    """Covariates whose share of the codes is told: those that are regressed out, and the site that codes are harmonised over."""
     if cohort.sites is None:
         return cohort.taken_out
     return cohort.taken_out.assign(**{str(cohort.sites.labels.name): cohort.sites.labels})
@@ -75,7 +75,7 @@ def headline(tests: pd.DataFrame, grouping: Grouping, continuum: pd.DataFrame, c
     """The finding in one sentence, of the version that counts."""
     primary = PRIMARY if covariates else RAW
     named = ", ".join(covariates)
-    after = f" after {named} were taken out of codes and phenotypes" if covariates else ""
+    after = f" after {named} were regressed out of codes and phenotypes" if covariates else ""
     own = tests[tests["version"] == primary]
     if grouping.n_strata < 2:
         best = continuum[(continuum["version"] == primary) & (continuum["predictor"] == "ridge")]
@@ -83,17 +83,19 @@ def headline(tests: pd.DataFrame, grouping: Grouping, continuum: pd.DataFrame, c
         much = "the code predicts no phenotype factor beyond chance"
         if best["low"] > 0:
             much = f"the code predicts {best['factor']} {best['name']} best (cross-validated R² {best['r2']:.2f})"
-        from_codes = f" after {named} were taken out of the codes" if covariates else ""
+        from_codes = f" after {named} were regressed out of the codes" if covariates else ""
         return f"No discrete strata were found{from_codes}. As a continuum, {much}."
     if own.empty:
-        return f"{grouping.n_strata} strata were found{after}, but too few of their people have phenotypes to compare."
+        return f"{grouping.n_strata} strata were found{after}, but too few of their participants have phenotypes to compare."
     found = own[own["found"]]
     names = "; ".join(f"{factor} {name}" for factor, name in zip(found["factor"], found["name"], strict=True))
     which = f": {names}" if len(found) else ""
     new = tests[tests["version"] == VALIDATION]
     again = ""
     if len(new):
-        again = f" In people whom neither strata nor factors were made of, {new['found'].sum()} of {len(new)} differ."
+        again = (
+            f" In participants whom neither strata nor factors were made of, {new['found'].sum()} of {len(new)} differ."
+        )
     return (
         f"{len(found)} of {len(own)} phenotype factors differ between {grouping.n_strata} strata{after}{which}.{again}"
     )
@@ -171,7 +173,7 @@ def loading_rows(made: Factors) -> pd.DataFrame:
 
 
 def score_rows(names: pd.Index, scores: np.ndarray, adjusted: np.ndarray, made: Factors) -> pd.DataFrame:
-    """A row per person: scores, and scores without covariates."""
+    """A row per participant: scores, and scores without covariates."""
     table = pd.DataFrame({"participant_id": names})
     table[list(made.names)] = scores
     table[[f"{name}_adjusted" for name in made.names]] = adjusted

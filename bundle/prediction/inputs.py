@@ -58,7 +58,7 @@ class PredictionInputs:
     """Features and participants.
 
     Attributes:
-        people: N rows with index `participant_id`; `family_id` and whatever else is known.
+        participants: N rows with index `participant_id`; `family_id` and whatever else is known.
         features: name -> `(N, P)`, the embedding first.
         unlike_units: names of features whose columns have units of their own.
         encoder_hash: of the network; None if the embeddings do not say.
@@ -93,10 +93,10 @@ class PredictionInputs:
 def read_inputs(
     output_dir: str, sources: Sources, participants: str | None, categories: Sequence[str], targets: Sequence[str]
 ) -> PredictionInputs:
-    """Read features and participants; who lacks some of the features is left out, since all are compared on the same people.
+    """Read features and participants; who lacks some of the features is left out, since all are compared on the same participants.
 
     Raises:
-        InputProblems: for files that cannot be used, features that nobody of the embeddings has, columns that are not there, and
+        InputProblems: for files that cannot be used, features that no participant of the embeddings has, columns that are not there, and
             targets that are among the features.
     """
     tables = {EMBEDDING: read_feature_table(sources.embeddings or stage_folder(output_dir, EMBEDDINGS))}
@@ -115,7 +115,9 @@ def read_inputs(
         lacks |= {str(name): f"no {column}" for name in people.index[people[column].isna()]}
     kept = [name for name in names if name not in lacks]
     if not kept:
-        raise InputProblems("Features", [f"Nobody has all features ({', '.join(tables)}): make the ids the same."])
+        raise InputProblems(
+            "Features", [f"No participant has all features ({', '.join(tables)}): make the ids the same."]
+        )
     features = {name: table.of(kept) for name, table in tables.items()}
     people = people.loc[kept]
     if sources.covariates:
@@ -175,14 +177,14 @@ def target_of(values: pd.Series, families: np.ndarray, categories: Sequence[str]
     """A column without missing values as a target: a category if it is text, named as one, or has two values.
 
     Raises:
-        InputProblems: for too few families, a column that is alike for everybody, or a level of too few families to be in every fold.
+        InputProblems: for too few families, a column that is alike for all participants, or a level of too few families to be in every fold.
     """
     name, least = str(values.name), max(n_folds, LEAST_FOR_INTERVAL)
     problems = []
     if len(np.unique(families)) < least:
         problems.append(f"{name}: {len(np.unique(families))} families have it, expected {least} or more.")
     if values.nunique() < 2:
-        problems.append(f"{name}: is alike for everybody who has it, so there is nothing to predict.")
+        problems.append(f"{name}: is alike for all participants who has it, so there is nothing to predict.")
     is_number = is_numeric_dtype(values) and name not in categories and values.nunique() > 2
     if is_number and not problems:
         return Target(name, values.to_numpy(dtype=float))

@@ -1,4 +1,4 @@
-"""How alike repeated scans of one person are, as a table: a row per features and group of participants."""
+"""How alike repeated scans of one participant are, as a table: a row per features and group of participants."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def reliability_table(inputs: PredictionInputs, person: str, settings: CrossVali
 
     Args:
         inputs: features and participants.
-        person: column whose equal values are scans of one person; `person_id` need not be there.
+        participant: column whose equal values are scans of one participant; `person_id` need not be there.
         settings: of the bootstrap.
 
     Raises:
-        InputProblems: if another column is not there, or scans of one person are in several families.
+        InputProblems: if another column is not there, or scans of one participant are in several families.
     """
     rows: list[dict[str, Any]] = []
     if person not in inputs.people:
@@ -41,7 +41,7 @@ def reliability_table(inputs: PredictionInputs, person: str, settings: CrossVali
     persons = persons.where(persons.notna(), [f"scan {name}" for name in inputs.people.index]).to_numpy(dtype=str)
     straddling = pd.Series(inputs.families).groupby(persons).nunique()
     problems = [
-        f"{name}: scans of one person ({person}) are in {count} families: give them one family_id, so that no fold divides them."
+        f"{name}: scans of one participant ({person}) are in {count} families: give them one family_id, so that no fold divides them."
         for name, count in straddling[straddling > 1].items()
     ]
     if problems:

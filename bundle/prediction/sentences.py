@@ -36,7 +36,7 @@ def about_participants(inputs: PredictionInputs) -> list[str]:
         )
     if inputs.used is None:
         notes.append(
-            "It is not known who trained the network of these embeddings, so figures are of everybody; if its training "
+            "It is not known who trained the network of these embeddings, so figures are of all participants; if its training "
             "participants are among them, their embeddings may describe them better than those of new participants."
         )
     else:

@@ -34,7 +34,7 @@ class Bullets:
 
 @dataclass(frozen=True)
 class Steps:
-    """How many people were left at each step: (step, people, why fewer than before)."""
+    """How many participants were left at each step: (step, participants, why fewer than before)."""
 
     kind: ClassVar[str] = "steps"
     rows: Sequence[tuple[str, str, str]]

@@ -1,4 +1,4 @@
-"""The page of the check: what must be mended, and everybody's images, the oddest first."""
+"""The page of the check: what must be fixed, and all participants' images, the oddest first."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from bundle.report.template import render_template
 
 MOST_LINES = 300
 """Lines of a list that are shown; the table holds all."""
-TITLES = {MEND: "To be mended before training", LOOK: "Worth a look", LEFT_OUT: "Left out"}
+TITLES = {MEND: "To be fixed before training", LOOK: "Worth a look", LEFT_OUT: "Left out"}
 MEASURES = {
     "mean": "mean",
     "spread": "spread",
@@ -89,7 +89,7 @@ def render_check(
     return render_template(
         "check.html",
         headline=_headline(findings),
-        key_figures=[(str(flow[-1][1]), "people to be analysed"), (f"{n_files:,}", "images looked at or missed")]
+        key_figures=[(str(flow[-1][1]), "participants to be analysed"), (f"{n_files:,}", "images looked at or missed")]
         + [(str(len(rows)), TITLES[status].lower()) for _, status, rows in lists],
         flow=flow,
         lists=[(title, status, rows[:MOST_LINES], len(rows)) for title, status, rows in lists if rows],
@@ -130,9 +130,9 @@ def _headline(findings: Sequence[Finding]) -> str:
     wrong = [finding for finding in findings if finding.status == MEND]
     odd = sum(finding.status == LOOK for finding in findings)
     if not wrong:
-        return "Nothing must be mended" + (f"; {counted(odd, 'thing is', 'things are')} worth a look." if odd else ".")
+        return "Nothing must be fixed" + (f"; {counted(odd, 'thing is', 'things are')} worth a look." if odd else ".")
     whom = len({finding.participant_id for finding in wrong if finding.participant_id})
-    return f"{counted(len(wrong), 'thing')} to be mended before training" + (
+    return f"{counted(len(wrong), 'thing')} to be fixed before training" + (
         f", in {counted(whom, 'person', 'people')}." if whom else "."
     )
 
@@ -161,7 +161,7 @@ def _card(
 
 
 def _window(images: Sequence[ImageMeasures]) -> tuple[float, float]:
-    """The same for everybody, so that an image of other values stands out."""
+    """The same for all participants, so that an image of other values stands out."""
     low, high = np.median([image.window for image in images], axis=0)
     return float(low), float(max(high, low + 1e-6))
 

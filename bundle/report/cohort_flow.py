@@ -1,4 +1,4 @@
-"""From a source's tables to the people who are analysed, and what was done to their images."""
+"""From a source's tables to the participants who are analysed, and what was done to their images."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bundle.report.results import Results
 
 
 def cohort_flow(results: Results) -> list[Any]:
-    """Blocks for the section on people; nothing if the cohort was not made by `preparing`."""
+    """Blocks for the section on participants; nothing if the cohort was not made by `preparing`."""
     source = Path(str(results.datalist.get("dataset_dir", "")))
     file = source.parent / PREPARATION
     if source.suffix != ".json" or not file.is_file():

@@ -20,7 +20,9 @@ def continuum_section(results: Results) -> Section:
         section.blocks.append(Text("The continuum was not analysed.", "note"))
         return section
     if results.has_strata:
-        meaning = "If codes predict a factor better than strata do, people differ by degrees as well as by stratum."
+        meaning = (
+            "If codes predict a factor better than strata do, participants differ by degrees as well as by stratum."
+        )
     else:
         meaning = "Without strata the question is how much of each factor the codes predict by degrees."
     section.blocks.append(
@@ -61,7 +63,7 @@ def continuum_verdict(rows: pd.DataFrame) -> str:
     parts = []
     if len(more):
         parts.append(
-            f"The whole code predicts {listed(list(more))} better than strata do: there, people differ by degrees."
+            f"The whole code predicts {listed(list(more))} better than strata do: there, participants differ by degrees."
         )
     if len(less):
         parts.append(f"Strata predict {listed(list(less))} better than the whole code.")

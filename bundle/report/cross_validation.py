@@ -49,7 +49,7 @@ def cross_validation_section(results: Results) -> Section:
     families = counted(int(facts["n_families"]), "family", "families")
     section.blocks.append(
         Text(
-            f"{count(facts['n_people'])} people in {families} were each drawn by a network that was trained without them and "
+            f"{count(facts['n_people'])} participants in {families} were each drawn by a network that was trained without them and "
             f"without their relatives: R² {r2_values}. {share(first['identifiability'])} of the reconstructions are nearer "
             f"to their own image than to that of anybody else in their fold{interval}. Intervals say what other "
             "families would change, not what another training would; how far the folds lie apart shows both."
@@ -60,7 +60,7 @@ def cross_validation_section(results: Results) -> Section:
         CROSS_VALIDATION,
         "folds.png",
         f"R² in each of {facts['n_folds']} folds for {listed(list(summary['modality']))}.",
-        "R² fold by fold; line and band are all held-out people with their 95 % interval. Numbers: "
+        "R² fold by fold; line and band are all held-out participants with their 95 % interval. Numbers: "
         f"{CROSS_VALIDATION}/per_fold.tsv.",
         WIDTH,
     )
@@ -70,7 +70,7 @@ def cross_validation_section(results: Results) -> Section:
         CROSS_VALIDATION,
         "summary",
         COLUMNS,
-        "Reconstruction of all held-out people, pooled over folds",
+        "Reconstruction of all held-out participants, pooled over folds",
         note=note,
     )
     section.blocks += table(results, CROSS_VALIDATION, "per_fold", FOLD_COLUMNS, "The same fold by fold")

@@ -32,7 +32,7 @@ def factors_section(results: Results) -> Section:
             Column("top_items", "Items with the largest loadings"),
         ],
         "Factors of the phenotypes",
-        note="Congruence: how alike a factor comes out in two halves of the people (Tucker's, median), 1 is alike.",
+        note="Congruence: how alike a factor comes out in two halves of the participants (Tucker's, median), 1 is alike.",
     )  # fmt: skip
     section.blocks += picture(
         results,

@@ -35,9 +35,9 @@ FORMS: dict[tuple[str, str], Form] = {
         ("r2", "pca_r2", "linear_r2", "above_linear", "above_linear_low", "above_linear_high", "r2_code_swapped", "ssim", "identifiability", "above_pca_low", "above_pca_high"),
     ),
     (EVALUATION, "people"): Form(
-        "the same for each held-out person", ("participant_id", "modality"), ("r2", "ssim")
+        "the same for each held-out participant", ("participant_id", "modality"), ("r2", "ssim")
     ),
-    (CLUSTERS, "strata"): Form("stratum of each person", ("participant_id",), ("stratum",)),
+    (CLUSTERS, "strata"): Form("stratum of each participant", ("participant_id",), ("stratum",)),
     (CLUSTERS, "strata_summary"): Form(
         "size and stability of each stratum",
         (),
@@ -55,7 +55,7 @@ FORMS: dict[tuple[str, str], Form] = {
         "gaps between neighbouring clusters", (), ("cluster", "neighbour", "n_between", "depth", "p_value")
     ),
     (CLUSTERS, "other_methods"): Form(
-        "what other methods make of the same people", ("method",), ("n_clusters", "share_noise", "ami")
+        "what other methods make of the same participants", ("method",), ("n_clusters", "share_noise", "ami")
     ),
     (CLUSTERS, "encoder_agreement"): Form("agreement between encoders", ("encoder_hash",)),
     (CLUSTERS, "site_prediction"): Form(
@@ -63,10 +63,10 @@ FORMS: dict[tuple[str, str], Form] = {
         ("codes",),
         ("accuracy", "low", "high", "chance", "chance_low", "chance_high", "p"),
     ),
-    (CLUSTERS, "sites"): Form("people and families of each site", ("site",), ("n_people", "n_families")),
+    (CLUSTERS, "sites"): Form("participants and families of each site", ("site",), ("n_people", "n_families")),
     (CLUSTERS, "site_covariates"): Form("how far covariates follow the site", ("covariate",), ("share",)),
-    (CLUSTERS, "strata_sites"): Form("people of each stratum at each site", ("site",), ("stratum", "n_people", "share")),
-    (PHENOTYPING, "flow"): Form("how many people were left at each step", ("step", "reason"), ("people",)),
+    (CLUSTERS, "strata_sites"): Form("participants of each stratum at each site", ("site",), ("stratum", "n_people", "share")),
+    (PHENOTYPING, "flow"): Form("how many participants were left at each step", ("step", "reason"), ("people",)),
     (PHENOTYPING, "left_out"): Form("who was left out and why", ("participant_id", "reason")),
     (PHENOTYPING, "items"): Form(
         "what became of each column of phenotypes", ("item", "label", "state", "reason"), ("missing",)
@@ -75,7 +75,7 @@ FORMS: dict[tuple[str, str], Form] = {
         "phenotype factors", ("factor", "name", "top_items"), ("explained", "congruence", "congruence_low")
     ),
     (PHENOTYPING, "loadings"): Form("how much each item belongs to each factor", ("item", "label"), ("communality",)),
-    (PHENOTYPING, "scores"): Form("factor scores of each person", ("participant_id",)),
+    (PHENOTYPING, "scores"): Form("factor scores of each participant", ("participant_id",)),
     (PHENOTYPING, "code_covariates"): Form(
         "how much of the codes covariates explain", ("covariate",), ("share", "share_last")
     ),
@@ -126,7 +126,7 @@ FORMS: dict[tuple[str, str], Form] = {
         "prediction of each participant", ("participant_id", "target", "features", "true", "predicted")
     ),
     (PREDICTION, "reliability"): Form(
-        "how alike repeated scans of one person are",
+        "how alike repeated scans of one participant are",
         ("features", "participants"),
         (
             *("n_persons", "n_scans", "n_gallery", "identified", "identified_low", "identified_high", "chance"),
@@ -135,7 +135,7 @@ FORMS: dict[tuple[str, str], Form] = {
     ),
     (PREDICTION, "left_out"): Form("who was left out of predictions and why", ("participant_id", "reason")),
     (CROSS_VALIDATION, "summary"): Form(
-        "cross-validation: reconstruction of all held-out people",
+        "cross-validation: reconstruction of all held-out participants",
         ("modality",),
         (
             *("n_people", "n_families", "r2", "r2_low", "r2_high", "r2_lowest_fold", "r2_highest_fold"),
@@ -147,7 +147,7 @@ FORMS: dict[tuple[str, str], Form] = {
         "the same fold by fold", ("modality",), ("fold", "n_people", "r2", "r2_low", "r2_high", "pca_r2")
     ),
     (CROSS_VALIDATION, "people"): Form(
-        "the same for each held-out person", ("participant_id", "family_id", "modality"), ("fold", "r2")
+        "the same for each held-out participant", ("participant_id", "family_id", "modality"), ("fold", "r2")
     ),
 }  # fmt: skip
 """(stage folder, table) -> its form."""

@@ -8,7 +8,7 @@ from bundle.report.numbers import count, counted, digits, listed, p_is
 from bundle.report.results import Results
 
 NO_STRATA = (
-    "No discrete strata were found. This is a normal result: people may differ from each other continuously, without "
+    "No discrete strata were found. This is a normal result: participants may differ from each other continuously, without "
     "falling into groups."
 )
 
@@ -19,7 +19,7 @@ def headline(results: Results) -> list[str]:
     phenotypes = results.facts.get(PHENOTYPING)
     sentences = []
     if results.has_strata is None:
-        sentences.append("Nobody has looked for strata yet.")
+        sentences.append("No participant has looked for strata yet.")
         summary = results.table(EVALUATION, "summary")
         if summary is not None:
             sentences.append(linear_verdict(summary))
@@ -33,13 +33,13 @@ def headline(results: Results) -> list[str]:
                 "apart than in cohorts without strata, and there are gaps between them."
             )
         elif results.has_clusters:
-            sentences.append(f"Before covariates were taken out, the codes of {people} had {found['headline']}.")
+            sentences.append(f"Before covariates were regressed out, the codes of {people} had {found['headline']}.")
         else:
             _, _, reason = str(found["headline"]).rstrip(")").partition("(")
             sentences.append(f"Clustering looked at {people}" + (f": {reason}." if reason else "."))
     if phenotypes is not None:
         if results.has_strata and not results.has_clusters:
-            sentences.insert(0, f"Once covariates were taken out: {phenotypes['strata_headlines']['adjusted']}.")
+            sentences.insert(0, f"Once covariates were regressed out: {phenotypes['strata_headlines']['adjusted']}.")
         sentences.append(str(phenotypes["headline"]))
     return sentences
 
@@ -48,13 +48,13 @@ def key_figures(results: Results) -> list[tuple[str, str]]:
     """(what, how much), for the box beneath the headline."""
     figures: list[tuple[str, str]] = []
     if results.embeddings is not None:
-        figures.append((count(len(results.embeddings)), "people with a code"))
+        figures.append((count(len(results.embeddings)), "participants with a code"))
         figures.append(
             (count(results.embeddings.codes.shape[1]), f"values from {listed(results.embeddings.modalities)}")
         )
     summary = results.table(EVALUATION, "summary")
     if summary is not None:
-        figures.append((digits(2)(summary["r2"].mean()), "mean R² on people not trained on (1 is perfect)"))
+        figures.append((digits(2)(summary["r2"].mean()), "mean R² on participants not trained on (1 is perfect)"))
     found = results.facts.get(CLUSTERS)
     if found is not None:
         figures.append(

@@ -20,7 +20,7 @@ PICTURES = {
     "ndi": ("NDI", "brightest in white matter, dark in the ventricles"),
     "jac": (
         "JAC",
-        "blue where the person is smaller than the template, red where larger; full colour at a factor of 2",
+        "blue where the participant is smaller than the template, red where larger; full colour at a factor of 2",
     ),
 }
 """Name of a picture -> what it shows, and what to look for."""
@@ -28,7 +28,7 @@ PICTURES = {
 
 @dataclass(frozen=True)
 class MappedPerson:
-    """One person on the page.
+    """One participant on the page.
 
     Attributes:
         participant_id: whose.
@@ -55,10 +55,10 @@ class MappedPerson:
 
 
 def render_mapping(people: Sequence[MappedPerson], settings: Mapping[str, Any]) -> str:
-    """The page; people with failures first, then those with worries.
+    """The page; participants with failures first, then those with worries.
 
     Args:
-        people: everybody.
+        participants: all participants.
         settings: name -> value, shown at the end.
     """
     order = {"mend": 0, "look": 1, "ok": 2}

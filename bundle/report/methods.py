@@ -34,7 +34,7 @@ def _people(results: Results) -> str:
     maps = f"{listed(datalist['modalities'])} maps" if "modalities" in datalist else "Maps"
     grid = f" on a grid of {_grid(datalist['spatial_size'])} voxels" if "spatial_size" in datalist else ""
     return (
-        f"{maps} of {count(sum(sizes.values()))} people in {counted(len(families), 'family', 'families')}{grid} were "
+        f"{maps} of {count(sum(sizes.values()))} participants in {counted(len(families), 'family', 'families')}{grid} were "
         f"split by whole families: {sizes['training']} for training, {sizes['validation']} for validation, "
         f"{sizes['test']} for testing."
     )
@@ -52,7 +52,7 @@ def _network(results: Results) -> str:
         sentences.append(f"One network ({built['network']}: {'; '.join(details)}) fused {listed(built['modalities'])}.")
     if results.embeddings is not None:
         sentences.append(
-            f"Encoder {results.embeddings.encoder_hash} gave each of {count(len(results.embeddings))} people a code "
+            f"Encoder {results.embeddings.encoder_hash} gave each of {count(len(results.embeddings))} participants a code "
             f"of {count(results.embeddings.codes.shape[1])} values."
         )
     log = results.table(TRAINING, "log")
@@ -73,7 +73,7 @@ def _network(results: Results) -> str:
         n_people = people["participant_id"].nunique()
         sentences.append(
             f"Reconstruction was measured on {counted(n_people, 'person', 'people')} that it was not trained on, "
-            "against a principal component analysis of the training people with the best number of components for "
+            "against a principal component analysis of the training participants with the best number of components for "
             "each map."
         )
     return " ".join(sentences)
@@ -89,7 +89,7 @@ def _folds(results: Results) -> str:
     left_out = f" ({counted(len(facts['missing']), 'fold')} missing)" if facts["missing"] else ""
     return (
         f"For cross-validation, whole families were divided into {facts['n_folds']} folds{alike} and a network of its own "
-        f"was trained{trained} without each{left_out}. Errors of the {count(facts['n_people'])} people, each drawn by the "
+        f"was trained{trained} without each{left_out}. Errors of the {count(facts['n_people'])} participants, each drawn by the "
         "network that was trained without them, were pooled; codes were not, since every network has a code of its own. "
         "Intervals are of 10,000 bootstrap samples of families."
     )
@@ -101,7 +101,7 @@ def _strata(results: Results) -> str:
         return ""
     settings: Mapping[str, Any] = facts.get("settings", {})
     choice: Mapping[str, Any] = settings.get("choice", {})
-    sentences = [f"Strata were looked for in the codes of {count(facts['n_people'])} people."]
+    sentences = [f"Strata were looked for in the codes of {count(facts['n_people'])} participants."]
     first = "First"
     if (facts.get("site") or {}).get("harmonise"):
         first = "Then"
@@ -112,11 +112,11 @@ def _strata(results: Results) -> str:
         )
     if facts.get("covariates"):
         sentences.append(
-            f"{first}, {listed(facts['covariates'])} were taken out of the codes by linear regression, numbers "
+            f"{first}, {listed(facts['covariates'])} were regressed out of the codes by linear regression, numbers "
             f"{'as restricted cubic splines' if settings.get('splines') else 'with their squares'}."
         )
     elif "covariates" in facts:
-        sentences.append("No covariate was taken out of the codes.")
+        sentences.append("No covariate was regressed out of the codes.")
     if settings.get("standardise"):
         sentences.append("Each code value was divided by its standard deviation.")
     if settings.get("reduce") and "n_dimensions" in facts:
@@ -125,7 +125,7 @@ def _strata(results: Results) -> str:
     sentences += _choice(choice)
     if settings.get("choice_size") and int(facts["n_people"]) > settings["choice_size"]:
         sentences.append(
-            f"The choice was made on whole families that make up about {count(settings['choice_size'])} people."
+            f"The choice was made on whole families that make up about {count(settings['choice_size'])} participants."
         )
     if "n_references" in settings:
         kind = {"gaussian": "one Gaussian cloud", "t": "one heavy-tailed (t) cloud"}.get(
@@ -148,16 +148,16 @@ def _choice(choice: Mapping[str, Any]) -> list[str]:
     if not choice:
         return []
     if choice["preference"] is not None:
-        return [f"People were clustered by affinity propagation (preference {setting(choice['preference'])})."]
+        return [f"Participants were clustered by affinity propagation (preference {setting(choice['preference'])})."]
     return [
-        "People were clustered by k-means, refined by linear discriminant analysis until nobody moved. "
+        "Participants were clustered by k-means, refined by linear discriminant analysis until no participant moved. "
         f"Numbers of clusters from 2 to {choice['max_strata']} whose smallest cluster had at least "
-        f"{share(choice['min_stratum_share'])} of the people, and {LEAST_PEOPLE} people of {LEAST_FAMILIES} families, "
+        f"{share(choice['min_stratum_share'])} of the participants, and {LEAST_PEOPLE} participants of {LEAST_FAMILIES} families, "
         f"were candidates; those are stable whose every cluster came back from the clusterings that left out one of "
         f"{choice['n_folds']} folds of families (mean Jaccard index of the worst {setting(choice['least_stability'])} or more).",
         "Of the stable numbers, the largest was taken whose clusters were unions of finer clusters with one and two clusters more "
         f"(mean Jaccard index {setting(choice['least_agreement'])} or more) and had gaps between them. "
-        "Gaps were looked for along the discriminant direction of the folds that people were not in: their log likelihood "
+        "Gaps were looked for along the discriminant direction of the folds that participants were not in: their log likelihood "
         "ratio of two Gaussian groups against a uniform density in between, mean over this clustering and three finer ones "
         f"(at least {setting(choice['least_z_value'])} standard deviations and depth {setting(choice['least_depth'])}).",
     ]
@@ -175,7 +175,7 @@ def _phenotypes(results: Results) -> str:
         rule = f"; their number by {facts['factor_rule']}" if facts.get("factor_rule") else ""
         families = f" in {counted(int(facts['n_families']), 'family', 'families')}" if "n_families" in facts else ""
         sentences.append(
-            f"{what}{ranked} of {count(facts['n_people'])} people{families} were standardised, missing values filled by "
+            f"{what}{ranked} of {count(facts['n_people'])} participants{families} were standardised, missing values filled by "
             "regression on the other items, and condensed by principal component analysis with Varimax rotation to "
             f"{counted(int(facts['n_factors']), 'factor')}{rule}."
         )
@@ -210,7 +210,7 @@ def _provenance(results: Results) -> list[list[str]]:
         rows.append(["Encoder", listed([encoder["encoder_hash"] for encoder in results.facts[CLUSTERS]["encoders"]])])
     trained = results.checkpoint.get("settings", {})
     if "people" in trained:
-        rows.append(["Split of people into sections", str(trained["people"])])
+        rows.append(["Split of participants into sections", str(trained["people"])])
     seeds = {
         "training": trained.get("seed"),
         "clustering": results.facts.get(CLUSTERS, {}).get("settings", {}).get("seed"),

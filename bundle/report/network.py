@@ -27,7 +27,7 @@ def training_section(results: Results) -> Section:
         Text(
             f"{counted(int(log['epoch'].max()), 'epoch')} in {log['seconds'].sum() / 60:.1f} minutes. The weights of epoch "
             f"{count(best['epoch'])} were kept: its validation R², {digits(3)(best['r2'])}, is the best. R² "
-            "is 0 for a network that draws the mean image for everybody, and 1 for a perfect one."
+            "is 0 for a network that draws the mean image for all participants, and 1 for a perfect one."
         )
     )
     section.blocks += picture(
@@ -36,27 +36,27 @@ def training_section(results: Results) -> Section:
         "learning_curve.png",
         f"Training loss falls from {digits(2)(log['loss'].dropna().iloc[0])} to {digits(2)(log['loss'].iloc[-1])}; validation "
         f"R² goes from {digits(2)(log['r2'].iloc[0])} to {digits(2)(log['r2'].iloc[-1])}.",
-        f"Learning curves: loss on training people, R² on validation people. Numbers: {TRAINING}/log.tsv.",
+        f"Learning curves: loss on training participants, R² on validation participants. Numbers: {TRAINING}/log.tsv.",
     )
     return section
 
 
 def reconstruction_section(results: Results) -> Section:
-    """What the codes keep of the images of held-out people."""
+    """What the codes keep of the images of held-out participants."""
     section = Section("reconstructions", "Reconstructions")
     summary = results.table(EVALUATION, "summary")
     if summary is None:
         section.blocks.append(absent(results, EVALUATION))
-        caption = "One validation person: original, reconstruction, difference, and what is individual about each."
+        caption = "One validation participant: original, reconstruction, difference, and what is individual about each."
         section.blocks += picture(
-            results, TRAINING, "reconstruction.png", "Reconstruction of one validation person.", caption
+            results, TRAINING, "reconstruction.png", "Reconstruction of one validation participant.", caption
         )
         return section
     sentences = [linear_verdict(summary), pca_verdict(summary)]
     if summary["r2_code_swapped"].notna().all():
         swapped = listed([digits(2)(value) for value in summary["r2_code_swapped"]])
         sentences.append(
-            f"Drawn from another person's code, R² is {swapped}; what is above 0 did not come through the code."
+            f"Drawn from another participant's code, R² is {swapped}; what is above 0 did not come through the code."
         )
     nearest = share(summary["identifiability"].iloc[0])
     sentences.append(f"{nearest} of the reconstructions are nearer to their own image than to anybody else's.")
@@ -71,7 +71,7 @@ def reconstruction_section(results: Results) -> Section:
         Column("ssim", "SSIM", digits(3)),
     ]
     section.blocks += table(
-        results, EVALUATION, "summary", columns, "Reconstruction of people the network was not trained on",
+        results, EVALUATION, "summary", columns, "Reconstruction of participants the network was not trained on",
         note="R2 is relative to the training mean image. The best linear embedding has as many numbers as the network's and was "
         "chosen on validation participants (3_evaluation/linear_embeddings.tsv); ahead: R2 of the network minus its R2, with the 95 % "
         "interval of resampled families. SSIM: structural similarity, 1 is perfect.",
@@ -83,8 +83,8 @@ def reconstruction_section(results: Results) -> Section:
         section.blocks.append(
             own_picture(
                 r2_picture(people),
-                f"R² of {n_people} people; the lowest is {digits(2)(worst['r2'])} in {worst['modality']}.",
-                f"R² of each of the {n_people} held-out people; the line is the median. Numbers: "
+                f"R² of {n_people} participants; the lowest is {digits(2)(worst['r2'])} in {worst['modality']}.",
+                f"R² of each of the {n_people} held-out participants; the line is the median. Numbers: "
                 f"{EVALUATION}/people.tsv.",
             )
         )
@@ -102,8 +102,8 @@ def reconstruction_section(results: Results) -> Section:
             results,
             EVALUATION,
             f"reconstruction_{word}.png",
-            f"Maps of the held-out person of {word} R² in three planes, beside their reconstruction.",
-            f"The held-out person of {word} R²: original, reconstruction, difference, and what is individual "
+            f"Maps of the held-out participant of {word} R² in three planes, beside their reconstruction.",
+            f"The held-out participant of {word} R²: original, reconstruction, difference, and what is individual "
             "about each. Descriptive.",
             RECONSTRUCTION_WIDTH,
         )

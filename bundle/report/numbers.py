@@ -1,4 +1,4 @@
-"""Numbers as people read them."""
+"""Numbers as participants read them."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def with_ends(value: float, low: float, high: float) -> str:
 
 
 def setting(value: Any) -> str:
-    """A setting as somebody would write it: 0.005, not 0.005000000001."""
+    """A setting as a participant would write it: 0.005, not 0.005000000001."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
@@ -87,5 +87,5 @@ def listed(parts: Sequence[str]) -> str:
 
 
 def counted(number: int, noun: str, plural: str = "") -> str:
-    """1 person, 2 people."""
+    """1 participant, 2 participants."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"

@@ -1,4 +1,4 @@
-"""The report's sections on people: who was left out and why, and where the others lie among each other."""
+"""The report's sections on participants: who was left out and why, and where the others lie among each other."""
 
 from __future__ import annotations
 
@@ -35,15 +35,17 @@ def people_section(results: Results) -> Section:
             steps.append(("with a code", count(len(results.embeddings)), ""))
         if CLUSTERS in results.facts:
             steps.append(("clustered", count(results.facts[CLUSTERS]["n_people"]), ""))
-        told = "Nobody was left out by the stages that have run: an unusable image stops them."
+        told = "No participant was left out by the stages that have run: an unusable image stops them."
         if was_prepared:
-            told = "Nobody was left out after that."
+            told = "No participant was left out after that."
     else:
         lost = -flow["people"].diff().fillna(0)
         for row, fewer in zip(flow.to_dict("records"), lost, strict=True):
             why = f"{count(fewer)} left out: {words(row['reason'])}" if fewer > 0 else ""
             steps.append((words(row["step"]), count(row["people"]), why))
-        told = f"Who was left out, and why: {PHENOTYPING}/left_out.tsv." if lost.any() else "Nobody was left out."
+        told = (
+            f"Who was left out, and why: {PHENOTYPING}/left_out.tsv." if lost.any() else "No participant was left out."
+        )
     if steps:
         section.blocks.append(Steps(steps))
     section.blocks.append(Text(told))
@@ -51,21 +53,21 @@ def people_section(results: Results) -> Section:
 
 
 def embedding_section(results: Results) -> Section:
-    """Where people lie among each other."""
-    section = Section("embedding", "Map of people")
+    """Where participants lie among each other."""
+    section = Section("embedding", "Map of participants")
     table = results.embeddings
     if table is None:
         section.blocks.append(absent(results, EMBEDDINGS))
         return section
     section.blocks.append(
         Text(
-            "These pictures are no evidence of strata: they show a few of the directions in which people differ, "
+            "These pictures are no evidence of strata: they show a few of the directions in which participants differ, "
             "and t-SNE draws islands where there are none. The evidence is in the next section.",
             "note",
         )
     )
     figures = maps_of_people(table.codes, _strata_of(results, table))
-    some = f" {MOST_PEOPLE:,} people, drawn at random." if len(table) > MOST_PEOPLE else ""
+    some = f" {MOST_PEOPLE:,} participants, drawn at random." if len(table) > MOST_PEOPLE else ""
     meaning = {
         "PCA": "The two directions in which codes differ most.",
         "t-SNE": "Neighbours are kept near each other; distances between islands mean nothing.",
@@ -73,18 +75,18 @@ def embedding_section(results: Results) -> Section:
     parts = [
         own_picture(
             figure,
-            f"Scatter plot of people by {name} of their codes"
+            f"Scatter plot of participants by {name} of their codes"
             + (", coloured by stratum." if results.has_clusters else "."),
             f"{name} of the codes as the network gives them, covariates included. {meaning[name]}{some} No evidence.",
         )
         for name, figure in figures.items()
     ]
-    section.blocks.append(Figures(parts) if parts else Text("Too few people for a map."))
+    section.blocks.append(Figures(parts) if parts else Text("Too few participants for a map."))
     return section
 
 
 def _strata_of(results: Results, table: EmbeddingTable) -> np.ndarray | None:
-    """Stratum of each person, 0 for people who were not clustered; None if there are no strata."""
+    """Stratum of each participant, 0 for participants who were not clustered; None if there are no strata."""
     strata = results.table(CLUSTERS, "strata")
     if strata is None or not results.has_clusters:
         return None

@@ -60,15 +60,15 @@ def drawn(figure: Figure) -> str:
 
 
 def maps_of_people(codes: np.ndarray, strata: np.ndarray | None, seed: int = 0) -> dict[str, Figure]:
-    """People by PCA and by t-SNE of their codes, coloured by stratum.
+    """Participants by PCA and by t-SNE of their codes, coloured by stratum.
 
     Args:
         codes: `(N, E)`; at most `MOST_PEOPLE` of them, at random, are shown.
-        strata: `(N,)` numbers from 1, 0 for none; None colours nobody.
+        strata: `(N,)` numbers from 1, 0 for none; None colours no participant.
         seed: of the sample and of t-SNE.
 
     Returns:
-        Name -> figure; nothing for fewer than 5 people.
+        Name -> figure; nothing for fewer than 5 participants.
     """
     labels = np.zeros(len(codes), dtype=int) if strata is None else strata
     if len(codes) > MOST_PEOPLE:
@@ -105,7 +105,7 @@ def _map(points: np.ndarray, labels: np.ndarray, axes: Sequence[str]) -> Figure:
 
 
 def r2_picture(people: pd.DataFrame) -> Figure:
-    """R² of every held-out person, a row per map; the line is the median."""
+    """R² of every held-out participant, a row per map; the line is the median."""
     names = list(dict.fromkeys(people["modality"]))
     figure = Figure(figsize=(5.5, 0.5 * len(names) + 0.9), layout="constrained")
     panel = figure.subplots()

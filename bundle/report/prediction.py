@@ -53,9 +53,9 @@ def prediction_section(results: Results) -> list[Section]:
     reliability = results.table(PREDICTION, "reliability")
     if reliability is not None:
         section.blocks += table(
-            results, PREDICTION, "reliability", RELIABILITY, "Repeated scans of one person",
-            note="Identified: share of scans whose nearest other scan is of the same person. ICC(1,1): share of a feature's "
-            "variance that lies between persons; I2C2: the same of all features together.",
+            results, PREDICTION, "reliability", RELIABILITY, "Repeated scans of one participant",
+            note="Identified: share of scans whose nearest other scan is of the same participant. ICC(1,1): share of a feature's "
+            "variance that lies between participants; I2C2: the same of all features together.",
         )  # fmt: skip
     return [section]
 

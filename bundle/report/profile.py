@@ -17,9 +17,9 @@ from bundle.report.results import Results
 from bundle.report.stage_blocks import own_picture, picture
 
 VERSIONS = (RAW, PHENOTYPE_ADJUSTED, BOTH_ADJUSTED)
-"""Three ways to treat covariates, of the same people."""
+"""Three ways to treat covariates, of the same participants."""
 VERSIONS_IN_WORDS = (
-    "Raw: nothing taken out. Phenotype adjusted: covariates taken out of the phenotypes. Code and phenotype "
+    "Raw: nothing regressed out. Phenotype adjusted: covariates regressed out of the phenotypes. Code and phenotype "
     "adjusted: out of the codes too, before strata were looked for."
 )
 
@@ -64,7 +64,7 @@ def profile_section(results: Results) -> Section:
     if profile is not None:
         rows = profile[profile["version"] == primary]
         heads = "Stratum " + rows["stratum"] + " (" + rows["n_people"].map(count) + ")"
-        note = "Mean in standard deviations, with its 95 % interval (families resampled); people in brackets."
+        note = "Mean in standard deviations, with its 95 % interval (families resampled); participants in brackets."
         caption = f"Profile ({primary})"
         section.blocks.append(spread(rows, heads, "mean", 2, caption, f"{PHENOTYPING}/profile.tsv", note))
     section.blocks += _strata_people(results)
@@ -132,7 +132,7 @@ def _tests_table(results: Results, tests: pd.DataFrame, version: str) -> list[Ta
 def _validation(results: Results, tests: pd.DataFrame) -> list[Text | Table]:
     tables = _tests_table(results, tests, VALIDATION)
     meaning = (
-        "Validation: strata and factors were made without some of the families, and tested on the people of those. "
+        "Validation: strata and factors were made without some of the families, and tested on the participants of those. "
         "They are fewer, so less can be seen; the factors are of the others and need not be those above."
     )
     return [Text(meaning), *tables] if tables else []
@@ -154,7 +154,7 @@ def _strata_people(results: Results) -> list[Table]:
         .reindex(columns=["what", *columns])
     )
     shown = [Column("what", "Variable"), *[Column(name, name, as_written) for name in columns]]
-    note = "Mean and standard deviation, or share of people."
+    note = "Mean and standard deviation, or share of participants."
     return [
         make_table(wide, shown, "Who is in each stratum", f"{PHENOTYPING}/strata_people.tsv", note, descriptive=True)
     ]

@@ -92,7 +92,7 @@ class Results:
 
     @property
     def has_strata(self) -> bool | None:
-        """Whether there are strata beyond covariates, as far as that was looked at; None if nobody looked for any."""
+        """Whether there are strata beyond covariates, as far as that was looked at; None if no participant looked for any."""
         if PHENOTYPING in self.facts:
             return int(self.facts[PHENOTYPING]["n_strata"]["adjusted"]) > 1
         return self.has_clusters if CLUSTERS in self.facts else None

@@ -1,4 +1,4 @@
-"""The report's section on sites: what codes, strata and phenotypes owe to where people were scanned."""
+"""The report's section on sites: what codes, strata and phenotypes owe to where participants were scanned."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ def _codes(results: Results) -> list[Table]:
             Column("p", "p", p_value),
         ],
         "Can the site be told from the code?",
-        note="Mean over sites of the share of people whose site is told right, by a model of other families (five folds), "
+        note="Mean over sites of the share of participants whose site is told right, by a model of other families (five folds), "
         "with its 95 % interval. By chance: 95 % of what families that exchange their sites give. Models of sites and "
-        "covariates are those of the other folds too. n/a: no test, as sites were taken out of these codes, or exchange moves "
-        "few people.",
+        "covariates are those of the other folds too. n/a: no test, as sites were regressed out of these codes, or exchange moves "
+        "few participants.",
     )  # fmt: skip
     sites = results.table(CLUSTERS, "sites")
     if sites is not None:
@@ -60,14 +60,14 @@ def _codes(results: Results) -> list[Table]:
             wide = counts.assign(cell=cells, head=heads).pivot(index="site", columns="head", values="cell")
             sites = sites.merge(wide.reset_index(), on="site", how="left")
             columns += [Column(name, name, as_written) for name in dict.fromkeys(heads)]
-        caption = "People of each site" + (" and their strata" if len(columns) > 3 else "")
-        note = "Told: share of the site's people whose site is told right." if found else ""
+        caption = "Participants of each site" + (" and their strata" if len(columns) > 3 else "")
+        note = "Told: share of the site's participants whose site is told right." if found else ""
         blocks.append(make_table(sites, [*columns, *found], caption, f"{CLUSTERS}/sites.tsv, strata_sites.tsv", note))
     blocks += table(
         results, CLUSTERS, "site_covariates",
         [Column("covariate", "Covariate"), Column("share", "Between sites", share)],
         "Share of each covariate's variance that lies between sites",
-        note="Near 100 %, the scanner cannot be told from the covariate, and no harmonising mends that.",
+        note="Near 100 %, the scanner cannot be told from the covariate, and no harmonising fixes that.",
         descriptive=True,
     )  # fmt: skip
     return blocks
@@ -109,7 +109,7 @@ def _within(tests: pd.DataFrame) -> Table:
     )
     columns = [NAMED, *[Column(site, _head(site), as_written) for site in shown]]
     note = (
-        "ε² of strata among people of one site, with q in brackets (Benjamini-Hochberg over sites and factors), in the "
+        "ε² of strata among participants of one site, with q in brackets (Benjamini-Hochberg over sites and factors), in the "
         "version that counts. All: ranks within sites, families exchanged within sites, q over factors."
     )
     return make_table(wide, columns, "Strata against factors within sites", f"{PHENOTYPING}/site_tests.tsv", note)

@@ -24,9 +24,9 @@ def strata_section(results: Results) -> Section:
         results,
         CLUSTERS,
         "choice.png",
-        "Three panels: stability of each number of clusters, people across the least deep gap, and evidence for gaps against "
+        "Three panels: stability of each number of clusters, participants across the least deep gap, and evidence for gaps against "
         "cohorts without strata.",
-        "Left: how well the worst cluster comes back when a fold of families is left out. Middle: people along "
+        "Left: how well the worst cluster comes back when a fold of families is left out. Middle: participants along "
         "the line between two clusters, each by clusterings that did not see them. Right: evidence for gaps between the "
         f"chosen clusters against the same choice on cohorts without strata. Numbers: {CLUSTERS}/candidates.tsv, gaps.tsv, "
         "null.tsv.",
@@ -50,9 +50,9 @@ def strata_section(results: Results) -> Section:
         results,
         CLUSTERS,
         "people.png",
-        "People along the axes that were clustered"
+        "Participants along the axes that were clustered"
         + (", coloured by stratum, exemplars starred." if results.has_clusters else "."),
-        "The same people in the space that was clustered, covariates taken out. A picture is no evidence.",
+        "The same participants in the space that was clustered, covariates regressed out. A picture is no evidence.",
         descriptive=True,
     )
     section.blocks += table(
@@ -63,7 +63,7 @@ def strata_section(results: Results) -> Section:
             Column("share_noise", "Left unclustered", share),
             Column("ami", "Agreement (AMI)", digits(2)),
         ],
-        "What other methods make of the same people",
+        "What other methods make of the same participants",
         note="AMI: adjusted mutual information with the chosen partition, 1 is full agreement, 0 chance.",
         descriptive=True,
     )  # fmt: skip
@@ -127,7 +127,7 @@ def _strata_tables(results: Results) -> list[Table]:
             [
                 Column("cluster", "Stratum", count),
                 Column("neighbour", "Neighbour", count),
-                Column("n_between", "People in between", count),
+                Column("n_between", "Participants in between", count),
                 Column("depth", "Depth", digits(2)),
                 Column("p_value", "p", digits(3)),
             ],

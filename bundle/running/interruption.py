@@ -1,4 +1,4 @@
-"""What a stage says when somebody stops it."""
+"""What a stage says when a participant stops it."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def keep_freed_memory() -> None:
 
 
 def show_error(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
-    """An uncaught error, for people: problems of their input without a traceback, others with their cause last.
+    """An uncaught error, for participants: problems of their input without a traceback, others with their cause last.
 
     A config builds objects inside objects, and every level wraps the error of the one below. What a network of ours
     says of its settings is a problem of input too: `custom_nets` stands alone, so it raises plain `ValueError`.

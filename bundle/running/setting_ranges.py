@@ -44,7 +44,7 @@ def number_problems(name: str, place: str, value: Any, base: Any) -> Iterator[st
     """What is wrong with a value that stands for a number, or for a list of numbers.
 
     Args:
-        name: of the setting, for people.
+        name: of the setting, for participants.
         place: where it is in the config; `::` separates keys.
         value: that was given.
         base: what stood there.

@@ -22,7 +22,7 @@ SECONDS_BETWEEN_LOOKS, SECONDS_TO_STOP = 0.5, 30
 
 
 class StageFailed(InputProblems):
-    """A stage that ended with another status than 0; `stopped` says whether somebody stopped it (Ctrl-C, a kill)."""
+    """A stage that ended with another status than 0; `stopped` says whether a participant stopped it (Ctrl-C, a kill)."""
 
     def __init__(self, title: str, problems: Sequence[str], stopped: bool = False) -> None:
         super().__init__(title, problems)

@@ -47,7 +47,7 @@ def look_at_sites(
     Args:
         codes: `(N, E)` as the network gave them.
         labels: N sites.
-        people: N participants, with `family_id`.
+        participants: N participants, with `family_id`.
         covariates: N rows of what clustering took out by regression.
         sites: what it harmonised over first, or None.
         splines: see `CovariateModel.fit`.
@@ -90,7 +90,7 @@ def look_at_sites(
 def _treatments(
     codes: np.ndarray, labels: pd.Series, covariates: pd.DataFrame, sites: Sites | None, splines: bool
 ) -> dict[str, Treatment]:
-    """Ways to treat codes, each learned from some of the people."""
+    """Ways to treat codes, each learned from some of the participants."""
     codes = codes.astype(float)
     other = without_site(covariates, labels)
 
@@ -115,7 +115,7 @@ def _treatments(
 def _treated(covariates: pd.DataFrame, labels: pd.Series, sites: Sites | None) -> str:
     """What was done to codes, in words; empty for nothing."""
     names = listed(list(map(str, covariates)))
-    regressed = f"{names} taken out by regression" if names else ""
+    regressed = f"{names} regressed out by regression" if names else ""
     return " and ".join(filter(None, ["" if sites is None else f"harmonised over {labels.name} by ComBat", regressed]))
 
 

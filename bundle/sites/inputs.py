@@ -1,4 +1,4 @@
-"""Sites of the people who are analysed, and what is harmonised over them, checked."""
+"""Sites of the participants who are analysed, and what is harmonised over them, checked."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ logger = logging.getLogger(__name__)
 SITE = "site"
 COMBAT = "combat"
 ALWAYS_KEPT = ("age_years", "sex")
-"""Covariates whose effects harmonising leaves in, also where they are not taken out afterwards."""
+"""Covariates whose effects harmonising leaves in, also where they are not regressed out afterwards."""
 
 
 def site_labels(people: pd.DataFrame, column: str | None) -> pd.Series | None:
-    """Each person's site as text (NaN where it is not known); None if there is no such column, or one site only.
+    """Each participant's site as text (NaN where it is not known); None if there is no such column, or one site only.
 
     Args:
-        people: from `people_table`.
+        participants: from `people_table`.
         column: that names sites; None for none. `site` need not be there.
 
     Raises:
@@ -62,14 +62,14 @@ def harmonised_sites(
     """What to harmonise over; None if that was not asked for.
 
     Args:
-        people: N participants, with `family_id`.
+        participants: N participants, with `family_id`.
         labels: from `site_labels`.
         harmonise: `combat` or None.
-        covariates: N rows of what is taken out afterwards; kept by harmonising, with `age_years` and `sex`.
+        covariates: N rows of what is regressed out afterwards; kept by harmonising, with `age_years` and `sex`.
         what: is harmonised, for the log.
 
     Raises:
-        InputProblems: for another method, people without a site or a kept covariate, and sites of too few families.
+        InputProblems: for another method, participants without a site or a kept covariate, and sites of too few families.
     """
     if harmonise is None:
         return None
@@ -81,20 +81,21 @@ def harmonised_sites(
             ["No two sites are known: add a column site to the participants table, or name it: --site COLUMN."],
         )
     problems = [
-        f"{person}: no {labels.name}: fill it in or leave the person out." for person in labels.index[labels.isna()]
+        f"{person}: no {labels.name}: fill it in or leave the participant out."
+        for person in labels.index[labels.isna()]
     ]
     counts = families_per_site(labels, people["family_id"].tolist())
     problems += [
-        f"{labels.name} {name}: {int(labels.eq(name).sum())} people of {families} "
+        f"{labels.name} {name}: {int(labels.eq(name).sum())} participants of {families} "
         f"{'family' if families == 1 else 'families'}: what the site does cannot be told from what the family is like; "
-        f"{LEAST_FAMILIES} families are needed. Leave its people out, or name sites of one scanner and protocol together."
+        f"{LEAST_FAMILIES} families are needed. Leave its participants out, or name sites of one scanner and protocol together."
         for name, families in counts.items()
         if families < LEAST_FAMILIES
     ]
     also = [name for name in ALWAYS_KEPT if name in people and people[name].nunique() > 1]
     kept = people[list(dict.fromkeys([*without_site(covariates, labels), *also]))]
     problems += [
-        f"{person}: no {name}, which harmonising must keep: fill it in or leave the person out."
+        f"{person}: no {name}, which harmonising must keep: fill it in or leave the participant out."
         for name in kept
         for person in kept.index[kept[name].isna()]
     ]

@@ -37,13 +37,13 @@ def covariates_of_scores(
     of_codes: Sites | None,
     harmonise: str | None,
 ) -> tuple[pd.DataFrame, Sites | None]:
-    """What is taken out of scores by regression, and what they are harmonised over.
+    """What is regressed out of scores by regression, and what they are harmonised over.
 
     Args:
-        people: N participants.
-        taken_out: N rows of what is taken out of codes by regression.
+        participants: N participants.
+        taken_out: N rows of what is regressed out of codes by regression.
         labels: N sites, or None.
-        of_codes: what codes are harmonised over; the site is then taken out of scores too, by regression if not by ComBat.
+        of_codes: what codes are harmonised over; the site is then regressed out of scores too, by regression if not by ComBat.
         harmonise: `combat`, or None.
     """
     if harmonise is not None:
@@ -65,10 +65,10 @@ def phenotypes_by_site(
     """Factors by site; and strata against factors within sites, in the version that counts. None without sites.
 
     Args:
-        cohort: people.
+        cohort: participants.
         scores: `(rows, F)` of those who are analysed.
         adjusted: `(rows, F)` without covariates.
-        grouping: strata of everybody who is embedded.
+        grouping: strata of all participants who is embedded.
         factors: F ids -> names.
         settings: of the tests.
     """
@@ -109,24 +109,24 @@ def _on_factors(between: pd.DataFrame, cohort: Cohort, settings: TestSettings) -
     assert cohort.labels is not None
     column = cohort.labels.name
     if between.empty:
-        return [f"No two {column}s have people enough to compare their phenotypes."]
+        return [f"No two {column}s have participants enough to compare their phenotypes."]
     if between["q"].isna().all():
         return [f"Whether phenotype factors differ between {column}s was {CANNOT_EXCHANGE}."]
     different = between[between["q"] <= settings.significance]
     which = listed([f"{row.factor} {row.name}" for row in different.itertuples(index=False)])
     much = f": {which}" if which else ""
     words = [
-        f"{len(different)} of {len(between)} phenotype factors differ between {column}s before anything is taken out{much}."
+        f"{len(different)} of {len(between)} phenotype factors differ between {column}s before anything is regressed out{much}."
     ]
     if cohort.sites_of_scores is not None:
         words.append("Factor scores were harmonised by ComBat in the adjusted versions.")
     elif column in cohort.out_of_scores:
         words.append(
-            f"{column} was taken out of the scores by regression in the adjusted versions, which sees to means alone; "
+            f"{column} was regressed out of the scores by regression in the adjusted versions, which sees to means alone; "
             "--harmonise combat sees to spread too."
         )
     else:
-        words.append(f"{column} was not taken out of the scores; --harmonise combat does that.")
+        words.append(f"{column} was not regressed out of the scores; --harmonise combat does that.")
     return words
 
 
@@ -135,19 +135,19 @@ def _on_strata(within: pd.DataFrame | None, settings: TestSettings, column: str)
         return []
     if within.empty:
         return [
-            f"At no {column} do two strata have {settings.least_members} people each: strata cannot be compared within {column}s."
+            f"At no {column} do two strata have {settings.least_members} participants each: strata cannot be compared within {column}s."
         ]
     all_of_them = within[within["site"] == ALL_SITES]
     own = all_of_them if len(all_of_them) else within
     if own["q"].isna().all():
         return [
-            f"Whether strata differ among people of one {column} was not tested by exchanging families, because family sizes "
+            f"Whether strata differ among participants of one {column} was not tested by exchanging families, because family sizes "
             "differ between strata."
         ]
     found = own[own["q"] <= settings.significance]
     which = listed([f"{row.factor} {row.name}" for row in found.itertuples(index=False)])
     where = "the only one that can be looked at" if all_of_them.empty else f"all {column}s together"
     return [
-        f"Among people of one {column} ({where}), {len(found)} of {len(own)} factors differ between strata"
+        f"Among participants of one {column} ({where}), {len(found)} of {len(own)} factors differ between strata"
         + (f": {which}." if which else ".")
     ]

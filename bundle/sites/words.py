@@ -12,7 +12,7 @@ from bundle.analysis.site_tables import Association
 from bundle.analysis.sites import LEAST_FAMILIES
 from bundle.report.numbers import counted, digits, listed, p_is, share
 
-GIVEN, WITHOUT_COVARIATES, CLUSTERED = "as given", "covariates taken out", "as clustered"
+GIVEN, WITHOUT_COVARIATES, CLUSTERED = "as given", "covariates regressed out", "as clustered"
 SIGNIFICANCE = 0.05
 SAME = 0.5
 """Adjusted mutual information from which strata are called sites."""
@@ -22,7 +22,7 @@ TURN_ON = "--harmonise combat takes out what sites do to the mean and the spread
 
 
 def on_people(labels: pd.Series, counts: pd.DataFrame) -> list[str]:
-    """On people whose site is not known, and on sites of too few families.
+    """On participants whose site is not known, and on sites of too few families.
 
     Args:
         labels: N sites, NaN where it is not known.
@@ -52,13 +52,13 @@ def on_codes(found: Mapping[str, SitePrediction], labels: pd.Series, treated: st
     """
     if not found:
         return [
-            f"Whether {labels.name} can be told from codes cannot be tested: fewer than two sites have people of "
+            f"Whether {labels.name} can be told from codes cannot be tested: fewer than two sites have participants of "
             f"{LEAST_FAMILIES} families."
         ]
     given, last = found[GIVEN], list(found.values())[-1]
     words = [f"From the codes as the network gives them, {_told(given, str(labels.name))}."]
     if WITHOUT_COVARIATES in found and CLUSTERED in found:
-        words.append(f"With the other covariates taken out: {_figures(found[WITHOUT_COVARIATES])}.")
+        words.append(f"With the other covariates regressed out: {_figures(found[WITHOUT_COVARIATES])}.")
     if last is not given:
         words.append(f"As they were clustered ({treated}): {_figures(last)}.")
     is_left = last.p_value <= SIGNIFICANCE or last.is_above_chance
@@ -79,7 +79,7 @@ def on_codes(found: Mapping[str, SitePrediction], labels: pd.Series, treated: st
 
 
 def _told(one: SitePrediction, column: str) -> str:
-    return f"the {column} of people of other families {_verdict(one)}: {_figures(one)}"
+    return f"the {column} of participants of other families {_verdict(one)}: {_figures(one)}"
 
 
 def _verdict(one: SitePrediction) -> str:
@@ -130,9 +130,7 @@ def on_covariates(confounded: pd.DataFrame, column: str, is_harmonised: bool) ->
         [f"{row.covariate} ({share(row.share)} of its variance lies between {column}s)" for row in much.itertuples()]
     )
     rest = (
-        "ComBat keeps what it takes for their effect"
-        if is_harmonised
-        else "Neither regression nor ComBat can mend that"
+        "ComBat keeps what it takes for their effect" if is_harmonised else "Neither regression nor ComBat can fix that"
     )
     return [
         f"{column} goes with {named}: what the scanner does can hardly be told from that. {rest}; trust one {column} at a time."

@@ -1,4 +1,4 @@
-"""New people to the strata that were found earlier."""
+"""New participants to the strata that were found earlier."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def assign(
     calibration: str | None = None,
     calibration_participants: str | None = None,
 ) -> pd.DataFrame:
-    """Give each embedded person a stratum, or say why not; write `5_assigned/assignments.tsv`.
+    """Give each embedded participant a stratum, or say why not; write `5_assigned/assignments.tsv`.
 
     Args:
         output_dir: results folder.
@@ -39,8 +39,8 @@ def assign(
         embeddings: an `embeddings.npz` or its folder; None takes `<output_dir>/4_embeddings`.
         participants: table with the stratifier's covariates and, if its codes are harmonised, sites; None takes that of
             `1_prepared`. Not read if the stratifier needs neither.
-        calibration: embeddings of people of sites that the stratifier has not seen, ten or more of each; they may be the
-            people who are to be assigned. None: people of such sites are refused.
+        calibration: embeddings of participants of sites that the stratifier has not seen, ten or more of each; they may be the
+            participants who are to be assigned. None: participants of such sites are refused.
         calibration_participants: their table; None takes `participants`.
 
     Returns:
@@ -78,7 +78,7 @@ def _embeddings_of(model: Stratifier, file: Path, source: str | Path) -> Embeddi
             "Stratifier",
             [
                 f"{file} was made with encoder {model.encoder_hash} ({', '.join(model.modalities)}), the embeddings are "
-                f"of encoder {table.encoder_hash} ({', '.join(table.modalities)}): embed these people with the network "
+                f"of encoder {table.encoder_hash} ({', '.join(table.modalities)}): embed these participants with the network "
                 "that the stratifier came with."
             ],
         )
@@ -88,7 +88,7 @@ def _embeddings_of(model: Stratifier, file: Path, source: str | Path) -> Embeddi
 def _people_of(
     model: Stratifier, table: EmbeddingTable, output_dir: str, participants: str | None
 ) -> pd.DataFrame | None:
-    """What the stratifier needs to know of embedded people, and `family_id`; None if it needs nothing."""
+    """What the stratifier needs to know of embedded participants, and `family_id`; None if it needs nothing."""
     if not model.columns:
         return None
     people = people_table(table.participant_ids.tolist(), output_dir, participants, categories=model.categories)
@@ -123,7 +123,7 @@ def calibrated(
     if others:
         problem = (
             f"Its codes were made from {' and '.join(others)}, those of the strata from {' or '.join(model.made_from)}: embed "
-            "these people with --given of the same maps."
+            "these participants with --given of the same maps."
         )
         raise InputProblems("Calibration set", [problem])
     own = model.sites.people(people)
@@ -132,20 +132,20 @@ def calibrated(
     if not new:
         logger.warning("The calibration set has no site that the stratifier has not seen: nothing was calibrated.")
     else:
-        logger.info("Calibrated for %s %s with %d people.", sites.column, new, len(table))
+        logger.info("Calibrated for %s %s with %d participants.", sites.column, new, len(table))
     return replace(model, sites=sites)
 
 
 def refuse_unseen_sites(model: SiteModel, labels: pd.Series, file: Path) -> None:
-    """Refuse people of sites that were not harmonised: their codes are not comparable.
+    """Refuse participants of sites that were not harmonised: their codes are not comparable.
 
     Raises:
         InputProblems: naming those sites and what would be needed.
     """
     problems = [
-        f"{model.column} {name} ({int((labels.astype(str) == name).sum())} people) is none of {', '.join(model.sites)}, "
-        f"which {file.name} was made of. Give --calibration, embeddings of {MIN_SITE} or more people of that site with "
-        "their rows in the participants table (they may be these people), or leave them out."
+        f"{model.column} {name} ({int((labels.astype(str) == name).sum())} participants) is none of {', '.join(model.sites)}, "
+        f"which {file.name} was made of. Give --calibration, embeddings of {MIN_SITE} or more participants of that site with "
+        "their rows in the participants table (they may be these participants), or leave them out."
         for name in model.unseen(labels)
     ]
     if problems:
@@ -157,7 +157,7 @@ def _words(model: Stratifier, assigned: pd.DataFrame, target: Path) -> str:
     lines = [f"The stratifier: {model.headline}, encoder {model.encoder_hash}."]
     if not model.has_strata:
         lines.append(
-            "It found no discrete strata, so nobody is given one: people are like those of its cohort, or not."
+            "It found no discrete strata, so no participant is given one: participants are like those of its cohort, or not."
         )
     lines += [
         f"  {'' if label in (NOT_ASSIGNED, NO_STRATA) else 'stratum '}{label}: {count}"
@@ -167,7 +167,7 @@ def _words(model: Stratifier, assigned: pd.DataFrame, target: Path) -> str:
     lines += [f"    {count} because: {reason}" for reason, count in kinds.head(5).items()]
     if (assigned["stratum"] == NOT_ASSIGNED).all():
         lines.append(
-            "Nobody was assigned: do covariates have the units and words of the people the strata were found on?"
+            "No participant was assigned: do covariates have the units and words of the participants the strata were found on?"
         )
     if model.has_strata:
         on_border = int((assigned["most_probable_stratum"] != assigned["nearest_stratum"]).sum())

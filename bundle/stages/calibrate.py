@@ -44,7 +44,7 @@ def scenarios(n_permutations: int) -> list[Scenario]:
     return [
         *(
             Scenario(
-                f"strata: none, {shape}, {n_people} people, {n_axes} axes",
+                f"strata: none, {shape}, {n_people} participants, {n_axes} axes",
                 partial(strata_found, shape=shape, n_people=n_people, n_axes=n_axes),
             )
             for n_people, n_axes in CONTINUUM_SIZES
@@ -71,7 +71,7 @@ def grouped_scenarios() -> Mapping[str, Callable[[int], dict[str, bool]]]:
     """Cohorts with groups, by name: `power: ` asks for gaps alone, since the null takes long and hardly ever says no."""
     found = partial(strata_found, with_null=False)
     cases = {
-        f"power: {n_people} people, {n_axes} axes, {share:.0%}, {separation} apart": partial(
+        f"power: {n_people} participants, {n_axes} axes, {share:.0%}, {separation} apart": partial(
             found, shares=(1 - share, share), separation=separation, n_people=n_people, n_axes=n_axes
         )
         for n_people, n_axes in POWER_SIZES
@@ -80,18 +80,18 @@ def grouped_scenarios() -> Mapping[str, Callable[[int], dict[str, bool]]]:
     }
     several = {3: (5, 3, 2), 4: (1, 1, 1, 1), 6: (1, 1, 1, 1, 1, 1)}
     cases |= {
-        f"power: {n_people} people, {len(shares)} groups of {':'.join(map(str, shares))}, {separation} apart": partial(
+        f"power: {n_people} participants, {len(shares)} groups of {':'.join(map(str, shares))}, {separation} apart": partial(
             found, shares=shares, separation=separation, n_people=n_people, n_axes=9
         )
         for shares in several.values()
         for n_people in (150, 300)
         for separation in (4, 5)
     }
-    cases["power: 300 people, 17 axes, 25%, 5 apart, half as wide"] = partial(
+    cases["power: 300 participants, 17 axes, 25%, 5 apart, half as wide"] = partial(
         found, shares=(3, 1), separation=5, spreads=(1, 0.5)
     )
     whole = {"strata: 10%, 5 apart": partial(strata_found, shares=(9, 1), separation=5)}
-    whole["strata: four groups of 150 people, 4 apart"] = partial(
+    whole["strata: four groups of 150 participants, 4 apart"] = partial(
         strata_found, shares=(1, 1, 1, 1), separation=4, n_people=150, n_axes=9
     )
     return whole | cases

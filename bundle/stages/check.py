@@ -39,7 +39,7 @@ class Look:
     Attributes:
         found: the cohort.
         findings: all lines, those of `found` too.
-        people: rows of `measures.tsv`: participant_id, modality, measures.
+        participants: rows of `measures.tsv`: participant_id, modality, measures.
         images: of the same rows.
         compared: modality -> its images, compared with each other.
     """
@@ -52,7 +52,7 @@ class Look:
 
     @property
     def to_mend(self) -> list[str]:
-        """A sentence for each thing that must be mended."""
+        """A sentence for each thing that must be fixed."""
         return [finding.sentence for finding in self.findings if finding.status == MEND]
 
 
@@ -83,7 +83,7 @@ def check(
         progress: show bars.
 
     Raises:
-        InputProblems: for wrong settings, and at the end with everything that must be mended.
+        InputProblems: for wrong settings, and at the end with everything that must be fixed.
     """
     look = look_at(cohort, modalities, spatial_size, resample, voxels, outlier_limit, num_workers, progress)
     folder = stage_folder(output_dir, CHECKED)
@@ -149,7 +149,7 @@ def check_made(
         output_dir: results folder.
         look: before they were made.
         made: derived maps; Jacobians are logarithms.
-        beside: files of people whose map of the same modality is the source's own, as training will read them.
+        beside: files of participants whose map of the same modality is the source's own, as training will read them.
         outlier_limit, most_people, num_workers, progress: see `check`.
 
     Raises:
@@ -165,7 +165,7 @@ def check_made(
     findings = [finding for finding in (*findings, *odd) if (finding.participant_id, finding.modality) in new]
     named = {(finding.participant_id, finding.modality) for finding in findings}
     kept = [f for f in look.findings if f.status != SOUND or (f.participant_id, f.modality) not in named]
-    shared = set(compared)  # these modalities are measured anew, everybody's
+    shared = set(compared)  # these modalities are measured anew, all participants'
     rest = [row for row, modality in enumerate(look.people["modality"]) if modality not in shared]
     whole = pd.concat([part for part in (look.people.iloc[rest], people) if len(part)], ignore_index=True)
     all_images = [*(look.images[row] for row in rest), *images]
@@ -203,7 +203,7 @@ def _compare(
     outlier_limit: float,
     known: Mapping[str, CohortMeasures] | None = None,
 ) -> tuple[pd.DataFrame, list[ImageMeasures], dict[str, CohortMeasures], list[Finding]]:
-    """Measures of everybody's images, and what is odd about them; nothing if only headers were read.
+    """Measures of all participants' images, and what is odd about them; nothing if only headers were read.
 
     `known` are modalities that an image might show though none of these files has their name.
     """
@@ -252,4 +252,4 @@ def closing_words(folder: Path, look: Look) -> str:
     """What was found and where it is written."""
     counts = pd.Series([finding.status for finding in look.findings], dtype=str).value_counts()
     told = ", ".join(f"{count} {status}" for status, count in counts.items())
-    return f"{len(look.found.items)} people: {told}. Written: {folder / PAGE} and {folder / TABLE}"
+    return f"{len(look.found.items)} participants: {told}. Written: {folder / PAGE} and {folder / TABLE}"

@@ -56,7 +56,7 @@ def check_folds(
         progress: show bars.
 
     Returns:
-        The cohort with the hash of its images, and a row per person with `participant_id`, `family_id`, `fold` and the stratifying columns.
+        The cohort with the hash of its images, and a row per participant with `participant_id`, `family_id`, `fold` and the stratifying columns.
 
     Raises:
         InputProblems: with everything that is wrong with the folds, images that are there twice, and relatives in
@@ -109,7 +109,7 @@ def divide(cohort: WholeCohort, n_folds: int, columns: Sequence[str], seed: int)
     strata = combined_strata(cohort.table[list(columns)], n_folds)
     if columns and (strata == RARE).any():
         logger.info(
-            "%d people are rarer in %s than one in every fold: they are spread as one group.",
+            "%d participants are rarer in %s than one in every fold: they are spread as one group.",
             (strata == RARE).sum(),
             columns[0],
         )
@@ -121,9 +121,11 @@ def divide(cohort: WholeCohort, n_folds: int, columns: Sequence[str], seed: int)
 
 
 def describe(table: pd.DataFrame) -> str:
-    """How many people and families are in each fold, and of what kinds, in one line."""
+    """How many participants and families are in each fold, and of what kinds, in one line."""
     sizes = table.groupby("fold")["participant_id"].size()
-    words = [f"{len(table)} people in {table['family_id'].nunique()} families, {len(sizes)} folds of {_range(sizes)}"]
+    words = [
+        f"{len(table)} participants in {table['family_id'].nunique()} families, {len(sizes)} folds of {_range(sizes)}"
+    ]
     for column in table.columns.difference(["participant_id", "family_id", "fold"], sort=False):
         counts = pd.crosstab(table["fold"], table[column].fillna("n/a"))
         if counts.shape[1] <= 6:

@@ -62,13 +62,13 @@ def cluster(
     Args:
         output_dir: results folder.
         embeddings: an `embeddings.npz` (or its folder); None takes `<output_dir>/4_embeddings`. Several, of different
-            encoders for the same people, give a consensus too; the first one's strata are those of the stratifier.
+            encoders for the same participants, give a consensus too; the first one's strata are those of the stratifier.
         participants: table with `participant_id`, `family_id` and covariates; None takes that of the cohort in
             `1_prepared`.
         covariates: columns to take out of the codes, or `usual`.
         categories: columns that are categories even if numbers code them.
         choice: arguments of `ChoiceSettings`.
-        site: column that says where people were scanned; how far codes and strata follow it is then said. `site` need not be
+        site: column that says where participants were scanned; how far codes and strata follow it is then said. `site` need not be
             there.
         harmonise: `combat` takes what sites do out of the codes, before covariates; None does not.
         num_workers: processes for the null.
@@ -92,7 +92,7 @@ def cluster(
     check_categories(people, categories)
     if people["family_id"].nunique() == len(people):
         logger.warning(
-            "Nobody shares a family_id: everybody counts as unrelated. If there are relatives, add that column."
+            "No participant shares a family_id: every participant counts as unrelated. If there are relatives, add that column."
         )
     labels = site_labels(people, site)
     taken_out = covariate_columns(people, covariates, site if harmonise else None)
@@ -100,7 +100,7 @@ def cluster(
     families = people["family_id"].tolist()
     results = []
     for table in tables:
-        logger.info("%d people, encoder %s (%s).", len(table), table.encoder_hash, ", ".join(table.modalities))
+        logger.info("%d participants, encoder %s (%s).", len(table), table.encoder_hash, ", ".join(table.modalities))
         _warn_of_different_maps(table)
         with nothing_written_if_interrupted(), Progress(progress) as bar:
             found = find_strata(table.codes, families, taken_out, chosen_settings, num_workers, bar.show, sites)
@@ -123,7 +123,7 @@ def _warn_of_different_maps(table: EmbeddingTable) -> None:
         counts = ", ".join(f"{count} from {inputs}" for inputs, count in Counter(table.inputs).most_common())
         logger.warning(
             "Codes were made from different maps (%s): strata may follow what is missing rather than the brain. "
-            "Compare them with the column inputs of embeddings.tsv, or embed everybody from the same maps (--given).",
+            "Compare them with the column inputs of embeddings.tsv, or embed all participants from the same maps (--given).",
             counts,
         )
 
@@ -163,7 +163,7 @@ def _words(
     folder: Path, tables: Sequence[EmbeddingTable], results: Sequence[Strata], by_site: SiteFindings | None
 ) -> str:
     first = results[0]
-    lines = [f"{len(first.labels)} people, encoder {tables[0].encoder_hash}: {first.headline}"]
+    lines = [f"{len(first.labels)} participants, encoder {tables[0].encoder_hash}: {first.headline}"]
     lines.append(
         f"Stable partitions in {int((first.test.n_clusters > 1).sum())} of {len(first.test.references)} cohorts without strata; "
         f"{first.space.n_dimensions} dimensions hold {first.space.explained:.0%} of the code's variance."
@@ -172,14 +172,14 @@ def _words(
         lines.append(first.power.sentence)
     lines += first.notes
     taken_out = ", ".join(first.covariates.columns) if first.covariates else "nothing"
-    lines.append(f"Taken out of the codes first: {taken_out}.")
+    lines.append(f"Regressed out of the codes first: {taken_out}.")
     if by_site is not None:
         lines += by_site.facts["words"]
     if first.n_strata > 1:
         jaccard = np.nanmean(first.ballots.jaccard, axis=0)
         sizes = np.bincount(first.labels)
         lines += [
-            f"  stratum {label + 1}: {sizes[label]} people, Jaccard {jaccard[label]:.2f}"
+            f"  stratum {label + 1}: {sizes[label]} participants, Jaccard {jaccard[label]:.2f}"
             for label in range(first.n_strata)
         ]
     for row in first.others.itertuples():
@@ -196,7 +196,7 @@ def _words(
         f"Next: {shown_command(*following)} --output_dir {folder.parent} (and those options given here that it has, too)"
     )
     lines.append(
-        f"For new people: {shown_command('assigning', 'assign.yaml')} "
+        f"For new participants: {shown_command('assigning', 'assign.yaml')} "
         f"--stratifier {folder / STRATIFIER} --output_dir NEW --participants TABLE"
     )
     return "\n".join(lines)

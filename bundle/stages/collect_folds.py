@@ -1,4 +1,4 @@
-"""What the folds say together about reconstruction: per fold, and pooled over all held-out people."""
+"""What the folds say together about reconstruction: per fold, and pooled over all held-out participants."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ FIGURES = ("r2", "pca_r2", "above_pca", *MEANS, "identifiability")
 def collect_folds(output_dir: str) -> pd.DataFrame:
     """Pool what finished folds left and write `8_cross_validation/`.
 
-    Writes `summary.tsv` (a row per modality, over all held-out people), `per_fold.tsv` (a row per fold and modality),
-    `people.tsv` (a row per held-out person and modality), `summary.json` and `folds.png`. Only figures of people are
+    Writes `summary.tsv` (a row per modality, over all held-out participants), `per_fold.tsv` (a row per fold and modality),
+    `people.tsv` (a row per held-out participant and modality), `summary.json` and `folds.png`. Only figures of participants are
     pooled, never codes: every fold has an encoder of its own.
 
     Args:
@@ -43,8 +43,8 @@ def collect_folds(output_dir: str) -> pd.DataFrame:
         The pooled table.
 
     Raises:
-        InputProblems: if no fold is finished, or folds were made with different settings or hold other people than
-            `folds/folds.tsv` says; people who lack a map are trained on and not evaluated.
+        InputProblems: if no fold is finished, or folds were made with different settings or hold other participants than
+            `folds/folds.tsv` says; participants who lack a map are trained on and not evaluated.
     """
     split = _read_split(stage_folder(output_dir, FOLDS) / FOLD_TABLE)
     numbers = sorted(set(split["fold"]))
@@ -91,13 +91,13 @@ _LEADING = ("fold", "participant_id", "family_id")
 
 
 def pooled_figures(people: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
-    """Figures of each group of people with 95 % intervals, families resampled.
+    """Figures of each group of participants with 95 % intervals, families resampled.
 
     R² is pooled as one minus the sum of errors over the sum of what there was to explain, so that folds count by
-    their people; other figures are means over people.
+    their participants; other figures are means over participants.
 
     Args:
-        people: a row per person and modality, with `family_id` and the columns of an evaluation's `people.tsv`.
+        participants: a row per participant and modality, with `family_id` and the columns of an evaluation's `people.tsv`.
         by: columns that name a group.
 
     Returns:
@@ -128,7 +128,7 @@ def _read_split(file: Path) -> pd.DataFrame:
 
 
 def _made_with(output_dir: str, number: int) -> dict[str, Any]:
-    """Settings of a fold without its people."""
+    """Settings of a fold without its participants."""
     record = read_record(fold_folder(output_dir, number)) or {"made_with": {}}
     return {name: value for name, value in record["made_with"].items() if name != "people"}
 
@@ -159,7 +159,7 @@ def _check_people(people: pd.DataFrame, split: pd.DataFrame, number: int, folder
     strangers, unseen = found - expected, expected - found - lacking
     if strangers or unseen:
         problems.append(
-            f"{folder} was evaluated on other people than {FOLD_TABLE} says: {len(strangers)} more and {len(unseen)} less, "
+            f"{folder} was evaluated on other participants than {FOLD_TABLE} says: {len(strangers)} more and {len(unseen)} less, "
             f"such as {', '.join(sorted(strangers | unseen)[:3])}."
         )
     if problems:
@@ -177,7 +177,7 @@ def _headline(n_folds: int, missing: Sequence[int], n_lacking: int) -> str:
     if missing:
         parts = [f"Incomplete: {n_folds - len(missing)} of {n_folds} folds; missing: {', '.join(map(str, missing))}."]
     if n_lacking:
-        parts.append(f"{n_lacking} people who lack a map were trained on, but not evaluated.")
+        parts.append(f"{n_lacking} participants who lack a map were trained on, but not evaluated.")
     return " ".join(parts)
 
 
@@ -188,7 +188,7 @@ def _words(summary: pd.DataFrame, facts: dict[str, Any], folder: Path) -> str:
         shown[figure] = [with_ends(*ends) for ends in numbers]
     return "\n".join(
         [
-            f"{facts['headline']} {facts['n_people']} held-out people in {facts['n_families']} families; 95 % intervals, "
+            f"{facts['headline']} {facts['n_people']} held-out participants in {facts['n_families']} families; 95 % intervals, "
             "families resampled:",
             shown.set_index("modality").T.to_string(),
             f"Written: {folder}/summary.tsv, per_fold.tsv, people.tsv, summary.json, folds.png",

@@ -83,7 +83,7 @@ def cross_validate(
     if failed:
         problems = [f"Fold {number}: {message}" for number, message in failed.items()]
         raise InputProblems(
-            "Folds", [*problems, f"{len(failed)} of {len(waiting)} failed. Mend the cause, then {AGAIN}."]
+            "Folds", [*problems, f"{len(failed)} of {len(waiting)} failed. Fix the cause, then {AGAIN}."]
         )
 
 

@@ -1,4 +1,4 @@
-"""Stage 4: embeddings, and if asked reconstructions, of new people."""
+"""Stage 4: embeddings, and if asked reconstructions, of new participants."""
 
 from __future__ import annotations
 
@@ -33,23 +33,23 @@ def new_people(
     num_workers: int = 2,
     progress: bool = True,
 ) -> list[Item]:
-    """Who is to be embedded, checked against the network; people who have all that is asked for are left out.
+    """Who is to be embedded, checked against the network; participants who have all that is asked for are left out.
 
     Args:
         network: trained.
         output_dir: results folder; `4_embeddings/` in it is read and written.
         images: modality -> file pattern, for a folder.
         dataset_dir: cohort folder or datalist JSON (all its sections).
-        files: modality -> path of one person's image, instead of `dataset_dir`.
-        participant_id: of that person.
-        given: everybody is embedded from these maps alone, which all must have; None takes all that each person has.
-        write_reconstructions: people in the table whose reconstructions are not there yet are drawn too.
+        files: modality -> path of one participant's image, instead of `dataset_dir`.
+        participant_id: of that participant.
+        given: every participant is embedded from these maps alone, which all must have; None takes all that each participant has.
+        write_reconstructions: participants in the table whose reconstructions are not there yet are drawn too.
         num_workers: threads that check.
         progress: show bars.
 
     Raises:
-        InputProblems: with everything that cannot be embedded and how to mend it; if the one person of `files` is in the
-            table already, or somebody in it has other images now.
+        InputProblems: with everything that cannot be embedded and how to fix it; if the one participant of `files` is in the
+            table already, or a participant in it has other images now.
     """
     items = _wanted_people(network, images, dataset_dir, files, participant_id)
     if given is not None:
@@ -74,7 +74,9 @@ def new_people(
         raise InputProblems("Embeddings", others)
     if len(new) < len(items):
         logger.info(
-            "%d of %d people are in the table already and are left as they are.", len(items) - len(new), len(items)
+            "%d of %d participants are in the table already and are left as they are.",
+            len(items) - len(new),
+            len(items),
         )
     problems = check_against_network(new, network, num_workers, progress)
     if problems:
@@ -83,7 +85,7 @@ def new_people(
 
 
 def _from_these_maps(items: Sequence[Item], given: Sequence[str], network: FusionAutoencoder) -> list[Item]:
-    """The same people without their other maps, so that codes differ by the person and not by what is missing."""
+    """The same participants without their other maps, so that codes differ by the participant and not by what is missing."""
     if isinstance(given, str) or not given or not set(given) <= set(network.modalities):
         expected = f"a list of some of {', '.join(network.modalities)}, such as \"['{network.modalities[0]}']\""
         raise InputProblems("Input", [f"--given: expected {expected}, got {given!r}."])
@@ -91,7 +93,7 @@ def _from_these_maps(items: Sequence[Item], given: Sequence[str], network: Fusio
     if others and not network.takes_any_subset:
         raise InputProblems("Input", ["--given: this network needs every modality; the default network does not."])
     problems = [
-        f"{item['participant_id']}: no {m}, which --given asks of everybody: add the file, remove the row, or leave {m} out of --given."
+        f"{item['participant_id']}: no {m}, which --given asks of all participants: add the file, remove the row, or leave {m} out of --given."
         for item in items
         for m in given
         if m not in item
@@ -104,7 +106,7 @@ def _from_these_maps(items: Sequence[Item], given: Sequence[str], network: Fusio
 def _with_other_images(
     folder: Path, table: EmbeddingTable, items: Sequence[Item], num_workers: int, progress: bool
 ) -> list[str]:
-    """A sentence for everybody whose code was made from other images than those that are given."""
+    """A sentence for all participants whose code was made from other images than those that are given."""
     if not items:
         return []
     given = image_hashes(folder, items, table.modalities, num_workers, progress)
@@ -116,7 +118,7 @@ def _with_other_images(
         if maps:
             problems.append(
                 f"{item['participant_id']}: the code in {folder}/{TABLE}.npz was made of other images than these "
-                f"({', '.join(maps)}): give other people other ids, or another --output_dir. To embed this person again, move "
+                f"({', '.join(maps)}): give other participants other ids, or another --output_dir. To embed this participant again, move "
                 f"{folder} away."
             )
     return problems
@@ -152,12 +154,12 @@ def _wanted_people(
         sections = items_from_datalist(source, modalities, any_subset)
         items = [item for people in sections.values() for item in people]
     if not items:
-        raise InputProblems("Input", [f"{dataset_dir} lists nobody: expected at least one person."])
+        raise InputProblems("Input", [f"{dataset_dir} lists no participant: expected at least one participant."])
     return items
 
 
 def _person_of(files: Mapping[str, str], name: str, network: FusionAutoencoder) -> Item:
-    """One person by the paths of their images."""
+    """One participant by the paths of their images."""
     modalities = network.modalities
     problems = check_ids([name], "--participant_id")
     problems += [
@@ -177,7 +179,7 @@ def _person_of(files: Mapping[str, str], name: str, network: FusionAutoencoder) 
 
 
 def run_embedding(evaluator: SupervisedEvaluator, writer: EmbeddingWriter) -> None:
-    """Embed everybody who is new and say where the table is.
+    """Embed all participants who is new and say where the table is.
 
     Raises:
         SystemExit: with status 130 after Ctrl-C; the embeddings so far are written.
@@ -196,14 +198,14 @@ def run_embedding(evaluator: SupervisedEvaluator, writer: EmbeddingWriter) -> No
             raise
     if writer.unlike:
         logger.warning(
-            "%d images look like no training person's (distance from the mean image; 1 is usual): %s. Another map under the "
+            "%d images look like no training participant's (distance from the mean image; 1 is usual): %s. Another map under the "
             "name, other units, a Jacobian with or without its logarithm, or not in the template? Do not use these codes.",
             len(writer.unlike),
             ", ".join(writer.unlike),
         )
     logger.info(
         "%d embeddings of %d values from encoder %s: %s/%s.tsv and .npz\n"
-        "Next: %s --output_dir %s, or, of new people: %s --stratifier FILE",
+        "Next: %s --output_dir %s, or, of new participants: %s --stratifier FILE",
         len(writer.table),
         writer.network.embedding_size,
         writer.hash,

@@ -1,4 +1,4 @@
-"""Stage 3: what the reconstructions and the code of held-out people are worth."""
+"""Stage 3: what the reconstructions and the code of held-out participants are worth."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ def run_evaluation(
 ) -> pd.DataFrame:
     """Evaluate, write `3_evaluation/` and log the table.
 
-    Writes `people.tsv` (a row per person and modality, with the sums of squares from which R² can be pooled over
-    evaluations), `summary.tsv` (a row per modality), `pca_curve.tsv`, `linear_embeddings.tsv` and pictures of the median and the worst person;
-    `evaluation.json` says which encoder and which people these are of; of a network that takes any subset of maps also
+    Writes `people.tsv` (a row per participant and modality, with the sums of squares from which R² can be pooled over
+    evaluations), `summary.tsv` (a row per modality), `pca_curve.tsv`, `linear_embeddings.tsv` and pictures of the median and the worst participant;
+    `evaluation.json` says which encoder and which participants these are of; of a network that takes any subset of maps also
     `subsets.tsv`, what it draws from each of them.
 
     Args:
@@ -56,7 +56,7 @@ def run_evaluation(
         recorder: what it collects.
         network: trained, on `device`.
         inferer: precision of forward passes.
-        held_out: people to report on.
+        held_out: participants to report on.
         training: participants that baselines are fitted on, also those who lack modalities.
         validation: participants that the best linear embedding is chosen on.
         output_dir: results folder.
@@ -123,7 +123,7 @@ def _seen(recorder: ReconstructionRecorder, network: FusionAutoencoder, held_out
 
 
 def _residuals(network: FusionAutoencoder, dataset: CacheDataset, device: torch.device) -> np.ndarray:
-    """Of everybody of a dataset, `(N, M, V)`; NaN where a person lacks a map."""
+    """Of all participants of a dataset, `(N, M, V)`; NaN where a participant lacks a map."""
     images = (torch.as_tensor(dataset[number]["image"])[None].to(device) for number in range(len(dataset)))
     return np.concatenate([masked_residuals(network, image) for image in images])
 
@@ -148,7 +148,7 @@ def _draw_people(
             network.scaling.mean_image.cpu().numpy(),
             network.scaling.brain_mask.cpu().numpy(),
             network.modalities,
-            f"{person['participant_id']}: {word} of {len(r2_values)} held-out people, mean R² {r2_values[number]:.3f}",
+            f"{person['participant_id']}: {word} of {len(r2_values)} held-out participants, mean R² {r2_values[number]:.3f}",
         )
         save_figure(figure, folder / f"reconstruction_{word}.png")
 
@@ -157,13 +157,13 @@ def _words(summary: pd.DataFrame, nearest: np.ndarray, encoder: str, folder: Pat
     shown = summary.drop(columns=["identifiability"]).set_index("modality").T
     return "\n".join(
         [
-            f"{len(nearest)} held-out people, encoder {encoder}:",
+            f"{len(nearest)} held-out participants, encoder {encoder}:",
             shown.to_string(float_format=lambda value: f"{value:.3f}"),
             linear_verdict(summary),
             f"{pca_verdict(summary)} Reconstructions nearest to their own image: {nearest.sum()} of {len(nearest)}.",
             f"Written: {folder}/summary.tsv, people.tsv, pca_curve.tsv, reconstruction_median.png, "
             "reconstruction_worst.png",
-            "Next, the cohort itself or people of your own: "
+            "Next, the cohort itself or participants of your own: "
             f"{shown_command('embedding', 'inference.yaml')} --output_dir {folder.parent} --dataset_dir FOLDER (and those options given here that it has, too)",
         ]
     )

@@ -76,7 +76,7 @@ def gather(
         restricted: `leave_out` writes restricted columns nowhere; `local` writes them to `0_cohort/restricted/`, from where
             later stages take them. Families are running numbers either way.
         phenotype_columns: for `phenotypes.tsv`, with `*`; None takes those of the layout.
-        validation_fraction, test_fraction: shares of people, by whole families.
+        validation_fraction, test_fraction: shares of participants, by whole families.
         seed: of the split.
         voxels, outlier_limit, most_people: of the check.
         num_workers: threads.
@@ -86,7 +86,7 @@ def gather(
         The datalist.
 
     Raises:
-        InputProblems: with all that must be mended first.
+        InputProblems: with all that must be fixed first.
     """
     if restricted not in KEEP_RESTRICTED:
         raise InputProblems("Preparation", [f"--restricted must be one of {', '.join(KEEP_RESTRICTED)}, got {restricted!r}."])  # fmt: skip
@@ -120,7 +120,7 @@ def gather(
         logger.info("Restricted columns (--restricted %s): %s", restricted, ", ".join(sorted(found.tables.restricted)))
     counts = ", ".join(f"{len(items)} {name}" for name, items in sections.items())
     logger.info(
-        "%s", "\n".join([f"{len(found.items)} people of {cohort.layout.name}: {counts}.", *notes, _next(folder)])
+        "%s", "\n".join([f"{len(found.items)} participants of {cohort.layout.name}: {counts}.", *notes, _next(folder)])
     )
     return folder / DATALIST
 
@@ -128,10 +128,10 @@ def gather(
 def plan(
     found: FoundCohort, modalities: Sequence[str], folder: Path, grid: Grid | None
 ) -> dict[str, dict[str, Recipe]]:
-    """How each image is made; modality -> person who has it -> recipe.
+    """How each image is made; modality -> participant who has it -> recipe.
 
     Raises:
-        InputProblems: for people without the matrix that takes the affine part out.
+        InputProblems: for participants without the matrix that takes the affine part out.
     """
     recipes: dict[str, dict[str, Recipe]] = {}
     problems = []
@@ -160,7 +160,7 @@ def _make(recipes: Mapping[str, Mapping[str, Recipe]], num_workers: int, progres
     """Make what must be made; modality -> voxels of Jacobians that were clipped.
 
     Raises:
-        InputProblems: at the end, with everybody whose images could not be made.
+        InputProblems: at the end, with all participants whose images could not be made.
     """
     jobs = [(m, name, recipe) for m, own in recipes.items() for name, recipe in own.items() if not recipe.changes_nothing]  # fmt: skip
     clipped: dict[str, int] = {}
@@ -199,7 +199,7 @@ def _derived(recipes: Mapping[str, Mapping[str, Recipe]]) -> tuple[list[Job], li
 def _with_files(
     items: Sequence[Item], recipes: Mapping[str, Mapping[str, Recipe]], participants: pd.DataFrame, folder: Path
 ) -> list[Item]:
-    """People with the files that later stages read, and their families; what was made is relative to the datalist."""
+    """Participants with the files that later stages read, and their families; what was made is relative to the datalist."""
     families = participants["family_id"]
     sizes = participants.get(FAMILY_SIZE)
     people = []
@@ -253,12 +253,12 @@ def _write_tables(
 
 
 def _notes(cohort: CohortSource, found: FoundCohort, restricted: str) -> list[str]:
-    """What was decided, for people."""
+    """What was decided, for participants."""
     notes = []
     sessions = {item["session"] for item in found.items if "session" in item}
     if sessions:
         rule = f", by the rule {cohort.session}" if cohort.session else ""
-        notes.append(f"One session of each person was taken{rule}: {', '.join(sorted(sessions))}.")
+        notes.append(f"One session of each participant was taken{rule}: {', '.join(sorted(sessions))}.")
     notes += found.tables.decoded
     if found.tables.restricted:
         where = "are kept apart in restricted/" if restricted == "local" else "were written nowhere"
@@ -271,7 +271,7 @@ def _families(sections: Mapping[str, Sequence[Item]]) -> str:
     sizes = Counter(item["family_id"] for items in sections.values() for item in items).values()
     several = [size for size in sizes if size > 1]
     largest = f" (the largest of {max(several)})" if several else ""
-    return f"{len(several)} families of two or more{largest}, {len(sizes) - len(several)} people alone."
+    return f"{len(several)} families of two or more{largest}, {len(sizes) - len(several)} participants alone."
 
 
 def _next(folder: Path) -> str:

@@ -42,8 +42,8 @@ class MappedCohort:
 
     Attributes:
         folder: the cohort, for `--dataset_dir`.
-        people: ids in it, of earlier calls too.
-        failures: a sentence for each person who could not be mapped now.
+        participants: ids in it, of earlier calls too.
+        failures: a sentence for each participant who could not be mapped now.
     """
 
     folder: Path
@@ -51,7 +51,7 @@ class MappedCohort:
     failures: tuple[str, ...]
 
     def raise_failures(self) -> None:
-        """Make the command fail if somebody could not be mapped.
+        """Make the command fail if a participant could not be mapped.
 
         Raises:
             InputProblems: naming them.
@@ -63,16 +63,16 @@ class MappedCohort:
 def map_people(
     output_dir: str, people: Sequence[Scans], target: Target, settings: MappingSettings, progress: bool = True
 ) -> MappedCohort:
-    """Make everybody's maps and write `0_mapped/`; steps that were done are not repeated.
+    """Make all participants' maps and write `0_mapped/`; steps that were done are not repeated.
 
     Writes `cohort/<id>/<id>_<map>.nii.gz` and `cohort/participants.tsv` (what `--dataset_dir` of other stages takes),
     `work/<id>/` (each step's images and JSON sidecar), `mapping.tsv` and `mapping.html`. Table, page and participants
-    hold people of earlier calls too; who failed now has no maps there any more. They are written after 1, 2, 4, 8, ...
-    people and at the end, also of a run that is interrupted.
+    hold participants of earlier calls too; who failed now has no maps there any more. They are written after 1, 2, 4, 8, ...
+    participants and at the end, also of a run that is interrupted.
 
     Args:
         output_dir: results folder.
-        people: their scans.
+        participants: their scans.
         target: template and grid.
         settings: see `MappingSettings`.
         progress: show bars.
@@ -81,7 +81,7 @@ def map_people(
         The cohort folder, who is in it, and who could not be mapped.
 
     Raises:
-        InputProblems: for a library that is missing, warps that cannot be used, and other settings than those of people mapped before.
+        InputProblems: for a library that is missing, warps that cannot be used, and other settings than those of participants mapped before.
         OSError: if the disk is full.
     """
     for library in settings.libraries:
@@ -96,20 +96,24 @@ def map_people(
     write_participants(folder, names)  # not listed while their maps may be half new, should this be killed
     try:
         for number, scans in enumerate(people, start=1):
-            logger.info("%s, person %d of %d", scans.participant_id, number, len(people))
+            logger.info("%s, participant %d of %d", scans.participant_id, number, len(people))
             (folder / WORK / scans.participant_id / RECORD).unlink(missing_ok=True)
             page, row = _map_person(scans, target, settings, folder, progress)
             write_record(page, row)
             pages.append(page)
             failures += [f"{scans.participant_id}: {page.failure}"] if page.failure else []
-            if number.bit_count() == 1 and number < len(people):  # the page holds everybody: each time is quadratic
+            if number.bit_count() == 1 and number < len(
+                people
+            ):  # the page holds all participants: each time is quadratic
                 write_participants(folder, names[number:])
                 write_page(folder, target, settings)
     finally:
         listed = write_participants(folder)
         write_page(folder, target, settings)
     mapped = sum(not page.failure for page in pages)
-    logger.info("%d of %d people mapped. Look at %s before you believe the maps.", mapped, len(people), folder / PAGE)
+    logger.info(
+        "%d of %d participants mapped. Look at %s before you believe the maps.", mapped, len(people), folder / PAGE
+    )
     for page in pages:
         for sentence in [*page.worries, *page.notes]:
             logger.info("  %s: %s", page.participant_id, sentence)
@@ -117,7 +121,7 @@ def map_people(
 
 
 def _check_warps(people: Sequence[Scans]) -> None:
-    """Everybody's warps at once, as far as their headers say."""
+    """All participants' warps at once, as far as their headers say."""
     problems = []
     for scans in people:
         try:
@@ -132,7 +136,7 @@ def _check_warps(people: Sequence[Scans]) -> None:
 def _map_person(
     scans: Scans, target: Target, settings: MappingSettings, folder: Path, progress: bool
 ) -> tuple[MappedPerson, dict[str, Any]]:
-    """The person's part of the page and row of the table."""
+    """The participant's part of the page and row of the table."""
     name = scans.participant_id
     work, maps_folder = folder / WORK / name, folder / COHORT / name
     work.mkdir(parents=True, exist_ok=True)
@@ -141,9 +145,9 @@ def _map_person(
         person = Work(scans, target, settings, work, progress)
         facts = map_person(person, maps_folder)
         pictures = _draw(person, maps_folder, facts)
-    except Exception as error:  # whatever libraries raise on one person's files; the others go on
+    except Exception as error:  # whatever libraries raise on one participant's files; the others go on
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            raise  # a full disk is everybody's
+            raise  # a full disk is all participants'
         if not isinstance(error, InputProblems):
             logger.exception("%s could not be mapped", name)
         words = _words_of(error)
@@ -191,7 +195,7 @@ def closing_words(mapped: MappedCohort) -> None:
     """What comes next.
 
     Raises:
-        InputProblems: if somebody could not be mapped.
+        InputProblems: if a participant could not be mapped.
     """
     mapped.raise_failures()
     logger.info(

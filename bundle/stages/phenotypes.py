@@ -78,7 +78,7 @@ def phenotype(
         id_column: of the items table.
         embeddings: an `embeddings.npz`; None takes `<output_dir>/4_embeddings`.
         participants: as for clustering.
-        covariates: taken out of codes and scores; None takes those that clustering took out, or the usual ones.
+        covariates: regressed out of codes and scores; None takes those that clustering took out, or the usual ones.
         categories: as for clustering.
         site: as for clustering.
         harmonise: `combat` harmonises factor scores over sites; codes are, if clustering did.
@@ -89,10 +89,10 @@ def phenotype(
         validation_share: of families that strata and factors are kept from, for a test of their own; 0 for none.
         n_folds: of whole families, for what predicts each factor.
         use_images: for linear fusion, each modality's share, and maps of strata.
-        n_explained: people whose images are encoded with one modality at a time taken away.
+        n_explained: participants whose images are encoded with one modality at a time taken away.
         network: built from the config, without weights yet.
         checkpoint: its weights; None takes `<output_dir>/2_training/model.pt`.
-        dataset: people of `1_prepared`, preprocessed.
+        dataset: participants of `1_prepared`, preprocessed.
         device: of the network.
         num_workers: processes for the null.
         progress: show bars.
@@ -175,7 +175,7 @@ def phenotype(
 
 
 def _share_fixed(cohort: Cohort) -> float:
-    """Share of the people who are analysed whose families can be exchanged with no other."""
+    """Share of the participants who are analysed whose families can be exchanged with no other."""
     rows = cohort.rows
     fixed = share_fixed(exchangeable_families(cohort.families[rows], cohort.kinds_of(rows)))
     if fixed == 1:
@@ -187,7 +187,7 @@ def _share_fixed(cohort: Cohort) -> float:
 
 
 def _people_of_strata(cohort: Cohort, found: Findings) -> tuple[pd.DataFrame, list[str]]:
-    """Who is in each stratum, by all that is known of people; and variables that nothing can be said of."""
+    """Who is in each stratum, by all that is known of participants; and variables that nothing can be said of."""
     describing = cohort.people.iloc[cohort.rows].drop(columns="family_id")
     describing = describing.join(cohort.items.demographics, rsuffix="_item")
     return people_of_strata(describing, found.both.labels[cohort.rows])
@@ -245,7 +245,7 @@ def _short(value: Any) -> str:
 
 
 def _words(folder: Path, summary: Mapping[str, Any], tests: pd.DataFrame) -> str:
-    lines = [f"{summary['n_people']} people of {summary['n_families']} families: {summary['headline']}"]
+    lines = [f"{summary['n_people']} participants of {summary['n_families']} families: {summary['headline']}"]
     if len(tests):
         wide = tests.pivot(index=["factor", "name"], columns="version", values="q").fillna("")
         wide = wide[[version for version in (RAW, PHENOTYPE_ADJUSTED, BOTH_ADJUSTED, VALIDATION) if version in wide]]
@@ -253,7 +253,7 @@ def _words(folder: Path, summary: Mapping[str, Any], tests: pd.DataFrame) -> str
     lines += summary["notes"]
     if summary["share_fixed"] > 0.2:
         lines.append(
-            f"{summary['share_fixed']:.0%} of people are in families that are like no other and stay in place."
+            f"{summary['share_fixed']:.0%} of participants are in families that are like no other and stay in place."
         )
     lines.append(f"Written: {folder}: tests.tsv, factors.tsv, continuum.tsv, pictures and more (docs/phenotypes.md)")
     lines.append(f"Next: {shown_command('reporting', 'report.yaml')} --output_dir {folder.parent}")

@@ -1,4 +1,4 @@
-"""What embeddings say of participants, and how alike repeated scans of one person are."""
+"""What embeddings say of participants, and how alike repeated scans of one participant are."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def predict(
         sources: see `Sources`.
         participants: table with targets and `family_id`; None takes that of `1_prepared`.
         categories: columns that are categories even if numbers code them.
-        person: column whose equal values are scans of one person; it need not be there.
+        participant: column whose equal values are scans of one participant; it need not be there.
         cross_validation: see `CrossValidationSettings`.
 
     Returns:

@@ -47,7 +47,7 @@ def prepare(
         images: modality -> file pattern with `{participant_id}`, relative to the cohort folder.
         modalities: those to use, in channel order.
         spatial_size: the network's grid.
-        validation_fraction: share of people in the validation section (whole families).
+        validation_fraction: share of participants in the validation section (whole families).
         test_fraction: the same for the test section.
         seed: of the split.
         synthetic: arguments of `CohortSettings`.
@@ -100,7 +100,7 @@ def prepare(
     if lacking:
         note = f"Modalities that are missing: {'; '.join(lacking)}. {note}"
     counts = ", ".join(f"{len(sections[name])} {name}" for name in SECTIONS)
-    logger.info("%d people from %s: %s. %s", len(everybody), source, counts, note)
+    logger.info("%d participants from %s: %s. %s", len(everybody), source, counts, note)
     return sections
 
 
@@ -117,7 +117,7 @@ def _read(
         empty = [name for name, items in sections.items() if not items]
         if empty:
             raise InputProblems(
-                f"Datalist {source}", [f"Nobody in {name}: training needs all of {SECTIONS}." for name in empty]
+                f"Datalist {source}", [f"No participant in {name}: training needs all of {SECTIONS}." for name in empty]
             )
         return sections
     items = items_from_folder(source, images, modalities, any_subset=True)

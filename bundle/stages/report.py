@@ -95,9 +95,11 @@ def _unadjusted(results: Results) -> list[Section]:
         return []
     words = str(results.facts[PHENOTYPING]["strata_headlines"].get("raw", ""))
     meaning = (
-        f"Codes with their covariates: {words}. Once covariates are taken out, no strata are left; what follows "
+        f"Codes with their covariates: {words}. Once covariates are regressed out, no strata are left; what follows "
         "may be theirs."
     )
     return [
-        Section("unadjusted", "Before covariates are taken out", [Text(meaning, "note"), *comparison(results, tests)])
+        Section(
+            "unadjusted", "Before covariates are regressed out", [Text(meaning, "note"), *comparison(results, tests)]
+        )
     ]

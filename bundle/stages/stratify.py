@@ -1,4 +1,4 @@
-"""From mapped people on to codes and strata, by a network and a stratifier that are there."""
+"""From mapped participants on to codes and strata, by a network and a stratifier that are there."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def find_model(
         participants: as `embed_and_assign`.
 
     Raises:
-        InputProblems: if a file is not there, embedding would not know an option, or the table names nobody.
+        InputProblems: if a file is not there, embedding would not know an option, or the table names no participant.
     """
     if model_dir is None:
         raise InputProblems("Model", ["Give --model_dir, the results folder of a network and its strata (2_training/model.pt, 5_clusters/stratifier.npz)."])  # fmt: skip
@@ -61,7 +61,7 @@ def embed_and_assign(
     embedding: Mapping[str, Any] | None = None,
     participants: str | None = None,
 ) -> pd.DataFrame:
-    """Run `embedding` and `assigning` on mapped people, each in a process of its own as a user would.
+    """Run `embedding` and `assigning` on mapped participants, each in a process of its own as a user would.
 
     Args:
         output_dir: results folder; `4_embeddings/` and `5_assigned/` are written in it.
@@ -76,7 +76,7 @@ def embed_and_assign(
 
     Raises:
         StageFailed: if a stage fails, with what it said last.
-        InputProblems: at once if nobody was mapped, at the end if somebody was not.
+        InputProblems: at once if no participant was mapped, at the end if a participant was not.
     """
     if not mapped.people:
         mapped.raise_failures()

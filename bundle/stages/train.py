@@ -87,7 +87,7 @@ def fit_network(
     """Fit what the network has in closed form on the training images, log its size, move it to the device.
 
     Args:
-        network: fresh; after this the default network is a linear embedding, others reconstruct everybody as the mean image.
+        network: fresh; after this the default network is a linear embedding, others reconstruct all participants as the mean image.
         dataset: training participants, each a dictionary with `image` `(M, D, H, W)`, absent modalities NaN.
         device: where training runs.
         batch_size: of training; there must be as many participants.
@@ -99,7 +99,7 @@ def fit_network(
     refuse_incomplete(network, dataset.data)
     if len(dataset) < batch_size:
         raise InputProblems(
-            "Training", [f"{len(dataset)} training people cannot fill a batch: lower --batch_size {batch_size}."]
+            "Training", [f"{len(dataset)} training participants cannot fill a batch: lower --batch_size {batch_size}."]
         )
     try:
         network.fit_to_images(
@@ -144,7 +144,7 @@ class TrainingReport:
         folder: where the run writes.
         network: the trained network.
         log: the run's rows.
-        dataset: validation people; the first one is drawn.
+        dataset: validation participants; the first one is drawn.
         inferer: runs the network.
     """
 

@@ -1,1 +1,1 @@
-"""Strata for people to read: tables and pictures of what `bundle.analysis` found."""
+"""Strata for participants to read: tables and pictures of what `bundle.analysis` found."""

@@ -1,4 +1,4 @@
-"""Embeddings that strata are looked for in: of one encoder, or of several for the same people."""
+"""Embeddings that strata are looked for in: of one encoder, or of several for the same participants."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from bundle.paths import EMBEDDINGS, stage_folder
 
 
 def read_encoders(output_dir: str, embeddings: str | Sequence[str] | None) -> list[EmbeddingTable]:
-    """Embedding tables, each of another encoder, in the first one's order of people.
+    """Embedding tables, each of another encoder, in the first one's order of participants.
 
     Raises:
-        InputProblems: if one cannot be read, two are of one encoder, people differ, or two people have one code.
+        InputProblems: if one cannot be read, two are of one encoder, participants differ, or two participants have one code.
     """
     if embeddings is None:
         files = [str(stage_folder(output_dir, EMBEDDINGS))]
@@ -38,9 +38,9 @@ def read_encoders(output_dir: str, embeddings: str | Sequence[str] | None) -> li
         differing = sorted(set(table.participant_ids) ^ set(first.participant_ids))
         if differing:
             problems.append(
-                f"{file}: of encoder {table.encoder_hash} and other people than {files[0]} of encoder "
+                f"{file}: of encoder {table.encoder_hash} and other participants than {files[0]} of encoder "
                 f"{first.encoder_hash} ({len(differing)} differ, such as {', '.join(differing[:3])}). Codes of different "
-                "encoders live in different spaces and cannot be put together: let each encoder embed everybody."
+                "encoders live in different spaces and cannot be put together: let each encoder embed all participants."
             )
     for file, table in zip(files, tables, strict=True):
         problems += [f"{file}: {sentence}" for sentence in same_codes(table)]
@@ -50,12 +50,14 @@ def read_encoders(output_dir: str, embeddings: str | Sequence[str] | None) -> li
 
 
 def same_codes(table: EmbeddingTable) -> list[str]:
-    """A sentence for each group of people with one and the same code."""
+    """A sentence for each group of participants with one and the same code."""
     _, group_of = np.unique(table.codes, axis=0, return_inverse=True)
     group_of = group_of.ravel()
     sizes = np.bincount(group_of)
     if len(sizes) == 1 and len(table) > 1:
-        return [f"all {len(table)} people have the same code: the encoder tells nobody apart; train it longer."]
+        return [
+            f"all {len(table)} participants have the same code: the encoder tells no participant apart; train it longer."
+        ]
     return [
         f"{' and '.join(table.participant_ids[group_of == group])} have the same code: is one a copy? Keep one."
         for group in np.flatnonzero(sizes > 1)

@@ -1,4 +1,4 @@
-"""Pictures of strata: why this number of them, and where the people are."""
+"""Pictures of strata: why this number of them, and where the participants are."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from bundle.analysis.consensus import align
 from bundle.analysis.strata import Strata
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000", "#999999", "#7F3C8D")
-"""Okabe and Ito's, told apart by colour-blind people, then two more."""
+"""Okabe and Ito's, told apart by colour-blind participants, then two more."""
 
 
 def choice_picture(found: Strata) -> Figure:
-    """Stability of each number of clusters, people along the line across the least deep gap, and the null."""
+    """Stability of each number of clusters, participants along the line across the least deep gap, and the null."""
     figure = Figure(figsize=(15, 4.3), layout="constrained")
     left, middle, right = figure.subplots(1, 3)
     _draw_candidates(left, found)
@@ -48,7 +48,7 @@ def _draw_candidates(panel: Any, found: Strata) -> None:
 
 
 def _draw_gap(panel: Any, found: Strata) -> None:
-    """Where people are who had no part in the clustering."""
+    """Where participants are who had no part in the clustering."""
     chosen = found.choice.chosen
     panel.set(xlabel="place between two means (0 and 1)", ylabel="people", title="Across the least deep gap")
     if chosen is None or chosen.fits is None or not chosen.pairs:
@@ -74,7 +74,7 @@ def _draw_null(panel: Any, found: Strata) -> None:
     without = len(references) - len(finite)
     panel.hist(finite, bins=20, color="0.7", label=f"cohorts without strata ({without} more had no stable partition)")
     if np.isfinite(found.test.observed):
-        panel.axvline(found.test.observed, color="#0072B2", linewidth=2, label="these people")
+        panel.axvline(found.test.observed, color="#0072B2", linewidth=2, label="these participants")
     panel.set(
         xlabel="evidence for gaps (z)",
         ylabel=f"of {len(references)} cohorts",
@@ -85,7 +85,7 @@ def _draw_null(panel: Any, found: Strata) -> None:
 
 
 def people_picture(results: Sequence[Strata], encoder_hashes: Sequence[str]) -> Figure:
-    """People along the directions of most variance, coloured by the first encoder's strata; a column per encoder.
+    """Participants along the directions of most variance, coloured by the first encoder's strata; a column per encoder.
 
     The first row shows the first two axes, the second row the first and the third. Columns after the first are turned
     onto it.
@@ -105,7 +105,9 @@ def people_picture(results: Sequence[Strata], encoder_hashes: Sequence[str]) -> 
             for label in range(first.n_strata):
                 members = first.labels == label
                 word = (
-                    f"stratum {label + 1} ({members.sum()})" if first.n_strata > 1 else f"everybody ({members.sum()})"
+                    f"stratum {label + 1} ({members.sum()})"
+                    if first.n_strata > 1
+                    else f"all participants ({members.sum()})"
                 )
                 colour = COLOURS[label % len(COLOURS)]
                 panel.scatter(*points[members][:, plane].T, s=14, alpha=0.75, color=colour, label=word)

@@ -6,7 +6,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 COLUMNS = {"people": int, "axes": int, "percent": int, "separation": float}
-NAME = r"power: (?P<people>\d+) people, (?P<axes>\d+) axes, (?P<percent>\d+)%, (?P<separation>[\d.]+) apart$"
+NAME = (
+    r"power: (?P<participants>\d+) participants, (?P<axes>\d+) axes, (?P<percent>\d+)%, (?P<separation>[\d.]+) apart$"
+)
 COLOURS = {50: "#0072B2", 25: "#009E73", 10: "#E69F00", 5: "#D55E00"}
 
 

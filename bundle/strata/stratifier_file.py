@@ -29,7 +29,7 @@ def read_stratifier(file: Path) -> Stratifier:
         raise InputProblems(
             "Stratifier",
             [
-                f"No {file}: give --stratifier, the stratifier.npz of the people whose strata are asked for, or run clustering of theirs first."
+                f"No {file}: give --stratifier, the stratifier.npz of the participants whose strata are asked for, or run clustering of theirs first."
             ],
         )
     try:

@@ -20,7 +20,7 @@ from bundle.data.embedding_table import EmbeddingTable
 from bundle.paths import CLUSTERS, stage_folder
 
 MOST_FOR_CONSENSUS = 10_000
-"""People; the consensus needs a few matrices of all pairs in float64."""
+"""Participants; the consensus needs a few matrices of all pairs in float64."""
 
 
 def agreement(tables: Sequence[EmbeddingTable], results: Sequence[Strata]) -> pd.DataFrame:
@@ -30,7 +30,7 @@ def agreement(tables: Sequence[EmbeddingTable], results: Sequence[Strata]) -> pd
 
 
 def people_rows(tables: Sequence[EmbeddingTable], results: Sequence[Strata], people: pd.DataFrame) -> pd.DataFrame:
-    """A row per person: stratum (1 is the largest), silhouette, and the chosen partition even if it is no better."""
+    """A row per participant: stratum (1 is the largest), silhouette, and the chosen partition even if it is no better."""
     first = results[0]
     table = pd.DataFrame(
         {

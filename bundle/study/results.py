@@ -1,4 +1,4 @@
-"""What the finished runs of a study gave: a row per seed, a row per run, and the page for people."""
+"""What the finished runs of a study gave: a row per seed, a row per run, and the page for participants."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def seed_row(seed_run: SeedRun) -> dict[str, Any]:
 
 
 def true_factors(cohort: Path, names: np.ndarray) -> tuple[np.ndarray, list[str]]:
-    """True latent factors `(N, F)` of people of a synthetic cohort, and their families."""
+    """True latent factors `(N, F)` of participants of a synthetic cohort, and their families."""
     families = read_participants(cohort).set_index("participant_id")["family_id"]
     factors = _truth(cohort).loc[list(names)].filter(like="factor_").to_numpy()
     return factors, families.loc[list(names)].tolist()
@@ -101,7 +101,7 @@ def page(study: StudySettings, table: pd.DataFrame, facts: Sequence[str]) -> str
     costs = [name for name in figures if name in COSTS or name.startswith("r2_")]
     notes = [
         "*step_ms* is the median training step, *memory_gb* the peak of the training process with its images, *R²* 1 - MSE "
-        "/ MSE of the mean image on held-out people (mean over the run's own maps), *lost_code_...* the R² that is gone with "
+        "/ MSE of the mean image on held-out participants (mean over the run's own maps), *lost_code_...* the R² that is gone with "
         "another code, *factors_r* the correlation of true factors with what ridge regression reads from the code."
     ]
     if (table["seeds"] > 1).any():

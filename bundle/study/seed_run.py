@@ -31,7 +31,7 @@ NOT_RECORDED = (
     *("bundle_root", "output_dir", "dataset_dir", "synthetic", "resume", "seed", "network_def"),
     *("cache_rate", "num_workers", "progress"),
 )
-"""Knobs of training that change no result, or that are recorded under another name."""
+"""Options of training that change no result, or that are recorded under another name."""
 RECORDED_LATER = ("training", "reference")
 """Parts of a record that those of an earlier version do not have."""
 OUTPUTS = {
@@ -195,18 +195,18 @@ class SeedRun:
 
 
 def training_settings(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Every knob of training with its value, those that a study leaves as `configs/train.yaml` has them too."""
+    """Every option of training with its value, those that a study leaves as `configs/train.yaml` has them too."""
     config = ConfigParser.load_config_file(BUNDLE_ROOT / "configs" / "train.yaml")
     return plain_settings(config, options, NOT_RECORDED)
 
 
 def is_same(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
-    """Whether two runs were made with the same; one begun before all knobs were recorded tells what it can."""
+    """Whether two runs were made with the same; one begun before all options were recorded tells what it can."""
     return before == comparable(before, now)
 
 
 def comparable(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
-    """What a run is made with now, without the knobs that an earlier record does not tell."""
+    """What a run is made with now, without the options that an earlier record does not tell."""
     return {key: value for key, value in now.items() if key in before or key not in RECORDED_LATER}
 
 

@@ -11,8 +11,8 @@ from custom_nets import FusionAutoencoder
 from custom_nets.presence import modalities_present
 
 FARTHEST = 3.0
-"""Root mean square distance from the mean image, in that of a training person, from which an image is told of: training
-people have 0.7 to 1.8, fractions under another map's name and Jacobians without their logarithm 3.4 and more."""
+"""Root mean square distance from the mean image, in that of a training participant, from which an image is told of: training
+participants have 0.7 to 1.8, fractions under another map's name and Jacobians without their logarithm 3.4 and more."""
 
 
 def reconstruction_errors(network: FusionAutoencoder, images: Tensor, drawn: Tensor) -> Tensor:
@@ -25,9 +25,9 @@ def reconstruction_errors(network: FusionAutoencoder, images: Tensor, drawn: Ten
 
 
 def unlike_training(network: FusionAutoencoder, images: Tensor, names: Sequence[str]) -> list[str]:
-    """A phrase for each map that looks like no training person's: of another kind, in other units, or not in the space.
+    """A phrase for each map that looks like no training participant's: of another kind, in other units, or not in the space.
 
-    Min-max scaling keeps no spread between people, so nothing is said with it.
+    Min-max scaling keeps no spread between participants, so nothing is said with it.
     """
     scaling = network.scaling
     if scaling.kind != "residual":

@@ -1,4 +1,4 @@
-"""People of three sites whose scanners do known things to values."""
+"""Participants of three sites whose scanners do known things to values."""
 
 import numpy as np
 import pandas as pd
@@ -11,9 +11,9 @@ STRONG = np.append(np.linspace(12, 4, 6), np.ones(E - 6))
 
 
 def planted(n=600, seed=0, sites=("A", "B", "C")):
-    """Values with shifts, spreads and an age effect, what they would be without sites, and who the people are.
+    """Values with shifts, spreads and an age effect, what they would be without sites, and who the participants are.
 
-    People at later sites are older, so that whoever ignores age takes it for the site.
+    Participants at later sites are older, so that whoever ignores age takes it for the site.
     """
     rng = np.random.default_rng(seed)
     truth = np.random.default_rng(100)  # the scanners are the same whoever is scanned

@@ -1,4 +1,4 @@
-"""People in families, some of whom share what they score."""
+"""Participants in families, some of whom share what they score."""
 
 import numpy as np
 

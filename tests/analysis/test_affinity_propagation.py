@@ -79,7 +79,7 @@ def test_exemplars_that_merely_pass_by_are_not_the_answer():
         points = rng.standard_normal((120, 9)) * np.sqrt([9, 7, 5, 3, 3, 2, 1, 1, 1])
         points -= points.mean(axis=0)
         matrix = similarities(points)
-        low = 20 * matrix.mean()  # about a cluster or two; the largest similarity makes everybody one
+        low = 20 * matrix.mean()  # about a cluster or two; the largest similarity makes all participants one
         high = matrix[~np.eye(120, dtype=bool)].max()
         scan = [affinity_propagation(points, p, 0.9).n_clusters for p in -np.geomspace(-low, -high, 24)]
         assert all(after >= 0.6 * before for before, after in pairwise(scan)), scan

@@ -30,7 +30,7 @@ def test_continua_have_no_gaps(shape):
 
 
 def test_two_sources_of_unequal_size_are_found():
-    """185 and 35 people in 17 dimensions whose histogram along the line of means is that of two real data sets."""
+    """185 and 35 participants in 17 dimensions whose histogram along the line of means is that of two real data sets."""
     rng = np.random.default_rng(0)
     counts = [8, 101, 55, 18, 2, 1, 10, 19, 6]
     along = np.repeat(-0.4 + 0.2 * np.arange(9), counts) + 0.2 * rng.random(220)

@@ -122,7 +122,7 @@ def test_sites_that_cannot_be_told_from_people_are_refused():
     labels = people.labels.copy()
     labels.iloc[3], labels.iloc[5] = "D", None
     text = refused(values, Sites(labels, people.kept))
-    assert "sub-0005: no site" in text and "site D: 1 person; 10 are needed" in text
+    assert "sub-0005: no site" in text and "site D: 1 participant; 10 are needed" in text
     assert "expected two sites or more, got A" in refused(values, Sites(people.labels.map(lambda _: "A"), people.kept))
     same = people.kept.assign(scanner=people.labels.map({"A": "x", "B": "y", "C": "z"}))
-    assert "No harmonising can mend that" in refused(values, Sites(people.labels, same))
+    assert "No harmonising can fix that" in refused(values, Sites(people.labels, same))

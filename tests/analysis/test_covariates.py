@@ -37,13 +37,13 @@ def test_what_cannot_be_used_is_refused_by_name():
     codes, _, table = cohort()
     with pytest.raises(ValueError, match="age: no value for p3"):
         CovariateModel.fit(codes, table.assign(age=table["age"].where(table.index != "p3")))
-    with pytest.raises(ValueError, match="site: the same for everybody"):
+    with pytest.raises(ValueError, match="site: the same for all participants"):
         CovariateModel.fit(codes, table.assign(site="A"))
     with pytest.raises(ValueError, match="too few"):
         numbers = np.random.default_rng(0).standard_normal((20, 3))
         CovariateModel.fit(codes[:20], pd.DataFrame(numbers, columns=["a", "b", "c"]))
     rare = table.assign(site=["D"] * 3 + list(table["site"][3:]))
-    with pytest.raises(ValueError, match="site: fewer than 10 people have D"):
+    with pytest.raises(ValueError, match="site: fewer than 10 participants have D"):
         CovariateModel.fit(codes, rare)
     model = CovariateModel.fit(codes, table)
     with pytest.raises(ValueError, match="none named age"):

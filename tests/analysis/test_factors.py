@@ -72,7 +72,7 @@ def test_new_people_are_scored_by_what_was_fitted():
     model = FactorModel.fit(values[:300])
     alone = np.concatenate([model.scores(row[None]) for row in values[300:310]])
     assert np.allclose(alone, model.scores(values[300:])[:10])
-    values[300, 2] = np.nan  # a gap in an item that nobody lacked before
+    values[300, 2] = np.nan  # a gap in an item that no participant lacked before
     assert np.isfinite(model.scores(values[300:])).all()
 
 

@@ -21,7 +21,7 @@ def test_a_flat_density_is_the_chance_that_the_p_value_is_about():
     z_values = []
     for seed in range(300):
         rng = np.random.default_rng(seed)
-        # a cloud with a flat tail: 30 people where a second group would be
+        # a cloud with a flat tail: 30 participants where a second group would be
         positions = np.concatenate([rng.standard_normal(270), rng.uniform(2.2, 6.2, 30)])
         second = np.arange(300) >= 270
         found = gap(positions, second)

@@ -6,7 +6,7 @@ from bundle.analysis.image_oddities import mirrored
 
 
 def cohort(n_mirrored, n_people=24):
-    """Measures of people whose left and right differ alike, some of them mirrored."""
+    """Measures of participants whose left and right differ alike, some of them mirrored."""
     side = np.where(np.arange(n_people) < n_mirrored, -1, 1)
     noise = np.random.default_rng(0).normal(0, 0.02, n_people)
     return pd.DataFrame(

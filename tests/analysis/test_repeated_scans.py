@@ -5,7 +5,7 @@ from bundle.analysis.repeated_scans import intraclass_correlation, reliability_o
 
 
 def scans(rng, n_persons, n_features, icc, n_scans=2):
-    """Features with a known share of variance between persons."""
+    """Features with a known share of variance between participants."""
     persons = np.repeat([f"p{number}" for number in range(n_persons)], n_scans)
     own = np.repeat(rng.standard_normal((n_persons, n_features)), n_scans, axis=0)
     noise = rng.standard_normal(own.shape)

@@ -30,11 +30,11 @@ def test_a_calibration_set_adds_its_site_and_changes_nobody_else():
         np.abs(before.mean(axis=0) - reference - effect).mean()
         > 4 * np.abs(after.mean(axis=0) - reference - effect).mean()
     )
-    with pytest.raises(InputProblems, match="site C: 9 people to calibrate it with; 10 are needed"):
+    with pytest.raises(InputProblems, match="site C: 9 participants to calibrate it with; 10 are needed"):
         calibrate_sites(model, values[calibrating[:9]], people.part(calibrating[:9]))
     odd = people.part(calibrating)
     odd.kept.iloc[0, 0] = 150.0
-    with pytest.raises(InputProblems, match=r"age_years 150 is outside .* leave this person out"):
+    with pytest.raises(InputProblems, match=r"age_years 150 is outside .* leave this participant out"):
         calibrate_sites(model, values[calibrating], odd)
 
 
@@ -45,7 +45,9 @@ def test_a_calibration_set_of_one_family_or_of_copies_is_refused():
     for on_axes in (False, True):
         model = SiteModel.fit(STRONG * values[known], people.part(known), on_axes=on_axes)
         own = np.array([row for row in of_c if not model.kept.reasons_against(people.kept.iloc[[row]])[0]][:10])
-        with pytest.raises(InputProblems, match="site C: 10 people of 1 family to calibrate it with; 5 families are"):
+        with pytest.raises(
+            InputProblems, match="site C: 10 participants of 1 family to calibrate it with; 5 families are"
+        ):
             calibrate_sites(model, STRONG * values[own], people.part(own), ["F"] * 10)
         in_pairs = calibrate_sites(model, STRONG * values[own], people.part(own), np.arange(10) // 2)
         assert in_pairs.sites == ("A", "B", "C")
@@ -56,8 +58,8 @@ def test_a_calibration_set_of_one_family_or_of_copies_is_refused():
             people.labels.iloc[own], pd.concat([people.kept.iloc[own[:1]]] * 10).set_axis(people.labels.index[own])
         )
         with pytest.raises(
-            InputProblems, match=r"site C: along some axis its people spread less than 0.01 times .* 1/3 to 3"
+            InputProblems, match=r"site C: along some axis its participants spread less than 0.01 times .* 1/3 to 3"
         ):
             calibrate_sites(model, copies, same)
-        with pytest.raises(InputProblems, match="site C: along some axis its people spread"):
+        with pytest.raises(InputProblems, match="site C: along some axis its participants spread"):
             calibrate_sites(model, 20 * STRONG * values[own], people.part(own))

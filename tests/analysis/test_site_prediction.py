@@ -42,7 +42,7 @@ def test_what_a_scanner_does_is_found_and_harmonised_codes_do_not_show_it(shift,
     assert found.low <= found.accuracy <= found.high and set(found.recall) == {"A", "B"}
     after = told(codes, labels, families, harmoniser(codes, labels))
     assert not after.is_above_chance and after.accuracy < 0.6
-    assert np.isnan([after.p_value, after.chance_low, after.chance_high]).all() and "taken out" in after.untested
+    assert np.isnan([after.p_value, after.chance_low, after.chance_high]).all() and "regressed out" in after.untested
 
 
 def test_nothing_is_found_in_noise_though_relatives_share_site_and_code():

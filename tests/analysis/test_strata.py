@@ -127,7 +127,7 @@ def test_a_fixed_preference_is_tested_too():
 
 def test_bad_input_is_refused():
     codes, families, _ = planted()
-    with pytest.raises(ValueError, match="20 people at least, got 2"):
+    with pytest.raises(ValueError, match="20 participants at least, got 2"):
         find_strata(codes[:2], families[:2])
     with pytest.raises(ValueError, match="10 families"):
         find_strata(codes, np.zeros(160))

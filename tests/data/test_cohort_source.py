@@ -11,7 +11,7 @@ IMAGES = {"T1w": "{participant_id}_T1w.nii.gz"}
 
 @pytest.fixture
 def folder(tmp_path):
-    """Two people with an image, and a third without."""
+    """Two participants with an image, and a third without."""
     for name in ("s1", "s2"):
         (tmp_path / f"{name}_T1w.nii.gz").touch()
     (tmp_path / "participants.tsv").write_text("participant_id\ns1\ns2\ns3\n")
@@ -34,7 +34,7 @@ def test_an_exclusion_that_names_nobody_of_a_datalist_is_told(folder):
     people = [{"participant_id": name, "T1w": f"{name}_T1w.nii.gz"} for name in ("s1", "s2")]
     (folder / "list.json").write_text(json.dumps({"training": people}))
     found = CohortSource(str(folder / "list.json"), exclude=str(folder / "exclude.txt")).find(["T1w"])
-    unknown = "is to be excluded, but nobody has this id"
+    unknown = "is to be excluded, but no participant has this id"
     assert lines(found) == {("s1", LEFT_OUT, "excluded: motion"), ("s22", LOOK, unknown), ("s3", LOOK, unknown)}
     assert found.flow == [("in the datalist", 2, ""), ("not excluded by name", 1, ""), ("analysed", 1, "")]
 

@@ -1,4 +1,4 @@
-"""Words that mean no family make nobody relatives; families that are too large are asked about."""
+"""Words that mean no family make no participant relatives; families that are too large are asked about."""
 
 import numpy as np
 import pandas as pd
@@ -39,7 +39,7 @@ def test_a_family_may_be_called_like_one_of_many(word):
 
 def test_a_code_is_said_where_it_joined_people(caplog):
     known_families(pd.Series(["999", "999", "F1"]), "participants.tsv")
-    assert "999 of 2 people is taken for no family" in caplog.text
+    assert "999 of 2 participants is taken for no family" in caplog.text
 
 
 @pytest.mark.parametrize("writings", [("1", "1.0"), ("1", "01"), ("001", "1.00"), ("F1", '"F1"')])
@@ -53,7 +53,7 @@ def test_an_implausible_family_is_asked_about_until_it_is_confirmed(tmp_path, si
     if not is_asked:
         assert (read_participants(cohort(tmp_path, family_id=labels))["family_id"] == "house 1").sum() == size
         return
-    with pytest.raises(InputProblems, match=rf"house 1 has {size} of {n_people} people.*{FAMILY_SIZE} {size}"):
+    with pytest.raises(InputProblems, match=rf"house 1 has {size} of {n_people} participants.*{FAMILY_SIZE} {size}"):
         read_participants(cohort(tmp_path, family_id=labels))
     sizes = [str(size)] * size + ["1"] * (n_people - size)
     assert len(read_participants(cohort(tmp_path, family_id=labels, family_size=sizes))) == n_people

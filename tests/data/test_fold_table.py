@@ -28,7 +28,7 @@ def test_a_table_written_by_hand_is_read_in_the_order_of_the_cohort(tmp_path):
         ({"s5": None}, "s5: expected a whole number from 1 as fold, got nothing"),
         ({"s5": "1.5"}, "s5: expected a whole number from 1 as fold, got '1.5'"),
         ({"s5": "0"}, "s5: expected a whole number from 1 as fold, got '0'"),
-        ({"s4": 5, "s5": 5}, "nobody is in fold 3, but 5 is used"),
+        ({"s4": 5, "s5": 5}, "no participant is in fold 3, but 5 is used"),
         ({"s1": 2}, r"Family f0 is in fold 1 \(s0\) and fold 2 \(s1\): put all its members in one fold"),
         ({"stranger": 1}, "stranger is not in the cohort"),
         (dict.fromkeys(GOOD, 1), "expected two folds or more, got 1"),

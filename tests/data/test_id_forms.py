@@ -62,7 +62,7 @@ def test_an_id_that_may_be_either_of_two_is_neither():
     (["a", "x", "y", "z"], ["a", "b", "c", "d"], True), ([], ["a"], False), (["1.0", "2.0"], ["sub-01", "sub-02"], False),
 ])  # fmt: skip
 def test_lists_that_share_next_to_nobody_are_refused_with_both_writings(names, known, is_refused):
-    said = too_few_shared(names, known, "people of scores.csv", "people with images")
+    said = too_few_shared(names, known, "participants of scores.csv", "participants with images")
     assert bool(said) == is_refused
     if said:
         assert names[0] in said and known[0] in said

@@ -182,7 +182,7 @@ def test_families_and_values_that_cannot_be_are_findings(tmp_path):
     layout = layout_of("participants: {family_id: family, age_years: age, family_size: size}\n")
     items = [{"participant_id": name} for name in names]
     told = [finding.sentence for finding in people_findings(items, read_source_tables(layout, tmp_path), layout)]
-    assert len(told) == 2 and "has 13 of 40 people" in told[0] and "age_years" in told[1]
+    assert len(told) == 2 and "has 13 of 40 participants" in told[0] and "age_years" in told[1]
     people(tmp_path, names=names, family=["big"] * 13 + names[13:], age=["30"] * 40, size=["13"] * 40)
     assert people_findings(items, read_source_tables(layout, tmp_path), layout) == []
 
@@ -226,6 +226,6 @@ def test_a_table_of_other_people_is_refused_and_one_of_some_is_not(tmp_path):
     )
     assert read_source_tables(with_clinic, tmp_path, on_disk).values["score"].notna().sum() == 4
     people(tmp_path, "clinic.csv", names=[f"P{number}" for number in range(40)], score=range(40))
-    with pytest.raises(InputProblems, match=r"None of the 40 people of clinic.csv \(such as P0, P1\).*sub-001"):
+    with pytest.raises(InputProblems, match=r"None of the 40 participants of clinic.csv \(such as P0, P1\).*sub-001"):
         read_source_tables(with_clinic, tmp_path, on_disk)
     assert len(read_source_tables(layout_of(""), tmp_path, on_disk).values) == 40

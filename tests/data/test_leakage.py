@@ -165,7 +165,7 @@ def test_scans_of_one_person_in_two_families_are_found_and_hide_no_twins():
     )
     apart = {name: f"family of {name}" for name in table["participant_id"]}
     scans, twins = relatives_apart(table, apart)
-    assert "a_again" in scans and "scans of one person by person_id" in scans
+    assert "a_again" in scans and "scans of one participant by person_id" in scans
     assert "c " in twins and "twins" in twins
     together = apart | {"a_again": "family of a", "d": "family of c"}
     assert relatives_apart(table, together) == []

@@ -90,7 +90,7 @@ def test_an_empty_folder_is_an_error(tmp_path):
 def test_a_cohort_of_which_nobody_is_left_is_an_error(tmp_path):
     (bids(tmp_path) / "out.txt").write_text("sub-01\nsub-02\n")
     told = [f.reason for f in found(tmp_path, exclude=str(tmp_path / "out.txt")).findings if f.status == MEND]
-    assert any("nobody is left of 2 people" in reason for reason in told)
+    assert any("none is left of 2 participants" in reason for reason in told)
 
 
 @pytest.mark.parametrize(

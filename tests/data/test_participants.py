@@ -46,7 +46,7 @@ def test_ids_keep_their_leading_zeros(cohort):
 
 def test_empty_table_is_refused(cohort):
     rewrite(cohort, lambda table: table.iloc[:0])
-    with pytest.raises(InputProblems, match="lists nobody"):
+    with pytest.raises(InputProblems, match="lists no participant"):
         read_participants(cohort)
 
 

@@ -35,7 +35,7 @@ def test_ids_written_otherwise_are_said_once(tmp_path):
     with pytest.raises(InputProblems) as caught:
         people_table(["P1", "P2"], str(tmp_path), write(tmp_path), [])
     assert caught.value.problems == [
-        "None of the 2 people with an embedding (such as P1, P2) is among the 3 people of the participants table (such as a, "
+        "None of the 2 participants with an embedding (such as P1, P2) is among the 3 participants of the participants table (such as a, "
         "b): make the ids the same."
     ]
 
@@ -55,4 +55,4 @@ def test_levels_are_named(tmp_path, caplog):
     table = people_table(NAMES, str(tmp_path), write(tmp_path, sex=["M", "male", "F"], age_years=[1, 2, 3]), ["sex"])
     with caplog.at_level("INFO"):
         covariate_columns(table, ["sex", "age_years"])
-    assert "Taken out of the codes: sex (F, M, male), age_years (number)." in caplog.text
+    assert "Regressed out of the codes: sex (F, M, male), age_years (number)." in caplog.text

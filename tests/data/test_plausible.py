@@ -1,4 +1,4 @@
-"""Values that nobody has are refused where a table is read."""
+"""Values that no participant has are refused where a table is read."""
 
 import pandas as pd
 import pytest

@@ -21,8 +21,8 @@ import numpy as np
 from bundle.data.cohort_settings import CohortSettings
 from bundle.data.synthetic import SyntheticCohort
 cohort = SyntheticCohort(CohortSettings(n_subjects=40, spacing_mm=6.0, seed=5, missing_modalities=0.1, site_effect=1.0))
-people = cohort.population
-tables = [table.to_csv(sep="\\t") for table in (people.participants, people.phenotypes, people.truth, people.loadings)]
+participants = cohort.population
+tables = [table.to_csv(sep="\\t") for table in (participants.participants, participants.phenotypes, participants.truth, participants.loadings)]
 images = {f"{n} {name}": image for n in range(2) for name, image in cohort.draw_subject(n).images.items()}
 np.savez(sys.argv[1], tables="".join(tables), **images)
 """

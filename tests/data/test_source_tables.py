@@ -32,7 +32,7 @@ def test_tables_of_one_form_add_people_and_fill_in_what_the_first_lacks(folder):
         "site": [1, 1, 2],
     }
     pd.DataFrame(more).to_csv(folder / "people-2.tsv", sep="\t", index=False)
-    layout = layout_of(tables=[{"file": "people*.tsv"}], participants={"family_id": "family"})
+    layout = layout_of(tables=[{"file": "participants*.tsv"}], participants={"family_id": "family"})
     files = ["people-2.tsv", "people.tsv"]
     tables = read_source_tables(layout, folder)
     assert [file.name for file in tables.files] == files and list(tables.values) == ["family", "diagnosis", "site"]
@@ -59,7 +59,7 @@ def test_restricted_columns_are_withheld_and_others_passed_on(folder):
 def test_a_restricted_column_that_no_table_has_is_refused(folder, pattern, words):
     with pytest.raises(InputProblems) as caught:
         read_source_tables(layout_of(restricted=["score", pattern]), folder)
-    assert repr(pattern) in str(caught.value) and words in str(caught.value) and "1 to mend" in str(caught.value)
+    assert repr(pattern) in str(caught.value) and words in str(caught.value) and "1 to fix" in str(caught.value)
 
 
 def test_a_table_that_is_not_there_excuses_its_restricted_columns_but_no_misspelt_one(folder):
@@ -80,7 +80,7 @@ def of_families(folder, **entries):
 
 
 def test_relatives_join_families_that_a_column_names(folder):
-    (folder / "rel.dat").write_text("ID1 ID2 Kinship\nb c 0.25\na d 0.01\nb nobody 0.25\n")
+    (folder / "rel.dat").write_text("ID1 ID2 Kinship\nb c 0.25\na d 0.01\nb no participant 0.25\n")
     own, _ = of_families(folder, participants={"family_id": "family"}, relatives=PAIRS)
     assert own["a"] == own["b"] == own["c"] != own["d"] and own.str.startswith("family-").all()
 
@@ -96,7 +96,7 @@ def test_relatives_are_found_with_and_without_the_prefix_of_the_tables(tmp_path,
 
 def test_a_list_of_relatives_that_names_nobody_of_the_tables_is_refused(folder):
     (folder / "rel.dat").write_text("ID1 ID2 Kinship\n1 2 0.25\n")
-    with pytest.raises(InputProblems, match=r"rel.dat: none of its people .* expected ids such as a, got 1"):
+    with pytest.raises(InputProblems, match=r"rel.dat: none of its participants .* expected ids such as a, got 1"):
         of_families(folder, relatives=PAIRS)
 
 

@@ -79,7 +79,7 @@ def test_missing_images_leave_the_others_as_they_were(cohort):
 
 
 def test_everybody_is_simulated_by_their_own_number_and_family(cohort):
-    # a cohort of more people begins with the same families, and their images are the same
+    # a cohort of more participants begins with the same families, and their images are the same
     more = SyntheticCohort(replace(SETTINGS, n_subjects=61))
     pd.testing.assert_index_equal(more.population.participants.index[:60], cohort.population.participants.index)
     assert cohort._relatives == more._relatives[:60]

@@ -19,7 +19,7 @@ def test_people_who_lack_a_map_count_in_the_baseline_of_the_others(people):
     training, held_out = people
     lacking = training.copy()
     lacking[:15, 0] = np.nan
-    lacking[17:, 1] = np.nan  # two people have both
+    lacking[17:, 1] = np.nan  # two participants have both
     baseline = pca_baseline(lacking, held_out, ["T1w", "FA"])
     assert baseline.n_training == [5, 17]
     for m, rows in enumerate((slice(15, 20), slice(0, 17))):
@@ -32,7 +32,7 @@ def test_people_who_lack_a_map_count_in_the_baseline_of_the_others(people):
 def test_map_of_one_training_person_is_refused_by_name(people):
     training, held_out = people
     training[1:, 1] = np.nan
-    with pytest.raises(InputProblems, match="FA: PCA needs at least two training people who have it, got 1"):
+    with pytest.raises(InputProblems, match="FA: PCA needs at least two training participants who have it, got 1"):
         pca_baseline(training, held_out, ["T1w", "FA"])
 
 

@@ -50,10 +50,10 @@ def test_a_failing_fold_is_told_and_the_others_go_on():
     def runner(number, environment, stop):
         seen.append(number)
         if number == 2:
-            raise StageFailed("Stage training", ["It failed; training.log ends with\n    NaN in person sub-7"])
+            raise StageFailed("Stage training", ["It failed; training.log ends with\n    NaN in participant sub-7"])
 
     failed = run_folds([1, 2, 3], [], runner, progress=False)
-    assert seen == [1, 2, 3] and list(failed) == [2] and "NaN in person sub-7" in failed[2]
+    assert seen == [1, 2, 3] and list(failed) == [2] and "NaN in participant sub-7" in failed[2]
 
 
 def test_an_interrupted_stage_stops_the_queue_and_no_fold_is_begun_after_it():

@@ -15,7 +15,7 @@ NAMES = ["sub-0001", "sub-0002"]
 
 @pytest.fixture
 def writers(tiny_cohort, tmp_path):
-    """Two processes, each with one person who is embedded and not yet written."""
+    """Two processes, each with one participant who is embedded and not yet written."""
     torch.manual_seed(0)
     network = small_network(["FA", "JAC"])
     images = torch.rand(2, 2, 32, 32, 24) + 1

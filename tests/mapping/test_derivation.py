@@ -30,7 +30,7 @@ def head(points):
 
 @pytest.fixture
 def files(tmp_path):
-    """Warp of each kind, the template's image, the person's, and a native map of known values: `(warp, Derivation)`."""
+    """Warp of each kind, the template's image, the participant's, and a native map of known values: `(warp, Derivation)`."""
     known = AnalyticWarp.draw(0, SHAPE, GRID)
     write_volume(tmp_path / "like.nii.gz", Volume(head(grid_points(SHAPE, GRID)), GRID))
     nib.save(nib.load(tmp_path / "like.nii.gz").as_reoriented(RADIOLOGICAL), tmp_path / "like.nii.gz")
@@ -45,7 +45,7 @@ def files(tmp_path):
 
 
 def native_map(points):
-    """Of the person's mm, so smooth that linear interpolation is right."""
+    """Of the participant's mm, so smooth that linear interpolation is right."""
     x, y, z = points
     return (0.5 + 0.2 * np.sin(x / 60) + 0.2 * np.cos((y - z) / 70)).astype(np.float32)
 
@@ -95,7 +95,7 @@ def test_an_image_stored_the_other_way_round_makes_the_same_map(files):
 def test_a_warp_that_goes_the_other_way_is_refused(files, tmp_path, kind):
     known, source = files
     back = known.warp.template_points(grid_points(SHAPE, known.native_grid), 30)
-    # a warp from the person's grid to the template, given as if it were the other one
+    # a warp from the participant's grid to the template, given as if it were the other one
     reverse = _Points(SHAPE, known.native_grid, back)
     if kind == "itk":
         file = reverse.write_itk(tmp_path / "reverse.h5")

@@ -27,7 +27,7 @@ def test_participants_are_one_id_or_a_list(tmp_path, wanted):
     scans = {"name": "own", "files": {"T1w": ["{participant_id}/t1.nii.gz"]}}
     people = found(scans, dataset_dir=str(tmp_path), participant_ids=wanted)
     assert [person.participant_id for person in people] == ["100307"]
-    with pytest.raises(InputProblems, match=r"nobody is called 7\."):
+    with pytest.raises(InputProblems, match=r"no participant is called 7\."):
         found(scans, dataset_dir=str(tmp_path), participant_ids=7)
 
 
@@ -73,8 +73,8 @@ def test_sessions_may_be_numbers_and_who_lacks_one_is_told(tmp_path, caplog):
     with caplog.at_level("WARNING"):
         people = found(two_sessions(tmp_path), dataset_dir=str(tmp_path), session=2)
     assert [person.participant_id for person in people] == ["b"]
-    assert "1 people have no scan of session 2 and are left out: a." in caplog.text
-    with pytest.raises(InputProblems, match=r"--session typo: nobody has it: sessions are 1, 2\."):
+    assert "1 participants have no scan of session 2 and are left out: a." in caplog.text
+    with pytest.raises(InputProblems, match=r"--session typo: no participant has it: sessions are 1, 2\."):
         found(
             {"name": "own", "files": {"T1w": "sub-{participant_id}/ses-{session}/t1.nii.gz"}},
             dataset_dir=str(tmp_path),

@@ -47,7 +47,7 @@ def test_head_size_is_known_of_cohorts_that_are_on_record(results, tmp_path):
     prepared = tmp_path / "datalist.json"
     prepared.write_text(json.dumps({"layout": "hcp"}))
     trained_on_cohort(tmp_path, prepared)
-    with pytest.raises(InputProblems, match="2 to mend"):
+    with pytest.raises(InputProblems, match="2 to fix"):
         check_jacobian(folder, "log", "included")
     mapped = tmp_path / "0_mapped"
     (mapped / "cohort").mkdir(parents=True)

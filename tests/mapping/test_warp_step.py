@@ -23,7 +23,7 @@ def target():
 
 @pytest.fixture(scope="module")
 def brain(target):
-    """The template as the known warp makes it a person's."""
+    """The template as the known warp makes it a participant's."""
     warp, _ = known()
     own = AFFINE @ GRID
     return Volume(target.template.at(warp.template_points(grid_points(SHAPE, own))), own)

@@ -14,7 +14,7 @@ def test_problems_of_input_are_shown_without_a_traceback(capsys):
     except RuntimeError as error:
         show_error(type(error), error, error.__traceback__)
     shown = capsys.readouterr().err
-    assert shown.strip() == "Files: 1 to mend.\n  - sub-1: no T1w."
+    assert shown.strip() == "Files: 1 to fix.\n  - sub-1: no T1w."
 
 
 def test_the_cause_of_other_errors_comes_last(capsys):

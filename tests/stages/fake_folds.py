@@ -1,4 +1,4 @@
-"""Cross-validation without images: stages that write what real ones would, and made-up figures of people."""
+"""Cross-validation without images: stages that write what real ones would, and made-up figures of participants."""
 
 import json
 
@@ -57,7 +57,7 @@ class FakeStages:
 
 
 def residuals(name, modality):
-    """Made-up `(images, drawn, PCA's)` of a person, always the same."""
+    """Made-up `(images, drawn, PCA's)` of a participant, always the same."""
     rng = np.random.default_rng(sum(map(ord, name + modality)))
     images = rng.standard_normal(50) * rng.uniform(0.5, 2)
     return images, images + 0.3 * rng.standard_normal(50), images + 0.4 * rng.standard_normal(50)

@@ -126,7 +126,7 @@ def write_phenotypes(
     items = [f"item_{number:02d}" for number in range(24)]
     labels = [label, *[f"A question about subject {number}" for number in range(1, 24)]]
     state = ["used"] * 20 + ["left out"] * 2 + ["demographic"] * 2
-    reason = [None] * 20 + ["alike for everybody"] * 2 + ["is a covariate"] * 2
+    reason = [None] * 20 + ["alike for all participants"] * 2 + ["is a covariate"] * 2
     save(
         {"item": items, "label": labels, "state": state, "reason": reason, "missing": rng.uniform(0, 0.1, 24)},
         target,
@@ -177,7 +177,7 @@ def write_phenotypes(
     words = f"{n_strata} strata" if n_strata > 1 else "no discrete strata found"
     facts = {
         "headline": with_strata if n_strata > 1 else without,
-        "notes": ["Motion was not known, so it could not be taken out."],
+        "notes": ["Motion was not known, so it could not be regressed out."],
         "n_people": n_people - 10,
         "n_families": n_people // 2 - 5,
         "n_strata": {"raw": n_strata, "adjusted": n_strata},

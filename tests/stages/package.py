@@ -1,4 +1,4 @@
-"""Making a package of a results folder, and running Python as somebody has it who holds only the package."""
+"""Making a package of a results folder, and running Python as a participant has it who holds only the package."""
 
 import atexit
 import os

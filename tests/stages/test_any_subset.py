@@ -29,7 +29,7 @@ def path_of(cohort, name, modality):
 
 @pytest.fixture(scope="module")
 def incomplete(tiny_cohort, tmp_path_factory):
-    """The tiny cohort, where every third person lacks a map."""
+    """The tiny cohort, where every third participant lacks a map."""
     cohort = tmp_path_factory.mktemp("incomplete") / "cohort"
     shutil.copytree(tiny_cohort, cohort, ignore=shutil.ignore_patterns("truth"))
     names = pd.read_csv(cohort / "participants.tsv", sep="\t")["participant_id"]
@@ -40,7 +40,7 @@ def incomplete(tiny_cohort, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def results(incomplete, tmp_path_factory):
-    """Trained on the incomplete cohort, evaluated, everybody embedded."""
+    """Trained on the incomplete cohort, evaluated, all participants embedded."""
     output_dir = tmp_path_factory.mktemp("any_subset") / "output"
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.chdir(ROOT)
@@ -121,7 +121,7 @@ def test_everybody_is_embedded_from_the_same_maps_if_asked(results, incomplete, 
     shutil.copytree(results, copy, ignore=shutil.ignore_patterns("4_embeddings"))
     options = {"given": ["T1w", "NDI"]}
     text = refused(lambda: run_stage("embedding", copy, dataset_dir=str(incomplete), **options))
-    assert "sub-0001: no T1w, which --given asks of everybody" in text
+    assert "sub-0001: no T1w, which --given asks of all participants" in text
     people = {"training": [{"participant_id": "a"} | {m: str(path_of(incomplete, "sub-0002", m)) for m in MODALITIES}]}
     (tmp_path / "people.json").write_text(json.dumps(people))
     run_stage("embedding", copy, dataset_dir=str(tmp_path / "people.json"), **options)

@@ -25,15 +25,17 @@ def test_safeguards_hold_where_naive_tests_do_not(tmp_path):
 def test_strata_are_found_where_they_are_and_not_where_they_are_not(tmp_path):
     options = {"n_cohorts": 8, "n_cohorts_with_effect": 4}
     table = calibrated(
-        tmp_path, only=["strata: none, gaussian, 300 people, 17 axes", "power: 300 people, 17 axes, 10%, 8"], **options
+        tmp_path,
+        only=["strata: none, gaussian, 300 participants, 17 axes", "power: 300 participants, 17 axes, 10%, 8"],
+        **options,
     )
-    assert table.loc[("strata: none, gaussian, 300 people, 17 axes", "gaps with null"), "n_found"] <= 1
-    assert table.loc[("power: 300 people, 17 axes, 10%, 8 apart", "gaps"), "n_found"] >= 3
+    assert table.loc[("strata: none, gaussian, 300 participants, 17 axes", "gaps with null"), "n_found"] <= 1
+    assert table.loc[("power: 300 participants, 17 axes, 10%, 8 apart", "gaps"), "n_found"] >= 3
     assert (tmp_path / "calibration" / "power.png").stat().st_size > 5000
     more = calibrated(tmp_path, only="factors: nothing", n_cohorts=10)
     assert set(more.index.get_level_values("scenario")) > {
         "factors: nothing",
-        "strata: none, gaussian, 300 people, 17 axes",
+        "strata: none, gaussian, 300 participants, 17 axes",
     }
 
 

@@ -29,7 +29,7 @@ def brighter_right(voxels):
 
 @pytest.fixture(scope="module")
 def broken(tiny_cohort, tmp_path_factory):
-    """A copy of the tiny cohort with one thing wrong in each of some people."""
+    """A copy of the tiny cohort with one thing wrong in each of some participants."""
     cohort = tmp_path_factory.mktemp("broken") / "cohort"
     shutil.copytree(tiny_cohort, cohort, ignore=shutil.ignore_patterns("truth"))
     for number in range(1, 25):
@@ -85,9 +85,9 @@ def lines(checked, name, status):
 
 WRONG = [
     ("sub-0003", "JAC", "no JAC", "leave JAC out of --modalities"),
-    ("sub-0004", "T1w", "looks like FA", "give the person's T1w"),
-    ("sub-0005", "FA", "looks like NDI", "give the person's FA"),
-    ("sub-0005", "NDI", "looks like FA", "give the person's NDI"),
+    ("sub-0004", "T1w", "looks like FA", "give the participant's T1w"),
+    ("sub-0005", "FA", "looks like NDI", "give the participant's FA"),
+    ("sub-0005", "NDI", "looks like FA", "give the participant's NDI"),
     ("sub-0006", "T1w", "cannot be read", "copy or make it again"),
     ("sub-0007", "FA", "expected the grid 32 x 32 x 24 of most files, got 32 x 32 x 20", "resample it"),
     ("sub-0008", "NDI", "its affine differs", "bring it to the common template space"),
@@ -116,7 +116,7 @@ def test_nothing_else_must_be_mended_and_everything_comes_at_once(checked):
     assert set(wrong["participant_id"]) == {row[0] for row in WRONG}
 
 
-@pytest.mark.parametrize(("name", "reason"), [("sub-0010", "spread of values"), ("sub-0012", "negative Jacobian"), ("sub-0020", "is stored LAS, 20 of 21 files of NDI RAS"), ("nobody", "nobody has this id")])  # fmt: skip
+@pytest.mark.parametrize(("name", "reason"), [("sub-0010", "spread of values"), ("sub-0012", "negative Jacobian"), ("sub-0020", "is stored LAS, 20 of 21 files of NDI RAS"), ("nobody", "no participant has this id")])  # fmt: skip
 def test_odd_images_and_names_are_worth_a_look(checked, name, reason):
     assert lines(checked, name, "look")["reason"].str.contains(reason).any()
 
@@ -133,7 +133,7 @@ def test_people_left_out_are_counted_with_reasons(checked):
 
 def test_page_needs_no_other_file_and_shows_the_oddest_first(checked):
     page = (checked[0] / "check.html").read_text()
-    assert "13 things to be mended before training, in 12 people" in page
+    assert "13 things to be fixed before training, in 12 participants" in page
     assert 'src="data:image/jpeg;base64,' in page
     words = re.sub('base64,[^"]*', "", page)  # letters of an image can spell anything
     assert "http" not in words.replace("http-equiv", "")
@@ -143,8 +143,8 @@ def test_page_needs_no_other_file_and_shows_the_oddest_first(checked):
 def test_page_says_how_many_it_leaves_out(tiny_cohort, tmp_path):
     run_stage("checking", tmp_path, dataset_dir=str(tiny_cohort), most_people=3)
     page = (tmp_path / "0_checked" / "check.html").read_text()
-    assert page.count('<section class="person">') == 3 and "The 3 oddest of 24" in page
-    assert "Nothing must be mended" in page
+    assert page.count('<section class="participant">') == 3 and "The 3 oddest of 24" in page
+    assert "Nothing must be fixed" in page
 
 
 def test_red_numbers_are_those_above_the_limit_that_was_asked_for(tiny_cohort, tmp_path):

@@ -78,5 +78,5 @@ def test_checking_alone_ends_with_status_1_and_the_list(cohort, tmp_path):
     ]
     words += ["--dataset_dir", str(cohort), "--output_dir", str(tmp_path / "output"), "--n_folds", "3"]
     done = subprocess.run(words, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
-    assert done.returncode == 1 and "Folds: 2 to mend." in done.stderr and "Traceback" not in done.stderr
+    assert done.returncode == 1 and "Folds: 2 to fix." in done.stderr and "Traceback" not in done.stderr
     assert "sub-0001 FA" in done.stderr and "sub-0009 FA" in done.stderr

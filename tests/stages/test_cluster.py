@@ -25,7 +25,7 @@ N_PEOPLE = 160
 
 
 def cohort(n_strata=4, seed=0, n=N_PEOPLE, first=0):
-    """Codes, participants and true strata of synthetic people; sex and head size move the codes, not the strata."""
+    """Codes, participants and true strata of synthetic participants; sex and head size move the codes, not the strata."""
     rng = np.random.default_rng(seed)
     mixing = np.random.default_rng(99)
     axes, effects = mixing.standard_normal((6, 48)), mixing.standard_normal((2, 48))
@@ -209,12 +209,12 @@ def test_several_encoders_give_a_consensus(tmp_path):
 def test_too_few_people_are_refused(tmp_path, count):
     codes, participants, _ = cohort(n=count)
     text = refused("clustering", **write(tmp_path, codes, participants), covariates=[])
-    assert "20 people at least" in text and not (tmp_path / "5_clusters").exists()
+    assert "20 participants at least" in text and not (tmp_path / "5_clusters").exists()
 
 
 def test_codes_that_are_alike_are_refused(tmp_path):
     codes, participants, _ = cohort()
-    assert "tells nobody apart" in refused("clustering", **write(tmp_path, np.ones_like(codes), participants))
+    assert "tells no participant apart" in refused("clustering", **write(tmp_path, np.ones_like(codes), participants))
     codes[5] = codes[9]
     text = refused("clustering", **write(tmp_path, codes, participants))
     assert "sub-005 and sub-009 have the same code" in text
@@ -241,7 +241,7 @@ def test_missing_families_are_refused_or_said(tmp_path, capfd):
     participants = participants.drop(columns="family_id")
     write(tmp_path, codes, participants)
     run_stage("clustering", **options, **QUICK)
-    assert "everybody counts as unrelated" in capfd.readouterr().out
+    assert "every participant counts as unrelated" in capfd.readouterr().out
 
 
 def test_codes_of_two_encoders_are_not_pooled(tmp_path):
@@ -317,7 +317,7 @@ def test_no_convergence_and_codes_for_missing_covariates_are_said(tmp_path, capf
     run_stage("clustering", **write(tmp_path, codes, participants), **(QUICK | {"clustering_def": definition}))
     shown = capfd.readouterr().out
     assert "no number of clusters is stable" in shown
-    assert "head_size_ml: 6 people have 4999, all others" in shown
+    assert "head_size_ml: 6 participants have 4999, all others" in shown
     assert not len(read(tmp_path / "5_clusters", "candidates"))
 
 

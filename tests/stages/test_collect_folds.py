@@ -50,7 +50,7 @@ def test_collecting_refuses_folds_of_other_settings_or_people(tiny_cohort, tmp_p
     table = pd.read_csv(people, sep="\t")
     table.iloc[4:].to_csv(people, sep="\t", index=False)
     with pytest.raises(
-        InputProblems, match=r"fold_02 was evaluated on other people than folds.tsv says: 0 more and 2 less"
+        InputProblems, match=r"fold_02 was evaluated on other participants than folds.tsv says: 0 more and 2 less"
     ):
         collect_folds(str(tmp_path))
     table.drop(columns="squared_error").to_csv(people, sep="\t", index=False)

@@ -62,7 +62,7 @@ def test_people_who_lack_a_map_are_in_folds_but_not_evaluated(tiny_cohort, tmp_p
     run(output, cohort)
     facts = json.loads((output / "8_cross_validation" / "summary.json").read_text())
     assert (facts["n_people"], facts["n_people_in_all"], facts["n_people_who_lack_a_map"]) == (22, 24, 2)
-    assert facts["headline"] == "All 3 folds are in. 2 people who lack a map were trained on, but not evaluated."
+    assert facts["headline"] == "All 3 folds are in. 2 participants who lack a map were trained on, but not evaluated."
     people = output / "folds" / "fold_01" / "3_evaluation" / "people.tsv"
     table = pd.read_csv(people, sep="\t")
     table[table["participant_id"] != table["participant_id"].iloc[0]].to_csv(people, sep="\t", index=False)
@@ -83,12 +83,14 @@ def test_training_that_was_stopped_goes_on_from_its_checkpoint(tiny_cohort, tmp_
 
 def test_a_failing_fold_is_told_with_its_last_lines_and_the_others_go_on(tiny_cohort, tmp_path, stages, caplog):
     caplog.set_level("INFO")
-    stages.broken["fold_02", "training"] = "NaN in person sub-0007"
+    stages.broken["fold_02", "training"] = "NaN in participant sub-0007"
     with pytest.raises(InputProblems) as caught:
         run(tmp_path, tiny_cohort)
     text = str(caught.value)
     assert (
-        "Fold 2: Stage training" in text and "NaN in person sub-0007" in text and "give the same command again" in text
+        "Fold 2: Stage training" in text
+        and "NaN in participant sub-0007" in text
+        and "give the same command again" in text
     )
     facts = json.loads((tmp_path / "8_cross_validation" / "summary.json").read_text())
     assert facts["missing"] == [2] and facts["headline"] == "Incomplete: 2 of 3 folds; missing: 2."
@@ -196,7 +198,7 @@ def test_a_fold_of_the_same_settings_is_no_problem_and_any_other_is(tmp_path, st
     one.run({}, None)
     assert one.is_finished and one.problems() == []
     other = FoldRun(1, tmp_path, fold_sections(items, folds, 1, 0.3, 5), fold_settings(None, SHARED))
-    assert "people: " in other.problems()[0]
+    assert "participants: " in other.problems()[0]
 
 
 def test_through_the_bundle_everything_is_wired(tiny_cohort, tmp_path, stages):

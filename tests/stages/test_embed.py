@@ -148,7 +148,7 @@ def test_another_template_space_is_refused(output_dir, tiny_cohort, tmp_path):
         files[modality] = str(tmp_path / f"{modality}.nii.gz")
         nib.save(nib.Nifti1Image(image.get_fdata(), affine), files[modality])
     text = refused(output_dir, files=files, participant_id="sub-0004")
-    assert "not in the template space of the training images" in text and "4 to mend" in text
+    assert "not in the template space of the training images" in text and "4 to fix" in text
 
 
 def test_modalities_that_the_network_lacks_are_named(output_dir, tiny_cohort):
@@ -203,9 +203,12 @@ def test_a_number_as_id_is_text(output_dir, tiny_cohort):
 def test_maps_that_look_like_no_training_persons_are_told(output_dir, tiny_cohort, capfd):
     files = files_of(tiny_cohort, "sub-0007")
     embed(output_dir, files=files, participant_id="sub-0007")
-    assert "look like no training person" not in "".join(capfd.readouterr())
+    assert "look like no training participant" not in "".join(capfd.readouterr())
     embed(output_dir, files=files | {"T1w": files["FA"]}, participant_id="swapped")
-    assert "1 images look like no training person" in (said := "".join(capfd.readouterr())) and "swapped T1w (" in said
+    assert (
+        "1 images look like no training participant" in (said := "".join(capfd.readouterr()))
+        and "swapped T1w (" in said
+    )
 
 
 def test_another_person_under_a_known_id_is_refused_and_a_copy_is_not(output_dir, tiny_cohort, tmp_path):

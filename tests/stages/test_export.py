@@ -166,7 +166,7 @@ def test_card_has_the_evaluations_figures_and_without_one_says_so(unpacked, fini
     headline = json.loads((finished / "5_clusters" / "summary.json").read_text())["headline"]
     has_strata = not headline.startswith("no discrete strata found")
     assert f"{'Found in' if has_strata else 'In'} the training cohort: {headline}" in card
-    assert ("nothing to give people" in card) != has_strata
+    assert ("nothing to give participants" in card) != has_strata
     copy = tmp_path / "output"
     shutil.copytree(finished, copy)
     shutil.rmtree(copy / "3_evaluation")

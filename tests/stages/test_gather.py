@@ -141,9 +141,9 @@ def test_a_map_in_native_space_is_brought_to_the_template(prepared, tiny_cohort)
 
 def test_what_was_derived_of_what_is_said(prepared):
     notes = json.loads((prepared["bids"] / "preparation.json").read_text())["notes"]
-    assert "JAC: Jacobians are log determinants without the affine part; they were derived of the warp {participant_id}*_from-T1w_to-{space}_mode-image_xfm.h5 (24 people), less the affine that fits it best in the brain." in notes  # fmt: skip
+    assert "JAC: Jacobians are log determinants without the affine part; they were derived of the warp {participant_id}*_from-T1w_to-{space}_mode-image_xfm.h5 (24 participants), less the affine that fits it best in the brain." in notes  # fmt: skip
     notes = json.loads((prepared["ukb"] / "preparation.json").read_text())["notes"]
-    assert "NDI: brought to the template from native space, NODDI_ICVF.nii.gz by dti_FA_to_MNI_warp.nii.gz (24 people)." in notes  # fmt: skip
+    assert "NDI: brought to the template from native space, NODDI_ICVF.nii.gz by dti_FA_to_MNI_warp.nii.gz (24 participants)." in notes  # fmt: skip
     assert "ukb12345.csv: codes for a missing value (-1, -3, -121, -818) became missing, 1 in all." in notes
     assert read(prepared["ukb"] / "phenotypes.tsv")["1558-2.0"].tolist()[0] == "n/a"
     check = pd.read_csv(prepared["ukb"].parent / "0_checked" / "check.tsv", sep="\t", keep_default_na=False)
@@ -173,7 +173,7 @@ def test_qsirecons_native_maps_go_by_qsipreps_warp(tiny_cohort, tmp_path):
         found = of_person(folder, "sub-01", modality).get_fdata()
         assert np.corrcoef(found[truth > 0], truth[truth > 0])[0, 1] > 0.85
     notes = " ".join(json.loads((folder / "preparation.json").read_text())["notes"])
-    assert "_space-ACPC_model-noddi_param-icvf_dwimap.nii.gz by {participant_id}*_from-ACPC_to-{space}_mode-image_xfm.h5 (12 people)" in notes  # fmt: skip
+    assert "_space-ACPC_model-noddi_param-icvf_dwimap.nii.gz by {participant_id}*_from-ACPC_to-{space}_mode-image_xfm.h5 (12 participants)" in notes  # fmt: skip
 
 
 def test_warps_that_are_missing_or_broken_are_named_with_their_person(tiny_cohort, tmp_path):
@@ -356,7 +356,7 @@ def test_people_of_other_sessions_are_told_theirs_and_a_session_of_nobody_is_ref
     left_out = check[check["status"] == "left out"]
     assert set(left_out["reason"]) == {"there is no session 3, only 2"} and len(left_out) == 4
     text = refused("ukb", tmp_path / "ukb", tmp_path / "out", session="4", voxels="headers")
-    assert "nobody has the session 4: their sessions are 2, 3: choose another --session" in text
+    assert "no participant has the session 4: their sessions are 2, 3: choose another --session" in text
 
 
 def test_two_template_spaces_are_refused_and_one_can_be_chosen(tiny_cohort, tmp_path):
@@ -382,7 +382,7 @@ def test_people_on_disk_without_a_row_and_missing_maps_are_refused_with_a_way_to
     text = refused("hcp", tmp_path / "hcp", tmp_path / "out", voxels="headers")
     assert "100307" in text and "has images, but no row in the tables" in text
     assert "100408, NDI: no NDI: HCP ships none: mapping" in text
-    assert text.startswith("Check") and "2 to mend" in text
+    assert text.startswith("Check") and "2 to fix" in text
 
 
 def test_maps_on_different_grids_need_resampling(tiny_cohort, tmp_path):

@@ -30,7 +30,7 @@ def subject():
 
 @pytest.fixture(scope="module")
 def scanned(subject, tmp_path_factory):
-    """A person's files, by name."""
+    """A participant's files, by name."""
     return write_subject(subject, tmp_path_factory.mktemp("raw"))
 
 
@@ -40,7 +40,7 @@ def options_of(files, **others):
 
 @pytest.fixture(scope="module")
 def mapped(scanned, tmp_path_factory):
-    """`0_mapped/` of one person; copy before changing."""
+    """`0_mapped/` of one participant; copy before changing."""
     folder = tmp_path_factory.mktemp("mapped")
     with pytest.MonkeyPatch.context() as monkeypatch:
         from tests.conftest import ROOT
@@ -167,7 +167,7 @@ def test_all_that_is_wrong_is_said_before_anything_is_done(scanned, tmp_path):
     assert "unknown 't1'" in refused("mapping", tmp_path, files={"t1": "x"}, participant_id="a")
     assert "Give either" in refused("mapping", tmp_path)
     wrong = options_of(scanned, brain_mask="bet", registration="syn", noddi="cuda")
-    assert "3 to mend" in refused("mapping", tmp_path, **wrong)
+    assert "3 to fix" in refused("mapping", tmp_path, **wrong)
 
 
 def test_a_given_warp_is_used_and_without_diffusion_two_maps_are_made(subject, scanned, tmp_path):
@@ -230,7 +230,7 @@ def bids(files, folder, session=""):
 
 
 def hcp(files, folder):
-    """The files as HCP's minimally preprocessed folder of one person."""
+    """The files as HCP's minimally preprocessed folder of one participant."""
     own = folder / "100307" / "T1w"
     (own / "Diffusion").mkdir(parents=True)
     places = {"T1w": "T1w_acpc_dc_restore.nii.gz", "T1w_mask": "brainmask_fs.nii.gz", "DWI": "Diffusion/data.nii.gz", "bvals": "Diffusion/bvals", "bvecs": "Diffusion/bvecs"}  # fmt: skip
@@ -240,7 +240,7 @@ def hcp(files, folder):
 
 
 def ukb(files, folder):
-    """The files as UK Biobank's zips of one person and visit, with FNIRT's coefficients and its dense field."""
+    """The files as UK Biobank's zips of one participant and visit, with FNIRT's coefficients and its dense field."""
     t1, dmri = (folder / f"1000015_{field}_2_0" for field in (20252, 20250))
     places = {"T1w": t1 / "T1" / "T1_unbiased.nii.gz", "T1w_mask": t1 / "T1" / "T1_brain_mask.nii.gz"}
     places |= {name: dmri / "dMRI" / "dMRI" / file for name, file in (("DWI", "data_ud.nii.gz"), ("bvals", "bvals"), ("bvecs", "bvecs"))}  # fmt: skip
@@ -284,7 +284,7 @@ def test_two_sessions_need_a_rule(scanned, tmp_path):
 def test_folders_without_scans_and_unknown_people_are_refused(scanned, tmp_path):
     with pytest.raises(InputProblems, match="no scan of HCP"):
         found("hcp", bids(scanned, tmp_path))
-    with pytest.raises(InputProblems, match="nobody is called sub-99"):
+    with pytest.raises(InputProblems, match="no participant is called sub-99"):
         found("bids", tmp_path, participant_ids=["sub-99"])
 
 

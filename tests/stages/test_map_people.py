@@ -1,4 +1,4 @@
-"""Mapping of several people with the steps themselves replaced: who is listed, who failed, who goes on."""
+"""Mapping of several participants with the steps themselves replaced: who is listed, who failed, who goes on."""
 
 import errno
 from pathlib import Path
@@ -111,7 +111,7 @@ def test_others_are_assigned_before_failures_are_told(failing, tmp_path, monkeyp
     failing["a"] = InputProblems("Brain mask", ["no brain."])
     with pytest.raises(InputProblems, match="a: no brain"):
         stratify.embed_and_assign(str(tmp_path), model, map_people(tmp_path, "a"), {})
-    assert ran == []  # there is nobody
+    assert ran == []  # there is no participant
     with pytest.raises(InputProblems, match="a: no brain"):
         stratify.embed_and_assign(str(tmp_path), model, map_people(tmp_path, "a", "null"), {})
     assert ran == ["embedding", "assigning"]
@@ -124,7 +124,7 @@ def test_people_mapped_with_other_settings_do_not_join_the_cohort(failing, tmp_p
     map_people(tmp_path, "a", "b")
     raw = MappingSettings(maps=MapSettings(jacobian="raw"))
     again = [Scans(name, {}, None, False) for name in ("b", "c")]
-    with pytest.raises(InputProblems, match=r"1 people mapped otherwise \(a\): jacobian was log, is raw"):
+    with pytest.raises(InputProblems, match=r"1 participants mapped otherwise \(a\): jacobian was log, is raw"):
         stage.map_people(str(tmp_path), again, TARGET, raw)
     assert listed(tmp_path) == ["a", "b"]
     everybody = [Scans(name, {}, None, False) for name in "abc"]

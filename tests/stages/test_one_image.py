@@ -52,7 +52,7 @@ def files_of(cohort):
 
 
 def joined(cohort, n_maps=4, shift=0.0):
-    """A person's maps as one 4D image, made as docs/consumers.md says."""
+    """A participant's maps as one 4D image, made as docs/consumers.md says."""
     image = nib.concat_images([nib.load(file) for file in files_of(cohort).values()][:n_maps])
     image.set_data_dtype("float32")
     image.affine[0, 3] += shift

@@ -51,7 +51,7 @@ def write_items(folder, table, dictionary):
 
 
 def with_men_in_some_strata(participants, truth):
-    """Sex that follows the strata, and codes' people table with it."""
+    """Sex that follows the strata, and codes' participants table with it."""
     rng = np.random.default_rng(5)
     return participants.assign(sex=np.where(rng.random(len(truth)) < 0.2 + 0.2 * truth, "M", "F"))
 
@@ -165,7 +165,7 @@ def test_images_give_shares_maps_and_linear_fusion(tiny_cohort, trained, tmp_pat
     run_stage("embedding", tmp_path, dataset_dir=str(tiny_cohort))
     quick = QUICK | {"participants": str(tiny_cohort / "participants.tsv"), "covariates": []}
     run_stage("clustering", tmp_path, **quick)
-    # the tiny cohort has too few people for strata to be found: say that there are two
+    # the tiny cohort has too few participants for strata to be found: say that there are two
     file = tmp_path / "5_clusters" / "strata.tsv"
     strata = pd.read_csv(file, sep="\t")
     strata["stratum"] = np.arange(len(strata)) % 2 + 1
@@ -289,23 +289,23 @@ def test_odd_items_and_people_without_are_said(phenotyped, tmp_path):
         (tmp_path / name).symlink_to(folder / name)
     run_stage("phenotyping", **(options | items | {"output_dir": tmp_path}), **OPTIONS)
     written = read(tmp_path, "items").set_index("item")
-    assert written.loc["anger_0", "reason"] == "the same for everybody"
-    assert written.loc["sleep_1", "reason"] == "nobody has a value"
+    assert written.loc["anger_0", "reason"] == "the same for all participants"
+    assert written.loc["sleep_1", "reason"] == "no participant has a value"
     assert "more than 10%" in written.loc["sleep_2", "reason"]
     assert read(tmp_path, "flow")["people"].tolist() == [160, 158, 157]
     left_out = read(tmp_path, "left_out").set_index("participant_id")["reason"]
     assert "items are missing" in left_out["sub-000"] and left_out["sub-159"] == "no row in the items table"
     notes = json.loads((tmp_path / "6_phenotypes" / "summary.json").read_text())["notes"]
-    assert "3 of 160 people with a code have no phenotypes or too few, and are in no test." in notes
+    assert "3 of 160 participants with a code have no phenotypes or too few, and are in no test." in notes
     assert any(note.startswith("anger_2: the same numbers as an item before it") for note in notes)
-    assert any(note.startswith("strength_1: 40 people have -999, all others") for note in notes)
+    assert any(note.startswith("strength_1: 40 participants have -999, all others") for note in notes)
 
 
 def test_bad_families_and_strata_are_refused(phenotyped, tmp_path):
     folder, options = phenotyped
     people = pd.read_csv(folder / "participants.tsv", sep="\t")
     people.assign(family_id="all", family_size=len(people)).to_csv(tmp_path / "one.tsv", sep="\t", index=False)
-    assert "160 people of 1 families" in refused(**(options | {"participants": str(tmp_path / "one.tsv")}))
+    assert "160 participants of 1 families" in refused(**(options | {"participants": str(tmp_path / "one.tsv")}))
     people.assign(role=people["participant_id"]).to_csv(tmp_path / "roles.tsv", sep="\t", index=False)
     changed = options | {"participants": str(tmp_path / "roles.tsv"), "kinship": "role", "categories": ["sex", "role"]}
     assert "nothing can be exchanged" in refused(**changed)
@@ -334,7 +334,7 @@ def test_strata_of_one_are_left_out_of_the_tests(phenotyped, tmp_path):
     strata.to_csv(tmp_path / "5_clusters" / "strata.tsv", sep="\t", index=False)
     run_stage("phenotyping", **(options | {"output_dir": tmp_path}), **OPTIONS)
     facts = json.loads((tmp_path / "6_phenotypes" / "summary.json").read_text())
-    assert any("stratum 5 has 1 people and is left out" in note for note in facts["notes"])
+    assert any("stratum 5 has 1 participants and is left out" in note for note in facts["notes"])
     own = read(tmp_path, "tests").query("version == 'code and phenotype adjusted'")
     assert (own["n_strata"] == 4).all() and (own["n_people"] == 159).all()
 

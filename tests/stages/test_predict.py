@@ -21,7 +21,7 @@ ENCODER = encoder_hash_of(WEIGHTS)
 
 @pytest.fixture
 def results(tmp_path):
-    """A results folder: 80 scans of 60 persons, embeddings that hold age, sex and what is private to a person."""
+    """A results folder: 80 scans of 60 participants, embeddings that hold age, sex and what is private to a participant."""
     rng = np.random.default_rng(0)
     person = np.where(np.arange(N) < 60, np.arange(N), np.arange(N) - 60)
     age, is_man = (50 + 15 * rng.standard_normal(60))[person], (rng.permutation(60) % 2)[person]
@@ -31,7 +31,7 @@ def results(tmp_path):
         {
             "participant_id": NAMES,
             "family_id": [f"family {number // 2}" for number in person],
-            "person_id": [f"person {number}" for number in person],
+            "person_id": [f"participant {number}" for number in person],
             "age_years": age,
             "sex": np.where(is_man, "M", "F"),
             "head_size_ml": 1400 + 100 * is_man + 50 * rng.standard_normal(N),
@@ -105,7 +105,7 @@ def test_repeated_scans_are_told_apart_from_other_people(results):
     assert table.loc[("embedding", "all"), ["n_persons", "n_scans", "n_gallery"]].tolist() == [20, 40, 80]
     assert table.loc[("embedding", "all"), "identified"] == 1 and table.loc[("embedding", "all"), "image_icc_low"] > 0.8
     assert table.loc[("noise", "all"), "identified_high"] < 0.5 and table.loc[("noise", "all"), "image_icc"] < 0.4
-    assert ("embedding", "held out") not in table.index  # nobody was scanned twice there
+    assert ("embedding", "held out") not in table.index  # no participant was scanned twice there
 
 
 def test_text_and_arrays_of_an_embedding_give_the_same(results):
@@ -143,7 +143,7 @@ def test_the_report_has_a_block_only_if_it_has_run(results):
     predict(results)
     page = report(str(results)).read_text()
     assert "Prediction from embeddings" in page and "never saw age_years or sex" in page
-    assert "Repeated scans of one person" in page
+    assert "Repeated scans of one participant" in page
 
 
 @pytest.mark.parametrize(
@@ -175,4 +175,4 @@ def test_scans_of_one_person_in_two_families_are_refused(results):
     people = read_table(results / "participants.tsv", str)
     people.loc[60, "family_id"] = "another"
     write_table(people, results / "participants.tsv")
-    assert "scans of one person" in refused(results)
+    assert "scans of one participant" in refused(results)

@@ -62,7 +62,7 @@ def test_page_needs_nothing_from_elsewhere(with_strata):
 def test_headline_stands_first_and_every_heading_has_its_link(with_strata):
     _, page = with_strata
     text = text_of(page)
-    headline = "60 people fall into 3 strata (p = 0.010)"
+    headline = "60 participants fall into 3 strata (p = 0.010)"
     assert text.startswith(f" brainstrata report {headline}") and "2 of 4 phenotype factors differ" in text
     anchors = re.findall(r'<section id="([^"]+)"', page)
     assert anchors == re.findall(r'href="#([^"]+)"', page) and len(set(anchors)) == len(anchors)
@@ -89,8 +89,10 @@ def test_strata_of_unadjusted_codes_alone_are_no_finding(tmp_path, n_clusters):
     (folder / "6_phenotypes" / "summary.json").write_text(json.dumps(facts))
     text = text_of(page_of(folder))
     assert text.startswith(" brainstrata report No discrete strata were found")
-    assert "Once covariates are taken out, no strata are left" in text and "three ways" in text
-    assert ("Before covariates were taken out, the codes of 60 people had 3 strata" in text) == (n_clusters == 3)
+    assert "Once covariates are regressed out, no strata are left" in text and "three ways" in text
+    assert ("Before covariates were regressed out, the codes of 60 participants had 3 strata" in text) == (
+        n_clusters == 3
+    )
 
 
 @pytest.mark.parametrize(
@@ -126,7 +128,7 @@ def test_one_stage_is_enough(tmp_path, stage):
 def test_cross_validation_is_told_with_its_interval_and_says_if_it_is_incomplete(with_strata, tmp_path):
     _, page = with_strata
     text = text_of(page)
-    assert "60 people in 30 families were each drawn by a network that was trained without them" in text
+    assert "60 participants in 30 families were each drawn by a network that was trained without them" in text
     assert "0.731 0.721 0.741 0.700 0.760" in text and "95 % of the reconstructions are nearer" in text
     assert "10 folds, alike in sex and site, and a network of its own was trained for 6 epochs" in text
     assert "Incomplete" not in text
@@ -167,14 +169,14 @@ def test_methods_give_the_settings_that_were_used(with_strata):
     _, page = with_strata
     text = text_of(page[: page.index("<body>")] + "<body>" + page[page.index('<section id="methods"') :])
     for words in (
-        "60 people in 30 families on a grid of 64 x 64 x 48 voxels",
+        "60 participants in 30 families on a grid of 64 x 64 x 48 voxels",
         "40 for training, 10 for validation, 10 for testing",
         "trained for 5 epochs; the weights of epoch 5",
-        "age_years and sex were taken out of the codes",
+        "age_years and sex were regressed out of the codes",
         "Parallel analysis kept 7 principal axes, with 66 % of the variance",
         "the clusterings that left out one of 10 folds of families",
         "repeated on 99 cohorts that are one Gaussian cloud",
-        "20 phenotype items, rank-normalised, of 50 people in 25 families were standardised",
+        "20 phenotype items, rank-normalised, of 50 participants in 25 families were standardised",
         "9,999 permutations (whole families of one size and the same zygosity)",
         "1,000 bootstrap samples of families",
         f"Encoder {ENCODER}",

@@ -20,11 +20,11 @@ QUICKER = QUICK | {
     }
 }
 SCANNERS = np.random.default_rng(7).standard_normal((3, 48))
-"""Where each site moves codes of 48 values; the first one's people also spread more."""
+"""Where each site moves codes of 48 values; the first one's participants also spread more."""
 
 
 def at_sites(seed=0, n=N_PEOPLE, first=0, names=("A", "B"), n_strata=4, size=3.0):
-    """People of `cohort` with strata of their own, scanned at sites by families; what the sites do to their codes."""
+    """Participants of `cohort` with strata of their own, scanned at sites by families; what the sites do to their codes."""
     codes, people, truth = cohort(n_strata, seed, n, first)
     rng = np.random.default_rng(seed + 50)
     known = ("A", "B", "C")
@@ -36,7 +36,7 @@ def at_sites(seed=0, n=N_PEOPLE, first=0, names=("A", "B"), n_strata=4, size=3.0
 
 
 def only_sites(n=80):
-    """Two scanners far apart, and nothing else that would group people."""
+    """Two scanners far apart, and nothing else that would group participants."""
     rng = np.random.default_rng(3)
     site_of = rng.integers(0, 2, n // 2)[np.arange(n) // 2]
     codes = rng.standard_normal((n, 6)) @ rng.standard_normal((6, 48)) + 0.3 * rng.standard_normal((n, 48))
@@ -79,7 +79,7 @@ def harmonised(tmp_path_factory):
 def test_sites_are_told_from_codes_and_not_from_harmonised_ones(harmonised):
     folder, _, truth = harmonised
     found = read(folder / "5_clusters", "site_prediction").set_index("codes")
-    assert list(found.index) == ["as given", "covariates taken out", "as clustered"]
+    assert list(found.index) == ["as given", "covariates regressed out", "as clustered"]
     assert found.loc["as given", "accuracy"] > 0.9 and found.loc["as given", "p"] <= 0.01
     assert found.loc["as clustered", "low"] <= found.loc["as clustered", "chance"]
     assert np.isnan(found.loc["as clustered", "p"]) and found["p"].notna().sum() == 2
@@ -130,10 +130,10 @@ def test_an_unseen_site_is_refused_unless_it_is_calibrated(harmonised, tmp_path)
     stratifier = str(folder / "5_clusters" / "stratifier.npz")
     options = write(tmp_path / "new", codes, people)
     text = refused("assigning", **options, stratifier=stratifier)
-    assert "site C (80 people) is none of A, B" in text and "Give --calibration" in text
+    assert "site C (80 participants) is none of A, B" in text and "Give --calibration" in text
     few = write(tmp_path / "few", codes[:9], people[:9])
     text = refused("assigning", **options, stratifier=stratifier, calibration=str(few["output_dir"] / "4_embeddings"))
-    assert "site C: 9 people to calibrate it with; 10 are needed" in text
+    assert "site C: 9 participants to calibrate it with; 10 are needed" in text
     others = at_sites(seed=4, n=60, first=900, names=("C",))
     calibration = write(tmp_path / "calibration", others[0], others[1])
     run_stage(
@@ -219,9 +219,9 @@ def test_strata_that_are_sites_are_called_so_and_vanish_when_harmonised(tmp_path
         ({}, {"harmonise": "neuro"}, "expected combat or null"),
         ({}, {"site": "scanner"}, "--site names 'scanner', the participants table has"),
         ({"site": "A"}, {"harmonise": "combat"}, "No two sites are known"),
-        ({"site": ["A"] * 79 + ["C"] + ["B"] * 80}, {"harmonise": "combat"}, "site C: 1 people of 1 family"),
+        ({"site": ["A"] * 79 + ["C"] + ["B"] * 80}, {"harmonise": "combat"}, "site C: 1 participants of 1 family"),
         ({"site": ["A"] * 80 + [None] + ["B"] * 79}, {"harmonise": "combat", "covariates": []}, "sub-080: no site"),
-        ({"site": ["A"] * 80 + ["B"] * 80, "family_id": ["F"] * 80 + [f"G{n}" for n in range(80)], "family_size": [80] * 80 + [1] * 80}, {"harmonise": "combat"}, "80 people of 1 family"),
+        ({"site": ["A"] * 80 + ["B"] * 80, "family_id": ["F"] * 80 + [f"G{n}" for n in range(80)], "family_size": [80] * 80 + [1] * 80}, {"harmonise": "combat"}, "80 participants of 1 family"),
         ({"site": ["A"] * 80 + ["B"] * 80, "coil": ["x"] * 80 + ["y"] * 80}, {"harmonise": "combat", "covariates": ["coil"]}, "say the same"),
         ({"age_years": [None] + [30.0] * 100 + [31.0] * 59}, {"harmonise": "combat", "covariates": []}, "sub-000: no age_years, which harmonising must keep"),
     ],

@@ -213,7 +213,7 @@ def test_missing_dataset_is_named(tmp_path):
 
 
 def test_batch_larger_than_the_training_section_is_refused(tiny_cohort, tmp_path):
-    with pytest.raises(InputProblems, match="16 training people cannot fill a batch"):
+    with pytest.raises(InputProblems, match="16 training participants cannot fill a batch"):
         try:
             train(tiny_cohort, tmp_path, batch_size=50)
         except RuntimeError as error:
