@@ -1,10 +1,10 @@
-"""The honesty test: does the code carry the participant, more than PCA does, and as much as noise allows?
+"""The honesty test: does the embedding carry the participant, more than PCA does, and as much as noise allows?
 
     python benchmarks/honesty_test.py --output_dir output/honesty --seeds 0 1 2 --single_modality_seeds 0 1 2
 
 For each seed: draw the synthetic cohort of that seed (0 is the embedded default), train the default model with that
 seed, evaluate the test section once. Then read the truth: the noise ceiling per modality, and how well ridge
-regression predicts the true factors from the joint code and from the codes of networks that saw one modality only
+regression predicts the true factors from the joint embedding and from the embeddings of networks that saw one modality only
 (five folds of whole families, over all participants: the encoder saw the training participants' images, never their factors).
 Finished parts are not repeated, interrupted ones resumed. Prints Markdown tables; writes `honesty.tsv`, `factors.tsv`.
 """
@@ -109,7 +109,7 @@ def report(table: pd.DataFrame, factor_rows: list[dict], output_dir: Path) -> No
     for modality in MODALITIES:
         mine = table[table["modality"] == modality]
         print(f"| {modality} | " + " | ".join(spread(mine[figure]) for figure in figures) + " |")
-    print("\n| code | mean r over factors | least r over factors |\n| --- | --- | --- |")
+    print("\n| embedding | mean r over factors | least r over factors |\n| --- | --- | --- |")
     for code in dict.fromkeys(row["code"] for row in factor_rows):
         chosen = [row["r"] for row in factor_rows if row["code"] == code]
         print(f"| {code} | {spread([r.mean() for r in chosen])} | {spread([r.min() for r in chosen])} |")

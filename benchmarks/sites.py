@@ -2,7 +2,7 @@
 
     python benchmarks/sites.py
 
-Simulated codes: eight latent axes in 200 values plus noise, pairs of relatives (correlation 0.6) at one site, four strata
+Simulated embeddings: eight latent axes in 200 values plus noise, pairs of relatives (correlation 0.6) at one site, four strata
 4 standard deviations apart for calibration. Prints two tables; minutes on one core.
 """
 
@@ -29,7 +29,7 @@ CENTRES = 4 / np.sqrt(2) * np.eye(4, N_AXES)
 def people(
     seed: int, n: int, shift: float, spread: float, sites: str, strata: int = 1
 ) -> tuple[np.ndarray, Sites, np.ndarray]:
-    """Codes, sites and strata of `n` participants at sites A, B, C (those named), the second and third of which change codes."""
+    """Embeddings, sites and strata of `n` participants at sites A, B, C (those named), the second and third of which change embeddings."""
     rng = np.random.default_rng(seed)
     family = np.arange(n) // 2
     latent = np.sqrt(0.6) * rng.standard_normal((n // 2, N_AXES))[family] + np.sqrt(0.4) * rng.standard_normal(

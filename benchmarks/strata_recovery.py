@@ -1,11 +1,11 @@
-"""Do the codes carry the true strata, as far as the true factors do? And is nothing found where nothing is?
+"""Do the embeddings carry the true strata, as far as the true factors do? And is nothing found where nothing is?
 
     python benchmarks/strata_recovery.py --results output/honesty/seed_0/joint output/honesty/seed_3/joint
     python benchmarks/strata_recovery.py --null_results output/null --cohorts 20
 
 The first form takes results folders of the synthetic cohort with embeddings of all participants. It runs the default clustering
-on the codes, and the same procedure on the true latent factors (the oracle: no reduction, no covariates), and compares
-both with the true strata by the adjusted Rand index. `--variants` adds other reductions of the codes.
+on the embeddings, and the same procedure on the true latent factors (the oracle: no reduction, no covariates), and compares
+both with the true strata by the adjusted Rand index. `--variants` adds other reductions of the embeddings.
 
 The second form takes a results folder of a cohort without strata (`training --synthetic::n_strata 1`), draws further
 cohorts without strata from other seeds, embeds them with that folder's encoder and counts how often strata are found.
@@ -46,7 +46,7 @@ VARIANTS = {
 
 
 def recovery(folder: Path, variants: list[str], n_jobs: int) -> list[dict]:
-    """Rows of what the oracle and the codes give."""
+    """Rows of what the oracle and the embeddings give."""
     table = read_embedding_table(folder / "4_embeddings")
     people = people_table(table.participant_ids.tolist(), str(folder), None, CATEGORIES)
     truth = pd.read_csv(folder / PREPARED / COHORT / "truth" / "factors.tsv", sep="\t", index_col=0).loc[people.index]
@@ -58,7 +58,7 @@ def recovery(folder: Path, variants: list[str], n_jobs: int) -> list[dict]:
         settings, adjust = VARIANTS[name]
         covariates = covariate_columns(people, USUAL if adjust else [])
         found = find_strata(table.codes, families, covariates, settings, n_jobs)
-        rows.append(row(folder, f"codes, {name}", found, truth["stratum"]))
+        rows.append(row(folder, f"embeddings, {name}", found, truth["stratum"]))
     return rows
 
 
@@ -75,7 +75,7 @@ def row(folder: Path, name: str, found: Strata, truth: pd.Series) -> dict:
 
 
 def embed_new_cohort(network: torch.nn.Module, settings: CohortSettings) -> tuple[np.ndarray, pd.DataFrame]:
-    """Codes and participants of a cohort that is drawn in memory."""
+    """Embeddings and participants of a cohort that is drawn in memory."""
     cohort = SyntheticCohort(settings)
     codes = []
     for number in tqdm(range(settings.n_subjects), desc=f"cohort {settings.seed}", leave=False):

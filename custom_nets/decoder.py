@@ -1,4 +1,4 @@
-"""One modality's path from code map to image: the paper's decoder."""
+"""One modality's path from embedding map to image: the paper's decoder."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class UpsamplingDecoder(nn.Module):
     """The paper's decoder: one `UpsamplingStage` per encoder stage and a 1x1x1 head.
 
     Args:
-        code_channels: channels of the fused code map.
+        code_channels: channels of the fused embedding map.
         widths: the encoder's widths; the skips have `widths[-2], ..., widths[0], widths[0]` channels.
         with_skips: concatenate the own modality's encoder maps (the released network), or none: strict bottleneck.
         kernel_size: of every unit.

@@ -1,4 +1,4 @@
-"""What every autoencoder here has in common: several volumes of a participant into one code, and back."""
+"""What every autoencoder here has in common: several volumes of a participant into one embedding, and back."""
 
 import json
 from abc import ABC, abstractmethod
@@ -16,7 +16,7 @@ class FusionAutoencoder(nn.Module, ABC):
     """What every fusion network here does: scale, encode, fuse, decode, scale back.
 
     Images go in and come out in their own units; scaling, mean image and brain mask are buffers, hence in the
-    checkpoint. A map that a participant does not have is NaN everywhere on the way in; every map comes out. A subclass sets how scaled images become a code map and how that becomes scaled images.
+    checkpoint. A map that a participant does not have is NaN everywhere on the way in; every map comes out. A subclass sets how scaled images become an embedding map and how that becomes scaled images.
 
     Args:
         modalities: names, in channel order.
@@ -93,11 +93,11 @@ class FusionAutoencoder(nn.Module, ABC):
 
     @abstractmethod
     def encode_scaled(self, scaled: Tensor) -> tuple[Tensor, list[list[Tensor]]]:
-        """Scaled images to the code map and, if there are any, the skips of each modality; NaN where a map is absent."""
+        """Scaled images to the embedding map and, if there are any, the skips of each modality; NaN where a map is absent."""
 
     @abstractmethod
     def decode_scaled(self, code_map: Tensor, skips: list[list[Tensor]]) -> Tensor:
-        """The code map and skips to scaled images."""
+        """The embedding map and skips to scaled images."""
 
     @torch.jit.unused
     def uncertainty(self, images: Tensor) -> Tensor:

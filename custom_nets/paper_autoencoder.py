@@ -111,7 +111,9 @@ class PaperFusionAutoencoder(FusionAutoencoder):
 
     def decode_scaled(self, code_map: Tensor, skips: list[list[Tensor]]) -> Tensor:
         if self.skips == "unet" and len(skips) == 0:
-            raise ValueError("This network decodes from its encoder's skips: call it on images, not on codes alone.")
+            raise ValueError(
+                "This network decodes from its encoder's skips: call it on images, not on embeddings alone."
+            )
         outputs: list[Tensor] = []
         for number, decoder in enumerate(self.decoders):
             outputs.append(decoder(code_map, skips[number] if self.skips == "unet" else []))

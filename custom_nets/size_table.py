@@ -40,7 +40,7 @@ def mid_flow_saving(module: nn.Module) -> float:
 
 
 def size_table(network: FusionAutoencoder, native_voxels_per_modality: int | None = None) -> str:
-    """Parameters by part, separable saving, and how many image values share one code value.
+    """Parameters by part, separable saving, and how many image values share one embedding value.
 
     Args:
         network: any fusion autoencoder.
@@ -56,8 +56,8 @@ def size_table(network: FusionAutoencoder, native_voxels_per_modality: int | Non
     size = network.embedding_size
     rows += [
         ("embedding", f"{size} values = {' x '.join(map(str, network.code_shape))}"),
-        ("image values per code value, one volume", f"{voxels / size:,.0f}"),
-        (f"image values per code value, {n_modalities} volumes", f"{n_modalities * voxels / size:,.0f}"),
+        ("image values per embedding value, one volume", f"{voxels / size:,.0f}"),
+        (f"image values per embedding value, {n_modalities} volumes", f"{n_modalities * voxels / size:,.0f}"),
     ]
     if native_voxels_per_modality:
         rows.append(("the same on the images' own grid", f"{n_modalities * native_voxels_per_modality / size:,.0f}"))

@@ -1,6 +1,6 @@
 """How often the analysis finds what is not there, and what is: simulated cohorts with known truth.
 
-Codes of strata scenarios: the axes of `simulated_cohorts` in 100 values, plus noise, plus effects of age, sex and site.
+Embeddings of strata scenarios: the axes of `simulated_cohorts` in 100 values, plus noise, plus effects of age, sex and site.
 Groups of test scenarios are the quadrants of two latent axes; relatives correlate 0.6 in axes and 0.5 in scores of those
 that have kinship.
 """
@@ -66,7 +66,7 @@ def strata_found(
         shares: of the groups of a cohort with strata, see `grouped`; empty for none.
         separation: of the groups, in standard deviations.
         n_people: of the cohort.
-        n_axes: that codes are made of.
+        n_axes: that embeddings are made of.
         spreads: of the groups.
         with_null: False asks for gaps alone, which takes a fraction of the time and finds more, if anything.
     """
@@ -151,7 +151,7 @@ def factors_found(
         groups = _quadrants(CovariateModel.fit(axes, table).adjust(axes, table))
         adjusted = CovariateModel.fit(scores, table).adjust(scores, table)
         found = group_tests(adjusted, groups, blocks, n_permutations, seed)
-        answers["code and phenotype adjusted"] = bool((found.q_values <= SIGNIFICANCE).any())
+        answers["embedding and phenotype adjusted"] = bool((found.q_values <= SIGNIFICANCE).any())
     return answers
 
 

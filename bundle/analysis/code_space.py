@@ -1,4 +1,4 @@
-"""From codes of 1536 values to the few dimensions that distances are measured in."""
+"""From embeddings of 1536 values to the few dimensions that distances are measured in."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 
 @dataclass(frozen=True)
 class CodeSpace:
-    """Centre, scale and principal axes of codes.
+    """Centre, scale and principal axes of embeddings.
 
     Attributes:
         centre: `(E,)`.
         scale: `(E,)`, standard deviations, or ones.
         axes: `(E, D)`, orthonormal columns; the identity if nothing is reduced.
-        explained: share of the scaled codes' variance in the D dimensions.
+        explained: share of the scaled embeddings' variance in the D dimensions.
     """
 
     centre: np.ndarray
@@ -25,7 +25,7 @@ class CodeSpace:
 
     @classmethod
     def fit(cls, codes: np.ndarray, standardise: bool, reduce: bool, seed: int, rank: int | None = None) -> CodeSpace:
-        """Fit on codes `(N, E)`.
+        """Fit on embeddings `(N, E)`.
 
         Args:
             codes: of one encoder.
@@ -55,7 +55,7 @@ class CodeSpace:
         return (codes - self.centre) / self.scale @ self.axes
 
     def distance_outside(self, codes: np.ndarray) -> np.ndarray:
-        """Length of what the D dimensions leave out of each code, `(N,)`."""
+        """Length of what the D dimensions leave out of each embedding, `(N,)`."""
         scaled = (codes - self.centre) / self.scale
         inside = np.square(scaled @ self.axes).sum(axis=1)
         return np.sqrt(np.maximum(np.square(scaled).sum(axis=1) - inside, 0))

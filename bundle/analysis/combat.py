@@ -1,4 +1,4 @@
-"""Take what scanners do out of codes or scores: ComBat, fitted on some participants and given to others."""
+"""Take what scanners do out of embeddings or scores: ComBat, fitted on some participants and given to others."""
 
 from __future__ import annotations
 
@@ -58,10 +58,10 @@ class SiteModel:
         """Fit on participants' values `(N, E)`.
 
         Args:
-            values: codes, or factor scores.
+            values: embeddings, or factor scores.
             participants: their sites and what is kept.
             splines: kept covariates that are numbers enter as splines, not with their squares.
-            on_axes: on the principal axes of what is left within sites, those that stand out of noise. Values of a code mean
+            on_axes: on the principal axes of what is left within sites, those that stand out of noise. Values of an embedding mean
                 nothing one by one and move together, which the priors of ComBat do not know of.
 
         Raises:

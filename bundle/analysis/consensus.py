@@ -1,4 +1,4 @@
-"""One partition from those of several encoders; codes of different encoders are never pooled."""
+"""One partition from those of several encoders; embeddings of different encoders are never pooled."""
 
 from __future__ import annotations
 

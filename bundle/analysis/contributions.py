@@ -1,6 +1,6 @@
-"""What each modality and each covariate adds to the code.
+"""What each modality and each covariate adds to the embedding.
 
-Descriptive: strata were made of these codes, so nothing here is a test.
+Descriptive: strata were made of these embeddings, so nothing here is a test.
 """
 
 from __future__ import annotations
@@ -66,12 +66,12 @@ def dimension_shares(changes: np.ndarray, modalities: Sequence[str]) -> pd.DataF
 
 
 def covariate_shares(values: np.ndarray, covariates: pd.DataFrame, splines: bool = False) -> pd.DataFrame:
-    """Share of the codes' variance that each covariate explains: `covariate`, `share` alone, `share_last` beyond all others.
+    """Share of the embeddings' variance that each covariate explains: `covariate`, `share` alone, `share_last` beyond all others.
 
     Adjusted for the number of terms, so that a covariate of no use has about 0 (it may be a little below).
 
     Args:
-        values: codes `(N, E)`.
+        values: embeddings `(N, E)`.
         covariates: N rows, see `CovariateModel`.
         splines: see `CovariateModel.fit`.
     """

@@ -1,4 +1,4 @@
-"""Take age, sex, head size and the like out of codes, by a model that new participants can be given to."""
+"""Take age, sex, head size and the like out of embeddings, by a model that new participants can be given to."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class CovariateModel:
 
     @classmethod
     def fit(cls, codes: np.ndarray, table: pd.DataFrame, splines: bool = False) -> CovariateModel:
-        """Fit on participants' codes `(N, E)` and covariates (N rows, one column each), numbers squared or as splines.
+        """Fit on participants' embeddings `(N, E)` and covariates (N rows, one column each), numbers squared or as splines.
 
         Raises:
             InputProblems: for missing values, constant columns, or too few participants.
@@ -115,10 +115,10 @@ class CovariateModel:
         return _design(table, self.numbers, self.levels)
 
     def adjust(self, codes: np.ndarray, table: pd.DataFrame) -> np.ndarray:
-        """Codes `(N, E)` as they would be for a participant of mean covariates and first levels.
+        """Embeddings `(N, E)` as they would be for a participant of mean covariates and first levels.
 
         Values that `reasons_against` names are brought to the nearest that was seen in fitting, so that every participant has a
-        code; do not trust theirs.
+        embedding; do not trust theirs.
 
         Raises:
             InputProblems: for columns that are not there.

@@ -83,7 +83,7 @@ def _validate(
     made = make_factors(cohort, discovery, factor_settings, test_settings.seed)
     used = made.items.loc[made.items["state"] == "used", "item"]
     scores = made.model.scores(cohort.items.values.loc[cohort.people.index[own], used].to_numpy(dtype=float))
-    # out of the scores by a model of the tested participants: that of discovery shares its error between code and score
+    # out of the scores by a model of the tested participants: that of discovery shares its error between embedding and score
     scores = cohort.adjusted_scores(scores, own)
     compared = compare(
         VALIDATION,

@@ -1,4 +1,4 @@
-"""How well a linear model reads the true factors from codes."""
+"""How well a linear model reads the true factors from embeddings."""
 
 from __future__ import annotations
 

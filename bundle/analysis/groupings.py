@@ -1,4 +1,4 @@
-"""Strata of the codes as they are and of those without covariates, each against phenotype factors."""
+"""Strata of the embeddings as they are and of those without covariates, each against phenotype factors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from bundle.analysis.strata_search import find_strata
 from bundle.analysis.strata_settings import StrataSettings
 
 OTHER_REFERENCES = 19
-"""Cohorts without strata for the codes that clustering did not cluster, where p needs no more."""
+"""Cohorts without strata for the embeddings that clustering did not cluster, where p needs no more."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def groupings(
     n_jobs: int,
     report: Callable[[str, int, int], None],
 ) -> tuple[Grouping, Grouping]:
-    """Strata of the codes as they are, and of the codes without covariates; one of the two is what clustering wrote.
+    """Strata of the embeddings as they are, and of the embeddings without covariates; one of the two is what clustering wrote.
 
     Args:
         cohort: participants.
@@ -92,7 +92,7 @@ def groupings(
 
 
 def is_of_adjusted_codes(found: Mapping[str, Any]) -> bool:
-    """Whether clustering took something out of the codes, by its `summary.json`."""
+    """Whether clustering took something out of the embeddings, by its `summary.json`."""
     return bool(found["covariates"]) or bool((found.get("site") or {}).get("harmonise"))
 
 
@@ -118,8 +118,8 @@ def compare_versions(
         cohort: participants; those of its rows are compared.
         scores: `(rows, F)`.
         adjusted: `(rows, F)` without covariates.
-        raw: strata of the codes as they are.
-        both: strata of the codes without covariates.
+        raw: strata of the embeddings as they are.
+        both: strata of the embeddings without covariates.
         factors: F ids -> names.
         settings: of the tests.
     """
@@ -136,9 +136,9 @@ def compare_versions(
 
 
 def shown_first(raw: Grouping, both: Grouping) -> Grouping:
-    """Strata for the versions of unadjusted codes.
+    """Strata for the versions of unadjusted embeddings.
 
-    Those may hide strata; what adjusting phenotypes does is then shown for the strata of adjusted codes.
+    Those may hide strata; what adjusting phenotypes does is then shown for the strata of adjusted embeddings.
     """
     return raw if raw.n_strata > 1 else both
 
@@ -153,12 +153,12 @@ def compare_with_continuum(
     n_folds: int,
     settings: TestSettings,
 ) -> pd.DataFrame:
-    """What predicts each factor: strata, as many code components, the whole code, and fusion without a network.
+    """What predicts each factor: strata, as many embedding components, the whole embedding, and fusion without a network.
 
     Args:
         cohort: participants.
-        raw: strata of the codes as they are.
-        both: strata of the codes without covariates.
+        raw: strata of the embeddings as they are.
+        both: strata of the embeddings without covariates.
         scores: `(rows, F)` of the participants who are analysed.
         linear: `(N, C)` components of all participants' images, or None.
         factors: F ids -> names.

@@ -1,4 +1,4 @@
-"""Participants with codes and phenotypes: who is analysed, and their factors."""
+"""Participants with embeddings and phenotypes: who is analysed, and their factors."""
 
 from __future__ import annotations
 
@@ -64,14 +64,14 @@ class Cohort:
         table: N embeddings.
         codes: `(N, E)` of them.
         participants: N participants.
-        taken_out: N rows of covariates that are regressed out of codes by regression.
-        out_of_scores: N rows of those that are regressed out of scores: the site is among them where only codes are harmonised.
+        taken_out: N rows of covariates that are regressed out of embeddings by regression.
+        out_of_scores: N rows of those that are regressed out of scores: the site is among them where only embeddings are harmonised.
         items: phenotypes, of whoever has any.
         rows: of those who are analysed.
         kinds: `(N,)` what tells members of a family apart, or None.
         splines: whether covariates that are numbers enter as splines.
         labels: N sites, NaN where it is not known; None if nothing is known of sites.
-        sites: what codes are harmonised over, as clustering did; None if they are not.
+        sites: what embeddings are harmonised over, as clustering did; None if they are not.
         sites_of_scores: the same for scores.
     """
 
@@ -100,7 +100,7 @@ class Cohort:
 
     @property
     def treated(self) -> list[str]:
-        """What is regressed out of codes, of scores or of both, in words."""
+        """What is regressed out of embeddings, of scores or of both, in words."""
         both = pd.concat([self.taken_out, self.out_of_scores], axis=1).columns.unique()
         names = list(map(str, both))
         by_combat = {"codes": self.sites, "scores": self.sites_of_scores}
@@ -119,7 +119,7 @@ class Cohort:
         return None if self.kinds is None else self.kinds[rows]
 
     def adjusted_codes(self, values: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Codes of some participants, or what else is made of their images, harmonised and less what covariates explain."""
+        """Embeddings of some participants, or what else is made of their images, harmonised and less what covariates explain."""
         return self._adjusted(values, rows, self.sites, self.taken_out, on_axes=True)
 
     def adjusted_scores(self, values: np.ndarray, rows: np.ndarray) -> np.ndarray:

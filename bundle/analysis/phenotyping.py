@@ -14,7 +14,7 @@ from bundle.analysis.group_effects import epsilon_squared_intervals, group_means
 from bundle.analysis.group_tests import GroupTests, group_tests
 from bundle.data.problems import InputProblems
 
-RAW, PHENOTYPE_ADJUSTED, BOTH_ADJUSTED = "raw", "phenotype adjusted", "code and phenotype adjusted"
+RAW, PHENOTYPE_ADJUSTED, BOTH_ADJUSTED = "raw", "phenotype adjusted", "embedding and phenotype adjusted"
 VALIDATION = "validation"
 PRIMARY = BOTH_ADJUSTED
 """Declared before any test: the others show what covariates do."""

@@ -85,7 +85,7 @@ def swap_partners(family_ids: Sequence[str]) -> np.ndarray:
     """
     families = np.asarray(family_ids)
     if len(set(families)) < 2:
-        raise ValueError("Swapping codes needs participants of at least two families.")
+        raise ValueError("Swapping embeddings needs participants of at least two families.")
     order = np.argsort(families, kind="stable")
     largest = max(Counter(families.tolist()).values())
     partners = np.empty(len(families), dtype=int)

@@ -1,4 +1,4 @@
-"""Can a participant's site be told from the code? By participants of other families, against what chance gives."""
+"""Can a participant's site be told from the embedding? By participants of other families, against what chance gives."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from bundle.analysis.partition import rows_for_choice
 from bundle.analysis.sites import LEAST_FAMILIES
 
 Treatment = Callable[[np.ndarray], np.ndarray]
-"""From the rows `(n,)` of the participants it may learn from to all participants' codes `(N, E)`."""
+"""From the rows `(n,)` of the participants it may learn from to all participants' embeddings `(N, E)`."""
 N_FOLDS = 5
 MOST_PEOPLE = 2000
 """More are not needed to see a site; whole families are drawn."""
 MOST_FIXED = 0.5
 """Share of participants whom exchanging families leaves as they are, above which nothing is tested by it."""
 CANNOT_EXCHANGE = "not tested by exchanging families, because family sizes differ between sites"
-TAKEN_OUT = "not tested by exchanging families, because sites were regressed out of these codes"
+TAKEN_OUT = "not tested by exchanging families, because sites were regressed out of these embeddings"
 
 
 @dataclass(frozen=True)
 class SitePrediction:
-    """How well sites are told from codes in one way of treating them.
+    """How well sites are told from embeddings in one way of treating them.
 
     Attributes:
         accuracy: balanced: the mean over sites of the share of its participants who are found, 0 to 1.
@@ -83,15 +83,15 @@ def predict_sites(
     seed: int = 0,
     knowing_sites: Collection[str] = (),
 ) -> dict[str, SitePrediction]:
-    """Tell participants' sites from their codes by a model of participants of other families.
+    """Tell participants' sites from their embeddings by a model of participants of other families.
 
-    Ridge regression of sites on the principal axes of the codes (up to 50), their squares and the length of what the axes
+    Ridge regression of sites on the principal axes of the embeddings (up to 50), their squares and the length of what the axes
     leave out, so that a site whose participants only spread more is seen too. Differences in mean and spread are all that it can
     see: not axes that are turned into each other, nor what a scanner does to the young otherwise than to the old. Treatment and regression are those of the other
     folds. A score is divided by its site's share of participants, so a large site is not guessed more often.
 
     Args:
-        treatments: name -> codes, learned from the participants who are not held out. What is learned from all participants (site
+        treatments: name -> embeddings, learned from the participants who are not held out. What is learned from all participants (site
             means regressed out of all participants, say) would make accuracy fall below chance.
         labels: N sites; NaN and sites that `predictable_sites` leaves out are not looked at.
         families: N labels; folds are of whole families, and families of one size exchange their sites for p. There is no
@@ -99,7 +99,7 @@ def predict_sites(
         n_permutations: of families.
         n_draws: bootstrap draws of families.
         seed: of folds, permutations and draws.
-        knowing_sites: names of treatments that took sites out of the codes. They have no p: codes that were treated with the
+        knowing_sites: names of treatments that took sites out of the embeddings. They have no p: embeddings that were treated with the
             true sites are not exchangeable, and what exchanged sites give is about chance where theirs is below it.
 
     Returns:

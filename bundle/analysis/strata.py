@@ -31,12 +31,12 @@ class Strata:
         candidate_labels: `(N,)` the chosen partition, also if it is no clearer than chance.
         points: `(N, D)` in the space.
         distances: `(N,)` Mahalanobis distance from the own stratum's mean, by models that did not see the participant.
-        outside: `(N,)` length of what the space leaves out of each code, likewise, or by the space itself if larger.
+        outside: `(N,)` length of what the space leaves out of each embedding, likewise, or by the space itself if larger.
         numbers: `(K,)` the number that each cluster of the choice has in `candidate_labels`; empty without one.
         outlying: `(N,)` participants who were set aside before the choice, see `outlying_people`.
         space: see `CodeSpace`.
         covariates: the model that was regressed out, or None.
-        sites: the model that codes were harmonised by before that, or None.
+        sites: the model that embeddings were harmonised by before that, or None.
         choice: candidates with their stability.
         test: the choice against cohorts without strata.
         ballots: of the strata.
@@ -44,7 +44,7 @@ class Strata:
         power: how often strata would be found in such a cohort; None: not simulated.
         others: what other methods make of the participants of the choice.
         hubness: of the points.
-        effective_rank: of the codes.
+        effective_rank: of the embeddings.
         notes: what a reader should know about this run.
         settings: as given.
     """

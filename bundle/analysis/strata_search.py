@@ -1,4 +1,4 @@
-"""From one encoder's codes to strata: what is regressed out, the choice, its null, and the partition of all participants."""
+"""From one encoder's embeddings to strata: what is regressed out, the choice, its null, and the partition of all participants."""
 
 from __future__ import annotations
 
@@ -43,17 +43,17 @@ def find_strata(
     Args:
         codes: `(N, E)` of one encoder.
         families: N labels; relatives are left out together and resemble each other in the null.
-        covariates: N rows; regressed out of the codes first, but after sites.
+        covariates: N rows; regressed out of the embeddings first, but after sites.
         settings: see there.
         n_jobs: processes for the null.
         report: of steps done.
-        sites: N participants'; codes are harmonised over them first. None: they are not.
+        sites: N participants'; embeddings are harmonised over them first. None: they are not.
 
     Raises:
-        InputProblems: for fewer than 20 participants or 10 families, codes that are all alike or not finite, or covariates
+        InputProblems: for fewer than 20 participants or 10 families, embeddings that are all alike or not finite, or covariates
             or sites that cannot be used.
 
-    Source: strata of codes as Dimitri et al. (2022); the clustering, the choice and its null are ours (docs/strata.md).
+    Source: strata of embeddings as Dimitri et al. (2022); the clustering, the choice and its null are ours (docs/strata.md).
     """
     settings = settings or StrataSettings()
     report = report or (lambda word, done, of: None)
@@ -81,7 +81,7 @@ def find_strata(
     found = _partition(points, family_of, few, choice, test, settings)
     notes = [*_note_on_outlying(choice), *notes_on_covariates(covariates)]
     if not settings.reduce:
-        whole = "Codes are not reduced, so the stratifier holds means of whole codes: those of a few participants are nearly their codes."
+        whole = "Embeddings are not reduced, so the stratifier holds means of whole embeddings: those of a few participants are nearly their embeddings."
         notes = [whole, *notes]
     distances, outside = held_out_distances(
         codes.astype(float), covariates, families, found.labels, space, settings.reduce, settings.splines, sites
@@ -114,13 +114,13 @@ def find_strata(
 
 @dataclass(frozen=True)
 class _Treated:
-    """Codes less what sites and covariates do to them.
+    """Embeddings less what sites and covariates do to them.
 
     Attributes:
         codes: `(N, E)`.
         sites: the model that they were harmonised by, or None.
         covariates: the model that was regressed out after that, or None.
-        design: `(N, T)` what the codes cannot follow any more, and the null's cohorts must not follow either; None: nothing.
+        design: `(N, T)` what the embeddings cannot follow any more, and the null's cohorts must not follow either; None: nothing.
     """
 
     codes: np.ndarray

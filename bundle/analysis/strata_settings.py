@@ -20,7 +20,7 @@ class StrataSettings:
     """How strata are looked for.
 
     Args:
-        standardise: divide each code value by its standard deviation. Off: the code's own scale says what matters.
+        standardise: divide each embedding value by its standard deviation. Off: the embedding's own scale says what matters.
         reduce: to the principal axes that parallel analysis keeps.
         choice: see `ChoiceSettings`.
         reference: of the null, `gaussian` or `t`.
@@ -68,14 +68,14 @@ class StrataSettings:
 
 
 def check_codes(codes: np.ndarray, families: Sequence[object]) -> None:
-    """Refuse codes that strata cannot be looked for in.
+    """Refuse embeddings that strata cannot be looked for in.
 
     Args:
         codes: `(N, E)`.
         families: N labels.
 
     Raises:
-        InputProblems: for fewer than 20 participants or 10 families, and for codes that are all alike or not finite.
+        InputProblems: for fewer than 20 participants or 10 families, and for embeddings that are all alike or not finite.
     """
     n_families = len(set(families))
     problem = ""
@@ -86,8 +86,8 @@ def check_codes(codes: np.ndarray, families: Sequence[object]) -> None:
             f"Strata need {MIN_FAMILIES} families at least, since stability leaves families out; got {n_families}."
         )
     elif not np.isfinite(codes).all():
-        problem = f"Codes must be finite; those of {(~np.isfinite(codes)).any(axis=1).sum()} participants are not."
+        problem = f"Embeddings must be finite; those of {(~np.isfinite(codes)).any(axis=1).sum()} participants are not."
     elif not (codes.std(axis=0) > 1e-6 * np.abs(codes).max()).any():
-        problem = "All codes are alike: the encoder tells no participant apart; train it longer."
+        problem = "All embeddings are alike: the encoder tells no participant apart; train it longer."
     if problem:
         raise InputProblems("Clustering", [problem])

@@ -21,7 +21,7 @@ NOT_ASSIGNED = "not assigned"
 NO_STRATA = "no discrete strata"
 """The word for those who are like the participants of a cohort without strata."""
 TOLERANCE = 1e-3
-"""Relative slack on what training saw: float32 codes differ a little between machines."""
+"""Relative slack on what training saw: float32 embeddings differ a little between machines."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Stratifier:
     """All that assignment needs: means and shares of clusters, and no participant's name or place.
 
     Attributes:
-        encoder_hash: of the encoder whose codes these are.
+        encoder_hash: of the encoder whose embeddings these are.
         modalities: of that encoder.
         headline: what clustering found.
         p_value: of the test against cohorts without strata.
@@ -44,10 +44,10 @@ class Stratifier:
         precision: `(D, D)` inverse of the covariance within strata.
         distances: `(101,)` percentiles of the distances of the participants it was fitted on, each measured by a model that
             had not seen them; the last is the largest by either.
-        most_outside: largest length of a code outside the space, in the same way.
+        most_outside: largest length of an embedding outside the space, in the same way.
         worst_reconstruction: largest reconstruction error.
-        sites: model that codes are harmonised by before anything else; None if they are not.
-        made_from: the sets of maps that the codes were made from, such as `T1w+FA`; empty if that is not known.
+        sites: model that embeddings are harmonised by before anything else; None if they are not.
+        made_from: the sets of maps that the embeddings were made from, such as `T1w+FA`; empty if that is not known.
     """
 
     encoder_hash: str
@@ -104,7 +104,7 @@ class Stratifier:
             codes: `(N, E)`.
             participants: N rows with `columns`; None if there are none.
             reconstruction_errors: `(N,)`, as embedding writes them.
-            inputs: of each, the maps that the code was made from; no participant is held to that if empty.
+            inputs: of each, the maps that the embedding was made from; no participant is held to that if empty.
 
         Returns:
             N rows: `stratum` (1 .. K as text, or "not assigned"), `nearest_stratum`, `probability` (the share of
@@ -130,7 +130,7 @@ class Stratifier:
         unlike = {
             f"farther from {'its stratum' if self.has_strata else 'the mean'} than anybody the strata were found on": distances
             > limit * self.distances[-1],
-            "a code unlike any that the strata were found on": self.space.distance_outside(adjusted)
+            "an embedding unlike any that the strata were found on": self.space.distance_outside(adjusted)
             > limit * self.most_outside,
             "its images are reconstructed worse than anybody's": reconstruction_errors
             > limit * self.worst_reconstruction,
@@ -153,7 +153,9 @@ class Stratifier:
     def _other_maps(self, inputs: Sequence[str]) -> list[str]:
         known = " or ".join(self.made_from)
         return [
-            "" if own in self.made_from else f"a code made from {own}, where the strata were found on codes of {known}"
+            ""
+            if own in self.made_from
+            else f"an embedding made from {own}, where the strata were found on embeddings of {known}"
             for own in inputs
         ]
 

@@ -33,7 +33,7 @@ def held_out_distances(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Distances of participants from their stratum and from the space, by models that did not see their family.
 
-    Those by the model that was fitted on them are too small: the more so the more values a code has.
+    Those by the model that was fitted on them are too small: the more so the more values an embedding has.
 
     Args:
         codes: `(N, E)`.
@@ -43,7 +43,7 @@ def held_out_distances(
         space: that was fitted on all participants; folds get its number of dimensions and its scaling.
         reduce: whether it is reduced.
         splines: see `CovariateModel.fit`.
-        sites: what codes are harmonised by first, or None.
+        sites: what embeddings are harmonised by first, or None.
 
     Returns:
         Mahalanobis distance from the own stratum's mean `(N,)`, and length outside the space `(N,)`.

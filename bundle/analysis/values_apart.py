@@ -7,7 +7,7 @@ import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
 MOST_CUTS = 6
-"""Codes above and below, some of each."""
+"""Embeddings above and below, some of each."""
 NAMED = 3
 """Values that are named one by one; more are named by their range."""
 
@@ -17,7 +17,7 @@ def values_apart(values: np.ndarray) -> np.ndarray:
 
     The values are cut at their widest gaps; what is not in the piece of most participants lies apart if both gaps beside that piece
     are wider than the piece. Unlike a distance in standard deviations, this also finds a code for a missing value (-999, 99)
-    that so many participants have that it widens the spread, and codes on both sides. A piece of one value alone is not taken for
+    that so many participants have that it widens the spread, and embeddings on both sides. A piece of one value alone is not taken for
     most participants', so yes and no never lie apart.
 
     Args:

@@ -1,4 +1,4 @@
-"""Embeddings on disk: participants, their codes, and the encoder that made them."""
+"""Embeddings on disk: participants, their embeddings, and the encoder that made them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NEEDED = (
 
 @dataclass(frozen=True)
 class EmbeddingTable:
-    """Codes of one encoder.
+    """Embeddings of one encoder.
 
     Attributes:
         participant_ids: N names.
@@ -39,7 +39,7 @@ class EmbeddingTable:
             scores about 1, a perfect reconstruction 0.
         encoder_hash: see `bundle.trained.encoder_hash`.
         modalities: that the encoder fuses.
-        present: `(N, M)` bool, which modalities each code was made from.
+        present: `(N, M)` bool, which modalities each embedding was made from.
         uncertainties: `(N, E)`, how far each value would move if the absent modalities were added (standard deviation), where
             the network says so, else `(N, 0)`.
         versions: of the software that made them.
@@ -72,7 +72,7 @@ class EmbeddingTable:
 
     @property
     def inputs(self) -> list[str]:
-        """For each participant, the modalities that the code was made from, such as `T1w+FA`."""
+        """For each participant, the modalities that the embedding was made from, such as `T1w+FA`."""
         names = np.array(self.modalities)
         return ["+".join(names[row]) for row in self.present]
 
@@ -169,8 +169,8 @@ def _problems(table: EmbeddingTable) -> list[str]:
         or table.present.shape[1:] != (len(table.modalities),)
     ):
         return [
-            f"Expected a code, an error and {len(table.modalities)} words on modalities per participant, got {lengths} rows, "
-            f"codes of shape {table.codes.shape} and words of shape {table.present.shape}."
+            f"Expected an embedding, an error and {len(table.modalities)} words on modalities per participant, got {lengths} rows, "
+            f"embeddings of shape {table.codes.shape} and words of shape {table.present.shape}."
         ]
     if n_people == 0:
         return ["It holds no participant: embed a participant first."]
@@ -178,7 +178,7 @@ def _problems(table: EmbeddingTable) -> list[str]:
     problems = [f"{name}: stands {count} times: keep one." for name, count in counts.items() if count > 1]
     broken = ~np.isfinite(table.codes).all(axis=1) | ~np.isfinite(table.reconstruction_errors)
     problems += [
-        f"{name}: the code or the reconstruction error is not finite: check this participant's images, remove them and embed again."
+        f"{name}: the embedding or the reconstruction error is not finite: check this participant's images, remove them and embed again."
         for name in table.participant_ids[broken]
     ]
     return problems

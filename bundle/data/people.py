@@ -124,7 +124,7 @@ def _read(output_dir: str, participants: str | None) -> pd.DataFrame:
 def covariate_columns(
     table: pd.DataFrame, wanted: str | Sequence[str] | None, harmonised: str | None = None
 ) -> pd.DataFrame:
-    """The covariates that are to be regressed out of the codes.
+    """The covariates that are to be regressed out of the embeddings.
 
     Args:
         table: from `people_table`.
@@ -170,7 +170,9 @@ def covariate_columns(
     if problems:
         raise InputProblems("Covariates", problems)
     if columns:
-        logger.info("Regressed out of the codes: %s.", ", ".join(f"{name} ({_kind(table[name])})" for name in columns))
+        logger.info(
+            "Regressed out of the embeddings: %s.", ", ".join(f"{name} ({_kind(table[name])})" for name in columns)
+        )
     return table[columns]
 
 

@@ -13,7 +13,7 @@ RELATIVES = (
     "relative"
 )
 ID = "id|ids|iid|identifier|key"
-NUMBER = f"{ID}|code|no|nr|num|number|label"
+NUMBER = f"{ID}|embedding|no|nr|num|number|label"
 """Of families only: `twin_number` may be 1 or 2, `sibling_no` how many there are."""
 FAMILY = re.compile(rf"(rel|bio|biological|genetic)?({FAMILIES})({NUMBER})|({ID})({FAMILIES})|fid|family|families")
 IDS = re.compile(

@@ -15,7 +15,7 @@ from bundle.engines.inferer import AutocastInferer
 class EmbeddingInferer(AutocastInferer):
     """Gives reconstruction, embedding and uncertainty from one pass, as a tuple.
 
-    Reconstructions are `(B, M, D, H, W)`, of every map, and first, since programs that know nothing of codes take the first
+    Reconstructions are `(B, M, D, H, W)`, of every map, and first, since programs that know nothing of embeddings take the first
     output for `pred` of the metadata. Embeddings are `(B, E)`, their standard deviations too, or `(B, 0)` if the
     network gives none.
     """

@@ -1,1 +1,1 @@
-"""What held-out participants say of a network: metrics, the PCA baseline, changed codes, subsets of maps."""
+"""What held-out participants say of a network: metrics, the PCA baseline, changed embeddings, subsets of maps."""

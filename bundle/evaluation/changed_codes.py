@@ -1,4 +1,4 @@
-"""How much of a reconstruction comes through the code: R² with the code zeroed, averaged or swapped."""
+"""How much of a reconstruction comes through the embedding: R² with the embedding zeroed, averaged or swapped."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ def r2_values_of_changed_codes(
     device: torch.device,
     progress: bool = True,
 ) -> dict[str, np.ndarray]:
-    """R² per modality when the code is zeroed, the held-out participants' mean code, or another family's participant's.
+    """R² per modality when the embedding is zeroed, the held-out participants' mean embedding, or another family's participant's.
 
-    Skips, if the network has any, stay the participant's own: what then survives did not come through the code.
+    Skips, if the network has any, stay the participant's own: what then survives did not come through the embedding.
 
     Args:
         network: trained, on `device`.
         inferer: precision of forward passes.
         held_out: N participants, each a dictionary with `image` `(M, D, H, W)`.
-        families: of them; codes are swapped between families, and not at all (NaN) if there is one only.
+        families: of them; embeddings are swapped between families, and not at all (NaN) if there is one only.
         images: `(N, M, V)` their residuals.
         device: of the network.
         progress: show a bar.
@@ -60,7 +60,7 @@ def r2_values_of_changed_codes(
             partners = swap_partners(families)
             changed["swapped"] = lambda number: codes[partners[number]]
         drawn: dict[str, list[np.ndarray]] = {name: [] for name in changed}
-        for number in tqdm(range(len(images)), desc="Changing codes", unit="person", disable=not progress):
+        for number in tqdm(range(len(images)), desc="Changing embeddings", unit="person", disable=not progress):
             scaled = load(number)
             skips = network.encode_scaled(scaled)[1]
             for name, code in changed.items():

@@ -42,7 +42,7 @@ def r2_of_subsets(
     Returns:
         A row per subset and modality: `inputs` (`T1w+FA`), `modality`, `given` (False: drawn from other maps), `r2`
         with `low` and `high` (see `family_ratios`), `uncertainty`, how far
-        values of the code are expected to move when the other maps are added (mean standard deviation), and `standardised_move`:
+        values of the embedding are expected to move when the other maps are added (mean standard deviation), and `standardised_move`:
         how far they move over how far each was expected to (root mean square; 1 is right, NaN for all maps).
     """
     subsets = subsets_taken(network)
@@ -93,11 +93,11 @@ def _drawn_from_each(
 
 
 def standardised_moves(codes: Tensor, variances: Tensor) -> list[float]:
-    """Mean squared move of each subset's code to the last one's, over the variance that the further maps take away.
+    """Mean squared move of each subset's embedding to the last one's, over the variance that the further maps take away.
 
     Args:
         codes: `(S, E)`, the last from all maps.
-        variances: the same, of the codes.
+        variances: the same, of the embeddings.
 
     Returns:
         S figures, NaN for the last.

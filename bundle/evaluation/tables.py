@@ -82,7 +82,7 @@ def summary_table(
     linear: LinearBaselines,
     changed: Mapping[str, np.ndarray],
 ) -> pd.DataFrame:
-    """A row per modality: R², that of PCA and of changed codes, means of the metrics, and the margins over PCA and the best linear embedding of equal size.
+    """A row per modality: R², that of PCA and of changed embeddings, means of the metrics, and the margins over PCA and the best linear embedding of equal size.
 
     Args:
         participants: who was held out.

@@ -46,7 +46,7 @@ def embedded_so_far(folder: Path, network: FusionAutoencoder) -> EmbeddingTable:
         raise InputProblems(
             "Embeddings",
             [
-                f"{file} holds codes of encoder {table.encoder_hash}, this network is encoder {expected}: codes of "
+                f"{file} holds embeddings of encoder {table.encoder_hash}, this network is encoder {expected}: embeddings of "
                 f"different encoders live in different spaces. Choose another --output_dir, or move {folder} away."
             ],
         )
@@ -178,7 +178,7 @@ class EmbeddingWriter:
                 # a map that the participant lacks is drawn in the space of one that is there
                 original: Any = nib.load(item.get(modality, item[present_modalities(item, self.network.modalities)[0]]))
                 nib.save(in_space_of(volume, original), temporary / f"{name}_{modality}_reconstruction.nii.gz")
-            shutil.rmtree(target, ignore_errors=True)  # of a run that ended before its codes were written
+            shutil.rmtree(target, ignore_errors=True)  # of a run that ended before its embeddings were written
             temporary.replace(target)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)

@@ -63,7 +63,7 @@ def write_page(folder: Path, target: Target, settings: MappingSettings) -> None:
 
 
 def refuse_other_settings(folder: Path, names: Sequence[str], target: Target, settings: MappingSettings) -> None:
-    """Keep one cohort to one way of making maps: its codes would else tell settings apart, not participants.
+    """Keep one cohort to one way of making maps: its embeddings would else tell settings apart, not participants.
 
     Args:
         folder: `0_mapped`; what its maps were made with is in `settings.json`.

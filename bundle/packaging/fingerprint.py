@@ -42,8 +42,8 @@ def fingerprint(network: FusionAutoencoder) -> dict[str, Any]:
     fit, which may differ between processors.
 
     Returns:
-        `structure`: twelve hexadecimal digits; `values`: mean, root mean square and two single values of the code, then of
-        the reconstruction, then of the code without the last map if the network does without.
+        `structure`: twelve hexadecimal digits; `values`: mean, root mean square and two single values of the embedding, then of
+        the reconstruction, then of the embedding without the last map if the network does without.
     """
     state = network.state_dict()
     rows = [

@@ -47,7 +47,7 @@ def package_metadata(template: Mapping[str, Any], facts: RunFacts, data_source: 
     metadata["image_classes"] = (
         f"{maps}: co-registered maps of one participant, in their own units; an absent map is NaN"
     )
-    metadata["pred_classes"] = f"{maps}: the maps drawn from the code, in their own units"
+    metadata["pred_classes"] = f"{maps}: the maps drawn from the embedding, in their own units"
     metadata["eval_metrics"] = _eval_metrics(facts)
     metadata["encoder_hash"] = facts.encoder_hash
     return metadata | data_formats(facts)

@@ -64,7 +64,7 @@ class RunFacts:
         cohort: folder of the synthetic cohort it was trained on; None if it was trained on other participants.
         synthetic: settings of that cohort.
         evaluation: None if the network was not evaluated.
-        stratifier: its file; None if codes were not clustered.
+        stratifier: its file; None if embeddings were not clustered.
     """
 
     network: FusionAutoencoder

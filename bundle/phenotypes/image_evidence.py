@@ -1,4 +1,4 @@
-"""What the images say beyond the codes: each modality's part in them, and a linear fusion to compare with."""
+"""What the images say beyond the embeddings: each modality's part in them, and a linear fusion to compare with."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class ImageEvidence:
         components: `(N, C)` the first 200 principal components of each modality's images, side by side, each modality scaled to the
             same variance: fusion without a network.
         explained_ids: those of them whose images were also encoded with one modality at a time taken away.
-        changes: `(N', M, E)` by how much their codes move when a modality is given, rather than the mean image.
+        changes: `(N', M, E)` by how much their embeddings move when a modality is given, rather than the mean image.
     """
 
     participant_ids: list[str]
@@ -58,7 +58,7 @@ def read_images(
         network: the encoder of the embeddings.
         dataset: participants of `prepared_people`, preprocessed.
         table: embeddings.
-        n_explained: for so many participants at random each modality's part in the code is found.
+        n_explained: for so many participants at random each modality's part in the embedding is found.
         device: of the network.
         seed: of who they are.
         progress: show a bar.
@@ -111,7 +111,7 @@ def _components(voxels: np.ndarray) -> np.ndarray:
 
 
 def code_changes(network: FusionAutoencoder, image: Tensor) -> Tensor:
-    """Code of a participant's images `(M, D, H, W)` less the code with modality m at its mean image: `(M, E)`."""
+    """Embedding of a participant's images `(M, D, H, W)` less the embedding with modality m at its mean image: `(M, E)`."""
     with torch.no_grad():
         scaled = network.scaling(image[None])
         mean = network.scaling(network.scaling.mean_image[None])[0]

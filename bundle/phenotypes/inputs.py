@@ -186,7 +186,7 @@ def chosen_covariates(
         raise InputProblems(
             "Covariates",
             [
-                f"Clustering took {', '.join(by_clustering)} out of the codes, --covariates names "
+                f"Clustering took {', '.join(by_clustering)} out of the embeddings, --covariates names "
                 f"{', '.join(table) or 'none'}: leave --covariates out, or cluster again with the same."
             ],
         )

@@ -27,8 +27,8 @@ def notes_on(cohort: Cohort, found: Findings, not_described: Sequence[str]) -> l
         notes.append("No participant shares a family_id: every participant counts as unrelated.")
     if shown_first(found.raw, found.both) is not found.raw and found.both.n_strata > 1:
         notes.append(
-            f"The unadjusted codes have no discrete strata, so {RAW} and {PHENOTYPE_ADJUSTED} compare those of the "
-            "adjusted codes."
+            f"The unadjusted embeddings have no discrete strata, so {RAW} and {PHENOTYPE_ADJUSTED} compare those of the "
+            "adjusted embeddings."
         )
     covariates = cohort.out_of_scores.iloc[cohort.rows]
     n_terms = len(CovariateModel.fit_unchecked(found.scores, covariates, cohort.splines).coefficients)
@@ -48,7 +48,7 @@ def notes_on(cohort: Cohort, found: Findings, not_described: Sequence[str]) -> l
     n_without = len(cohort.people) - len(cohort.rows)
     if n_without:
         notes.append(
-            f"{n_without} of {len(cohort.people)} participants with a code have no phenotypes or too few, and are in no test."
+            f"{n_without} of {len(cohort.people)} participants with an embedding have no phenotypes or too few, and are in no test."
         )
     if not_described:
         notes.append(

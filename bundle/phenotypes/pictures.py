@@ -1,4 +1,4 @@
-"""Pictures of phenotype factors, strata profiles and what the code is compared with."""
+"""Pictures of phenotype factors, strata profiles and what the embedding is compared with."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def profile_picture(profile: pd.DataFrame, tests: pd.DataFrame, significance: fl
 
 
 def continuum_picture(continuum: pd.DataFrame) -> Figure:
-    """Cross-validated R squared of each factor by strata, by as many code components, by ridge and by linear fusion.
+    """Cross-validated R squared of each factor by strata, by as many embedding components, by ridge and by linear fusion.
 
     Args:
         continuum: rows of one version: `factor`, `name`, `predictor`, `r2`, `low`, `high`.

@@ -1,4 +1,4 @@
-"""Maps of strata: what the decoder draws of exemplars' codes less what it draws of the mean code."""
+"""Maps of strata: what the decoder draws of exemplars' embeddings less what it draws of the mean embedding."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 def decoded_differences(
     network: FusionAutoencoder, codes: np.ndarray, rows: Sequence[int], device: torch.device
 ) -> np.ndarray:
-    """What the decoder draws of some participants' codes less what it draws of the mean code: `(K, M, D, H, W)`, own units."""
+    """What the decoder draws of some participants' embeddings less what it draws of the mean embedding: `(K, M, D, H, W)`, own units."""
     wanted = np.concatenate([codes.mean(axis=0, keepdims=True), codes[list(rows)]]).astype(np.float32)
     with torch.no_grad():
         drawn = [network.decode(torch.from_numpy(code)[None].to(device))[0].cpu().numpy() for code in wanted]
@@ -34,10 +34,10 @@ def decoded_differences(
 def exemplar_differences(
     network: FusionAutoencoder, clusters: pd.DataFrame, codes: np.ndarray, device: torch.device
 ) -> np.ndarray | None:
-    """`decoded_differences` of each stratum's exemplar, stratum 1 first; None, with a warning, if codes cannot be decoded.
+    """`decoded_differences` of each stratum's exemplar, stratum 1 first; None, with a warning, if embeddings cannot be decoded.
 
     Args:
-        network: the encoder of the codes.
+        network: the encoder of the embeddings.
         clusters: N rows, `strata.tsv` of clustering.
         codes: `(N, E)`.
         device: of the network.
@@ -64,7 +64,7 @@ def write_maps(differences: np.ndarray, like: Item, modalities: Sequence[str], f
 def maps_picture(
     differences: np.ndarray, mean_image: np.ndarray, brain: np.ndarray, modalities: Sequence[str]
 ) -> Figure:
-    """An axial plane of each decoded exemplar less the decoded mean code, a row per stratum and a column per modality.
+    """An axial plane of each decoded exemplar less the decoded mean embedding, a row per stratum and a column per modality.
 
     Args:
         differences: `(K, M, D, H, W)` in RAS orientation.
@@ -91,5 +91,5 @@ def maps_picture(
             if row == 0:
                 panel.set_title(modality)
         figure.colorbar(drawn, ax=panels[:, column], orientation="horizontal", shrink=0.8, pad=0.02)
-    figure.suptitle("Decoded exemplar less decoded mean code, own units (descriptive)", fontsize=10)
+    figure.suptitle("Decoded exemplar less decoded mean embedding, own units (descriptive)", fontsize=10)
     return figure

@@ -26,8 +26,8 @@ class Findings:
         made: factors.
         scores: `(rows, F)` of those who are analysed.
         adjusted: the same without covariates.
-        raw: strata of the codes as they are.
-        both: strata of the codes without covariates.
+        raw: strata of the embeddings as they are.
+        both: strata of the embeddings without covariates.
         compared: strata against factors, all versions.
         evidence: what was read from the images, or None.
     """
@@ -65,7 +65,7 @@ def result_tables(given: Given, found: Findings, n_folds: int, settings: TestSet
 
 
 def shown_covariates(cohort: Cohort) -> pd.DataFrame:
-    """Covariates whose share of the codes is told: those that are regressed out, and the site that codes are harmonised over."""
+    """Covariates whose share of the embeddings is told: those that are regressed out, and the site that embeddings are harmonised over."""
     if cohort.sites is None:
         return cohort.taken_out
     return cohort.taken_out.assign(**{str(cohort.sites.labels.name): cohort.sites.labels})
@@ -75,15 +75,15 @@ def headline(tests: pd.DataFrame, grouping: Grouping, continuum: pd.DataFrame, c
     """The finding in one sentence, of the version that counts."""
     primary = PRIMARY if covariates else RAW
     named = ", ".join(covariates)
-    after = f" after {named} were regressed out of codes and phenotypes" if covariates else ""
+    after = f" after {named} were regressed out of embeddings and phenotypes" if covariates else ""
     own = tests[tests["version"] == primary]
     if grouping.n_strata < 2:
         best = continuum[(continuum["version"] == primary) & (continuum["predictor"] == "ridge")]
         best = best.loc[best["r2"].idxmax()]
-        much = "the code predicts no phenotype factor beyond chance"
+        much = "the embedding predicts no phenotype factor beyond chance"
         if best["low"] > 0:
-            much = f"the code predicts {best['factor']} {best['name']} best (cross-validated R² {best['r2']:.2f})"
-        from_codes = f" after {named} were regressed out of the codes" if covariates else ""
+            much = f"the embedding predicts {best['factor']} {best['name']} best (cross-validated R² {best['r2']:.2f})"
+        from_codes = f" after {named} were regressed out of the embeddings" if covariates else ""
         return f"No discrete strata were found{from_codes}. As a continuum, {much}."
     if own.empty:
         return f"{grouping.n_strata} strata were found{after}, but too few of their participants have phenotypes to compare."

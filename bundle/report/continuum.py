@@ -1,4 +1,4 @@
-"""The report's section on what codes predict of each factor without strata."""
+"""The report's section on what embeddings predict of each factor without strata."""
 
 from __future__ import annotations
 
@@ -13,18 +13,16 @@ from bundle.report.stage_blocks import picture
 
 
 def continuum_section(results: Results) -> Section:
-    """How much of each factor codes predict without strata."""
+    """How much of each factor embeddings predict without strata."""
     section = Section("continuum", "Continuum")
     frame = results.table(PHENOTYPING, "continuum")
     if frame is None:
         section.blocks.append(Text("The continuum was not analysed.", "note"))
         return section
     if results.has_strata:
-        meaning = (
-            "If codes predict a factor better than strata do, participants differ by degrees as well as by stratum."
-        )
+        meaning = "If embeddings predict a factor better than strata do, participants differ by degrees as well as by stratum."
     else:
-        meaning = "Without strata the question is how much of each factor the codes predict by degrees."
+        meaning = "Without strata the question is how much of each factor the embeddings predict by degrees."
     section.blocks.append(
         Text(
             f"{meaning} R² is measured on families that the prediction was not fitted to: 0 is no better than the "
@@ -36,7 +34,7 @@ def continuum_section(results: Results) -> Section:
         PHENOTYPING,
         "continuum.png",
         "Cross-validated R squared of each factor by predictor, with intervals.",
-        f"What strata and codes predict of each factor, with 95 % intervals. Numbers: {PHENOTYPING}/continuum.tsv.",
+        f"What strata and embeddings predict of each factor, with 95 % intervals. Numbers: {PHENOTYPING}/continuum.tsv.",
     )
     primary = str(results.facts[PHENOTYPING]["primary"])
     rows = frame[frame["version"] == primary]
@@ -45,8 +43,8 @@ def continuum_section(results: Results) -> Section:
         section.blocks.append(Text(verdict))
     heads = rows["predictor"] + " (" + rows["n_predictors"].map(count) + ")"
     note = (
-        "R² with its 95 % interval; in brackets how many values predict. Components: as many of the codes' principal "
-        "axes as strata need. Ridge: all axes that hold the whole code, with weights shrunk. Linear fusion: the same on "
+        "R² with its 95 % interval; in brackets how many values predict. Components: as many of the embeddings' principal "
+        "axes as strata need. Ridge: all axes that hold the whole embedding, with weights shrunk. Linear fusion: the same on "
         "principal components of the maps themselves, without the network."
     )
     caption = f"Factors predicted ({primary})"
@@ -55,7 +53,7 @@ def continuum_section(results: Results) -> Section:
 
 
 def continuum_verdict(rows: pd.DataFrame) -> str:
-    """In which factors the whole code says more than strata, or less; empty without strata."""
+    """In which factors the whole embedding says more than strata, or less; empty without strata."""
     if "above_low" not in rows or "strata" not in set(rows["predictor"]):
         return ""
     ridge = rows[rows["predictor"] == "ridge"].set_index("factor")
@@ -63,10 +61,10 @@ def continuum_verdict(rows: pd.DataFrame) -> str:
     parts = []
     if len(more):
         parts.append(
-            f"The whole code predicts {listed(list(more))} better than strata do: there, participants differ by degrees."
+            f"The whole embedding predicts {listed(list(more))} better than strata do: there, participants differ by degrees."
         )
     if len(less):
-        parts.append(f"Strata predict {listed(list(less))} better than the whole code.")
+        parts.append(f"Strata predict {listed(list(less))} better than the whole embedding.")
     if len(more) + len(less) < len(ridge):
         parts.append("For the other factors neither is better beyond chance (95 % intervals of the difference).")
     return " ".join(parts)

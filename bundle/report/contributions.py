@@ -1,4 +1,4 @@
-"""The report's section on which maps strata and code values show in."""
+"""The report's section on which maps strata and embedding values show in."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bundle.report.stage_blocks import picture
 
 
 def contributions_section(results: Results) -> Section:
-    """In which maps strata and code values show."""
+    """In which maps strata and embedding values show."""
     section = Section("contributions", "What shows in which map")
     if results.table(PHENOTYPING, "modality_share") is None:
         section.blocks.append(Text("Images were not used, or are not those of these strata.", "note"))
@@ -18,7 +18,7 @@ def contributions_section(results: Results) -> Section:
     section.blocks.append(
         Text(
             "Descriptive: strata were made from these very images, so that they differ in them is no finding. The "
-            "network draws each code, and the codes change when a map is taken away.",
+            "network draws each embedding, and the embeddings change when a map is taken away.",
             "note",
         )
     )
@@ -26,8 +26,8 @@ def contributions_section(results: Results) -> Section:
         results,
         PHENOTYPING,
         "maps.png",
-        "Maps drawn from each stratum's exemplar code minus those drawn from the mean code.",
-        f"Drawn exemplar of each stratum minus the drawn mean code. Volumes: {PHENOTYPING}/maps/.",
+        "Maps drawn from each stratum's exemplar embedding minus those drawn from the mean embedding.",
+        f"Drawn exemplar of each stratum minus the drawn mean embedding. Volumes: {PHENOTYPING}/maps/.",
         descriptive=True,
     )
     for name, column, heading, caption in (

@@ -64,6 +64,6 @@ def factors_section(results: Results) -> Section:
             Column("share", "Alone", share),
             Column("share_last", "Beyond all others", share),
         ],
-        "Share of the codes' variance that covariates explain", descriptive=True,
+        "Share of the embeddings' variance that covariates explain", descriptive=True,
     )  # fmt: skip
     return section

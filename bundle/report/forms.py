@@ -59,7 +59,7 @@ FORMS: dict[tuple[str, str], Form] = {
     ),
     (CLUSTERS, "encoder_agreement"): Form("agreement between encoders", ("encoder_hash",)),
     (CLUSTERS, "site_prediction"): Form(
-        "whether sites can be told from codes",
+        "whether sites can be told from embeddings",
         ("codes",),
         ("accuracy", "low", "high", "chance", "chance_low", "chance_high", "p"),
     ),
@@ -77,7 +77,7 @@ FORMS: dict[tuple[str, str], Form] = {
     (PHENOTYPING, "loadings"): Form("how much each item belongs to each factor", ("item", "label"), ("communality",)),
     (PHENOTYPING, "scores"): Form("factor scores of each participant", ("participant_id",)),
     (PHENOTYPING, "code_covariates"): Form(
-        "how much of the codes covariates explain", ("covariate",), ("share", "share_last")
+        "how much of the embeddings covariates explain", ("covariate",), ("share", "share_last")
     ),
     (PHENOTYPING, "tests"): Form(
         "strata against factors",
@@ -109,7 +109,7 @@ FORMS: dict[tuple[str, str], Form] = {
         "who is in each stratum", ("variable", "level", "stratum"), ("n_people", "mean", "sd")
     ),
     (PHENOTYPING, "continuum"): Form(
-        "factors predicted from strata and from codes",
+        "factors predicted from strata and from embeddings",
         ("version", "factor", "name", "predictor"),
         ("n_predictors", "r2", "low", "high"),
     ),

@@ -33,7 +33,9 @@ def headline(results: Results) -> list[str]:
                 "apart than in cohorts without strata, and there are gaps between them."
             )
         elif results.has_clusters:
-            sentences.append(f"Before covariates were regressed out, the codes of {people} had {found['headline']}.")
+            sentences.append(
+                f"Before covariates were regressed out, the embeddings of {people} had {found['headline']}."
+            )
         else:
             _, _, reason = str(found["headline"]).rstrip(")").partition("(")
             sentences.append(f"Clustering looked at {people}" + (f": {reason}." if reason else "."))
@@ -48,7 +50,7 @@ def key_figures(results: Results) -> list[tuple[str, str]]:
     """(what, how much), for the box beneath the headline."""
     figures: list[tuple[str, str]] = []
     if results.embeddings is not None:
-        figures.append((count(len(results.embeddings)), "participants with a code"))
+        figures.append((count(len(results.embeddings)), "participants with an embedding"))
         figures.append(
             (count(results.embeddings.codes.shape[1]), f"values from {listed(results.embeddings.modalities)}")
         )

@@ -11,11 +11,11 @@ from bundle.report.results import Results
 def limits_section(results: Results) -> Section:
     """What the results do not say."""
     items = [
-        "Codes describe the maps that were given, in the participants that were given. Other scanners, ages or maps may "
+        "Embeddings describe the maps that were given, in the participants that were given. Other scanners, ages or maps may "
         "give others.",
         "Whatever is labelled descriptive was seen on the same images that made the strata. It is no test and has "
         "no p-value.",
-        "Covariates are regressed out by the regression that Methods describes; what they do otherwise stays in the codes.",
+        "Covariates are regressed out by the regression that Methods describes; what they do otherwise stays in the embeddings.",
         "Strata are of this cohort until they are found in another one. Nothing here is for clinical use.",
     ]
     if results.has_strata is False:

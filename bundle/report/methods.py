@@ -52,7 +52,7 @@ def _network(results: Results) -> str:
         sentences.append(f"One network ({built['network']}: {'; '.join(details)}) fused {listed(built['modalities'])}.")
     if results.embeddings is not None:
         sentences.append(
-            f"Encoder {results.embeddings.encoder_hash} gave each of {count(len(results.embeddings))} participants a code "
+            f"Encoder {results.embeddings.encoder_hash} gave each of {count(len(results.embeddings))} participants an embedding "
             f"of {count(results.embeddings.codes.shape[1])} values."
         )
     log = results.table(TRAINING, "log")
@@ -90,7 +90,7 @@ def _folds(results: Results) -> str:
     return (
         f"For cross-validation, whole families were divided into {facts['n_folds']} folds{alike} and a network of its own "
         f"was trained{trained} without each{left_out}. Errors of the {count(facts['n_people'])} participants, each drawn by the "
-        "network that was trained without them, were pooled; codes were not, since every network has a code of its own. "
+        "network that was trained without them, were pooled; embeddings were not, since every network has an embedding of its own. "
         "Intervals are of 10,000 bootstrap samples of families."
     )
 
@@ -101,24 +101,24 @@ def _strata(results: Results) -> str:
         return ""
     settings: Mapping[str, Any] = facts.get("settings", {})
     choice: Mapping[str, Any] = settings.get("choice", {})
-    sentences = [f"Strata were looked for in the codes of {count(facts['n_people'])} participants."]
+    sentences = [f"Strata were looked for in the embeddings of {count(facts['n_people'])} participants."]
     first = "First"
     if (facts.get("site") or {}).get("harmonise"):
         first = "Then"
         kept = f", keeping what {listed(facts['site']['kept'])} do" if facts["site"]["kept"] else ""
         sentences.append(
-            f"Codes were harmonised over {facts['site']['column']} ({facts['site']['n_sites']} sites) by ComBat along their "
+            f"Embeddings were harmonised over {facts['site']['column']} ({facts['site']['n_sites']} sites) by ComBat along their "
             f"principal axes{kept}."
         )
     if facts.get("covariates"):
         sentences.append(
-            f"{first}, {listed(facts['covariates'])} were regressed out of the codes by linear regression, numbers "
+            f"{first}, {listed(facts['covariates'])} were regressed out of the embeddings by linear regression, numbers "
             f"{'as restricted cubic splines' if settings.get('splines') else 'with their squares'}."
         )
     elif "covariates" in facts:
-        sentences.append("No covariate was regressed out of the codes.")
+        sentences.append("No covariate was regressed out of the embeddings.")
     if settings.get("standardise"):
-        sentences.append("Each code value was divided by its standard deviation.")
+        sentences.append("Each embedding value was divided by its standard deviation.")
     if settings.get("reduce") and "n_dimensions" in facts:
         explained = f", with {share(facts['explained'])} of the variance" if "explained" in facts else ""
         sentences.append(f"Parallel analysis kept {facts['n_dimensions']} principal axes{explained}.")

@@ -42,7 +42,7 @@ def training_section(results: Results) -> Section:
 
 
 def reconstruction_section(results: Results) -> Section:
-    """What the codes keep of the images of held-out participants."""
+    """What the embeddings keep of the images of held-out participants."""
     section = Section("reconstructions", "Reconstructions")
     summary = results.table(EVALUATION, "summary")
     if summary is None:
@@ -56,7 +56,7 @@ def reconstruction_section(results: Results) -> Section:
     if summary["r2_code_swapped"].notna().all():
         swapped = listed([digits(2)(value) for value in summary["r2_code_swapped"]])
         sentences.append(
-            f"Drawn from another participant's code, R² is {swapped}; what is above 0 did not come through the code."
+            f"Drawn from another participant's embedding, R² is {swapped}; what is above 0 did not come through the embedding."
         )
     nearest = share(summary["identifiability"].iloc[0])
     sentences.append(f"{nearest} of the reconstructions are nearer to their own image than to anybody else's.")
@@ -67,7 +67,7 @@ def reconstruction_section(results: Results) -> Section:
         Column("pca_r2", "PCA's R²", digits(3)),
         Column("linear_r2", "R2 of the best linear embedding", digits(3)),
         *with_interval("above_linear", "Ahead of it", digits(3), "above_linear_low", "above_linear_high"),
-        Column("r2_code_swapped", "R², code swapped", digits(2)),
+        Column("r2_code_swapped", "R², embedding swapped", digits(2)),
         Column("ssim", "SSIM", digits(3)),
     ]
     section.blocks += table(

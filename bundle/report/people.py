@@ -32,7 +32,7 @@ def people_section(results: Results) -> Section:
     flow = results.table(PHENOTYPING, "flow")
     if flow is None:
         if results.embeddings is not None:
-            steps.append(("with a code", count(len(results.embeddings)), ""))
+            steps.append(("with an embedding", count(len(results.embeddings)), ""))
         if CLUSTERS in results.facts:
             steps.append(("clustered", count(results.facts[CLUSTERS]["n_people"]), ""))
         told = "No participant was left out by the stages that have run: an unusable image stops them."
@@ -69,15 +69,15 @@ def embedding_section(results: Results) -> Section:
     figures = maps_of_people(table.codes, _strata_of(results, table))
     some = f" {MOST_PEOPLE:,} participants, drawn at random." if len(table) > MOST_PEOPLE else ""
     meaning = {
-        "PCA": "The two directions in which codes differ most.",
+        "PCA": "The two directions in which embeddings differ most.",
         "t-SNE": "Neighbours are kept near each other; distances between islands mean nothing.",
     }
     parts = [
         own_picture(
             figure,
-            f"Scatter plot of participants by {name} of their codes"
+            f"Scatter plot of participants by {name} of their embeddings"
             + (", coloured by stratum." if results.has_clusters else "."),
-            f"{name} of the codes as the network gives them, covariates included. {meaning[name]}{some} No evidence.",
+            f"{name} of the embeddings as the network gives them, covariates included. {meaning[name]}{some} No evidence.",
         )
         for name, figure in figures.items()
     ]

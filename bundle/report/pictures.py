@@ -60,7 +60,7 @@ def drawn(figure: Figure) -> str:
 
 
 def maps_of_people(codes: np.ndarray, strata: np.ndarray | None, seed: int = 0) -> dict[str, Figure]:
-    """Participants by PCA and by t-SNE of their codes, coloured by stratum.
+    """Participants by PCA and by t-SNE of their embeddings, coloured by stratum.
 
     Args:
         codes: `(N, E)`; at most `MOST_PEOPLE` of them, at random, are shown.

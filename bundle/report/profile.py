@@ -19,8 +19,8 @@ from bundle.report.stage_blocks import own_picture, picture
 VERSIONS = (RAW, PHENOTYPE_ADJUSTED, BOTH_ADJUSTED)
 """Three ways to treat covariates, of the same participants."""
 VERSIONS_IN_WORDS = (
-    "Raw: nothing regressed out. Phenotype adjusted: covariates regressed out of the phenotypes. Code and phenotype "
-    "adjusted: out of the codes too, before strata were looked for."
+    "Raw: nothing regressed out. Phenotype adjusted: covariates regressed out of the phenotypes. Embedding and phenotype "
+    "adjusted: out of the embeddings too, before strata were looked for."
 )
 
 

@@ -87,7 +87,7 @@ class Results:
 
     @property
     def has_clusters(self) -> bool:
-        """Whether clustering found discrete strata in the codes as it was told to treat them."""
+        """Whether clustering found discrete strata in the embeddings as it was told to treat them."""
         return CLUSTERS in self.facts and int(self.facts[CLUSTERS]["n_strata"]) > 1
 
     @property
@@ -205,7 +205,7 @@ def _check_encoders(results: Results) -> None:
         if not set(known) & set(encoders):
             problems.append(
                 f"{stage_folder(results.output_dir, stage)} is of encoder {', '.join(encoders)}, {source} of {', '.join(known)}: "
-                f"their codes live in different spaces. Run {MADE_BY[stage][0]} again, or keep the two in folders of their own."
+                f"their embeddings live in different spaces. Run {MADE_BY[stage][0]} again, or keep the two in folders of their own."
             )
     made_of = results.facts.get(PHENOTYPING, {}).get("strata_sha256")
     strata = stage_folder(results.output_dir, CLUSTERS) / "strata.tsv"

@@ -1,4 +1,4 @@
-"""The report's section on sites: what codes, strata and phenotypes owe to where participants were scanned."""
+"""The report's section on sites: what embeddings, strata and phenotypes owe to where participants were scanned."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ def _codes(results: Results) -> list[Table]:
             *with_interval("chance", "By chance", digits(2), "chance_low", "chance_high"),
             Column("p", "p", p_value),
         ],
-        "Can the site be told from the code?",
+        "Can the site be told from the embedding?",
         note="Mean over sites of the share of participants whose site is told right, by a model of other families (five folds), "
         "with its 95 % interval. By chance: 95 % of what families that exchange their sites give. Models of sites and "
-        "covariates are those of the other folds too. n/a: no test, as sites were regressed out of these codes, or exchange moves "
+        "covariates are those of the other folds too. n/a: no test, as sites were regressed out of these embeddings, or exchange moves "
         "few participants.",
     )  # fmt: skip
     sites = results.table(CLUSTERS, "sites")

@@ -1,1 +1,1 @@
-"""Sites (scanners): who is where, what is harmonised over them, and what is said of codes, strata and phenotypes by site."""
+"""Sites (scanners): who is where, what is harmonised over them, and what is said of embeddings, strata and phenotypes by site."""

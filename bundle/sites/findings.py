@@ -1,4 +1,4 @@
-"""What is known of sites once strata have been looked for: how far codes, strata and covariates follow them."""
+"""What is known of sites once strata have been looked for: how far embeddings, strata and covariates follow them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def look_at_sites(
     strata: np.ndarray,
     seed: int,
 ) -> SiteFindings:
-    """How far codes, strata and covariates follow sites.
+    """How far embeddings, strata and covariates follow sites.
 
     Args:
         codes: `(N, E)` as the network gave them.
@@ -90,7 +90,7 @@ def look_at_sites(
 def _treatments(
     codes: np.ndarray, labels: pd.Series, covariates: pd.DataFrame, sites: Sites | None, splines: bool
 ) -> dict[str, Treatment]:
-    """Ways to treat codes, each learned from some of the participants."""
+    """Ways to treat embeddings, each learned from some of the participants."""
     codes = codes.astype(float)
     other = without_site(covariates, labels)
 
@@ -113,7 +113,7 @@ def _treatments(
 
 
 def _treated(covariates: pd.DataFrame, labels: pd.Series, sites: Sites | None) -> str:
-    """What was done to codes, in words; empty for nothing."""
+    """What was done to embeddings, in words; empty for nothing."""
     names = listed(list(map(str, covariates)))
     regressed = f"{names} regressed out by regression" if names else ""
     return " and ".join(filter(None, ["" if sites is None else f"harmonised over {labels.name} by ComBat", regressed]))

@@ -23,7 +23,7 @@ COLUMNS = ["factor", "name", "n_people", "n_sites", "h", "p", "q", "epsilon_squa
 
 
 def sites_of_codes(people: pd.DataFrame, labels: pd.Series | None, found: Mapping[str, Any]) -> Sites | None:
-    """What clustering harmonised codes over, from its `summary.json`; None if it did not."""
+    """What clustering harmonised embeddings over, from its `summary.json`; None if it did not."""
     site = found.get("site") or {}
     if site.get("harmonise") is None:
         return None
@@ -41,9 +41,9 @@ def covariates_of_scores(
 
     Args:
         participants: N participants.
-        taken_out: N rows of what is regressed out of codes by regression.
+        taken_out: N rows of what is regressed out of embeddings by regression.
         labels: N sites, or None.
-        of_codes: what codes are harmonised over; the site is then regressed out of scores too, by regression if not by ComBat.
+        of_codes: what embeddings are harmonised over; the site is then regressed out of scores too, by regression if not by ComBat.
         harmonise: `combat`, or None.
     """
     if harmonise is not None:

@@ -18,7 +18,7 @@ SAME = 0.5
 """Adjusted mutual information from which strata are called sites."""
 MUCH = 0.5
 """Share of a covariate's variance between sites from which a reader is warned."""
-TURN_ON = "--harmonise combat takes out what sites do to the mean and the spread of codes."
+TURN_ON = "--harmonise combat takes out what sites do to the mean and the spread of embeddings."
 
 
 def on_people(labels: pd.Series, counts: pd.DataFrame) -> list[str]:
@@ -42,7 +42,7 @@ def on_people(labels: pd.Series, counts: pd.DataFrame) -> list[str]:
 
 
 def on_codes(found: Mapping[str, SitePrediction], labels: pd.Series, treated: str, is_harmonised: bool) -> list[str]:
-    """On whether sites can be told from codes as given, without covariates, and as they were clustered.
+    """On whether sites can be told from embeddings as given, without covariates, and as they were clustered.
 
     Args:
         found: treatment of the codes -> what came out.
@@ -52,11 +52,11 @@ def on_codes(found: Mapping[str, SitePrediction], labels: pd.Series, treated: st
     """
     if not found:
         return [
-            f"Whether {labels.name} can be told from codes cannot be tested: fewer than two sites have participants of "
+            f"Whether {labels.name} can be told from embeddings cannot be tested: fewer than two sites have participants of "
             f"{LEAST_FAMILIES} families."
         ]
     given, last = found[GIVEN], list(found.values())[-1]
-    words = [f"From the codes as the network gives them, {_told(given, str(labels.name))}."]
+    words = [f"From the embeddings as the network gives them, {_told(given, str(labels.name))}."]
     if WITHOUT_COVARIATES in found and CLUSTERED in found:
         words.append(f"With the other covariates regressed out: {_figures(found[WITHOUT_COVARIATES])}.")
     if last is not given:
@@ -70,11 +70,11 @@ def on_codes(found: Mapping[str, SitePrediction], labels: pd.Series, treated: st
             "differences of other kinds are not looked for."
         )
     elif is_left:
-        words.append(f"Codes were not harmonised. {TURN_ON}")
+        words.append(f"Embeddings were not harmonised. {TURN_ON}")
     elif given.untested:
-        words.append(f"Codes were not harmonised; whether anything asks for it could not be tested. {TURN_ON}")
+        words.append(f"Embeddings were not harmonised; whether anything asks for it could not be tested. {TURN_ON}")
     else:
-        words.append(f"Codes were not harmonised; nothing here asks for it. {TURN_ON}")
+        words.append(f"Embeddings were not harmonised; nothing here asks for it. {TURN_ON}")
     return words
 
 

@@ -37,7 +37,7 @@ def assign(
         output_dir: results folder.
         stratifier: file that clustering wrote; None takes `<output_dir>/5_clusters/stratifier.npz`.
         embeddings: an `embeddings.npz` or its folder; None takes `<output_dir>/4_embeddings`.
-        participants: table with the stratifier's covariates and, if its codes are harmonised, sites; None takes that of
+        participants: table with the stratifier's covariates and, if its embeddings are harmonised, sites; None takes that of
             `1_prepared`. Not read if the stratifier needs neither.
         calibration: embeddings of participants of sites that the stratifier has not seen, ten or more of each; they may be the
             participants who are to be assigned. None: participants of such sites are refused.
@@ -97,7 +97,7 @@ def _people_of(
         raise InputProblems(
             "Covariates",
             [
-                f"The stratifier takes {', '.join(model.columns)} out of the codes; the participants table "
+                f"The stratifier takes {', '.join(model.columns)} out of the embeddings; the participants table "
                 f"has no {', '.join(absent)}: add it."
             ],
         )
@@ -110,19 +110,19 @@ def calibrated(
     """The stratifier with the sites of a calibration set, so far as it has not seen them.
 
     Raises:
-        InputProblems: if its codes are not harmonised, or the set cannot be used.
+        InputProblems: if its embeddings are not harmonised, or the set cannot be used.
     """
     people = people_of(table)
     if model.sites is None or people is None:
         problem = (
-            "The stratifier's codes are not harmonised, so there is nothing to calibrate: cluster with --harmonise combat, "
+            "The stratifier's embeddings are not harmonised, so there is nothing to calibrate: cluster with --harmonise combat, "
             "or leave --calibration out."
         )
         raise InputProblems("Calibration set", [problem])
     others = sorted(set(table.inputs) - set(model.made_from)) if model.made_from else []
     if others:
         problem = (
-            f"Its codes were made from {' and '.join(others)}, those of the strata from {' or '.join(model.made_from)}: embed "
+            f"Its embeddings were made from {' and '.join(others)}, those of the strata from {' or '.join(model.made_from)}: embed "
             "these participants with --given of the same maps."
         )
         raise InputProblems("Calibration set", [problem])
@@ -137,7 +137,7 @@ def calibrated(
 
 
 def refuse_unseen_sites(model: SiteModel, labels: pd.Series, file: Path) -> None:
-    """Refuse participants of sites that were not harmonised: their codes are not comparable.
+    """Refuse participants of sites that were not harmonised: their embeddings are not comparable.
 
     Raises:
         InputProblems: naming those sites and what would be needed.

@@ -27,7 +27,7 @@ SAFEGUARDS = (
     "gaps",
     "families exchanged, Benjamini-Hochberg",
     "families exchanged, max-T",
-    "code and phenotype adjusted",
+    "embedding and phenotype adjusted",
 )
 UNADJUSTED = ("families exchanged, Benjamini-Hochberg", "families exchanged, max-T")
 """Ways of looking that say nothing against a confounder."""

@@ -65,12 +65,12 @@ def cluster(
             encoders for the same participants, give a consensus too; the first one's strata are those of the stratifier.
         participants: table with `participant_id`, `family_id` and covariates; None takes that of the cohort in
             `1_prepared`.
-        covariates: columns to take out of the codes, or `usual`.
+        covariates: columns to take out of the embeddings, or `usual`.
         categories: columns that are categories even if numbers code them.
         choice: arguments of `ChoiceSettings`.
-        site: column that says where participants were scanned; how far codes and strata follow it is then said. `site` need not be
+        site: column that says where participants were scanned; how far embeddings and strata follow it is then said. `site` need not be
             there.
-        harmonise: `combat` takes what sites do out of the codes, before covariates; None does not.
+        harmonise: `combat` takes what sites do out of the embeddings, before covariates; None does not.
         num_workers: processes for the null.
         progress: show bars.
         settings: other arguments of `StrataSettings`.
@@ -122,7 +122,7 @@ def _warn_of_different_maps(table: EmbeddingTable) -> None:
     if not table.present.all():
         counts = ", ".join(f"{count} from {inputs}" for inputs, count in Counter(table.inputs).most_common())
         logger.warning(
-            "Codes were made from different maps (%s): strata may follow what is missing rather than the brain. "
+            "Embeddings were made from different maps (%s): strata may follow what is missing rather than the brain. "
             "Compare them with the column inputs of embeddings.tsv, or embed all participants from the same maps (--given).",
             counts,
         )
@@ -166,13 +166,13 @@ def _words(
     lines = [f"{len(first.labels)} participants, encoder {tables[0].encoder_hash}: {first.headline}"]
     lines.append(
         f"Stable partitions in {int((first.test.n_clusters > 1).sum())} of {len(first.test.references)} cohorts without strata; "
-        f"{first.space.n_dimensions} dimensions hold {first.space.explained:.0%} of the code's variance."
+        f"{first.space.n_dimensions} dimensions hold {first.space.explained:.0%} of the embedding's variance."
     )
     if first.power:
         lines.append(first.power.sentence)
     lines += first.notes
     taken_out = ", ".join(first.covariates.columns) if first.covariates else "nothing"
-    lines.append(f"Regressed out of the codes first: {taken_out}.")
+    lines.append(f"Regressed out of the embeddings first: {taken_out}.")
     if by_site is not None:
         lines += by_site.facts["words"]
     if first.n_strata > 1:

@@ -85,7 +85,7 @@ def new_people(
 
 
 def _from_these_maps(items: Sequence[Item], given: Sequence[str], network: FusionAutoencoder) -> list[Item]:
-    """The same participants without their other maps, so that codes differ by the participant and not by what is missing."""
+    """The same participants without their other maps, so that embeddings differ by the participant and not by what is missing."""
     if isinstance(given, str) or not given or not set(given) <= set(network.modalities):
         expected = f"a list of some of {', '.join(network.modalities)}, such as \"['{network.modalities[0]}']\""
         raise InputProblems("Input", [f"--given: expected {expected}, got {given!r}."])
@@ -106,7 +106,7 @@ def _from_these_maps(items: Sequence[Item], given: Sequence[str], network: Fusio
 def _with_other_images(
     folder: Path, table: EmbeddingTable, items: Sequence[Item], num_workers: int, progress: bool
 ) -> list[str]:
-    """A sentence for all participants whose code was made from other images than those that are given."""
+    """A sentence for all participants whose embedding was made from other images than those that are given."""
     if not items:
         return []
     given = image_hashes(folder, items, table.modalities, num_workers, progress)
@@ -117,7 +117,7 @@ def _with_other_images(
         maps = [m for m, new, old, there in cells if bool(new) != bool(there) or (new and old and new != old)]
         if maps:
             problems.append(
-                f"{item['participant_id']}: the code in {folder}/{TABLE}.npz was made of other images than these "
+                f"{item['participant_id']}: the embedding in {folder}/{TABLE}.npz was made of other images than these "
                 f"({', '.join(maps)}): give other participants other ids, or another --output_dir. To embed this participant again, move "
                 f"{folder} away."
             )
@@ -199,7 +199,7 @@ def run_embedding(evaluator: SupervisedEvaluator, writer: EmbeddingWriter) -> No
     if writer.unlike:
         logger.warning(
             "%d images look like no training participant's (distance from the mean image; 1 is usual): %s. Another map under the "
-            "name, other units, a Jacobian with or without its logarithm, or not in the template? Do not use these codes.",
+            "name, other units, a Jacobian with or without its logarithm, or not in the template? Do not use these embeddings.",
             len(writer.unlike),
             ", ".join(writer.unlike),
         )

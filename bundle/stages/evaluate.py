@@ -1,4 +1,4 @@
-"""Stage 3: what the reconstructions and the code of held-out participants are worth."""
+"""Stage 3: what the reconstructions and the embedding of held-out participants are worth."""
 
 from __future__ import annotations
 

@@ -205,7 +205,7 @@ def _write_models(
             raise InputProblems(
                 "Export",
                 [
-                    f"{file.name} differs from the network by {differences[0]:.1e} (codes) and {differences[1]:.1e} (maps), "
+                    f"{file.name} differs from the network by {differences[0]:.1e} (embeddings) and {differences[1]:.1e} (maps), "
                     f"expected at most {TOLERANCE:g}: leave out {form}."
                 ],
             )
@@ -217,7 +217,7 @@ def _write_models(
 def _words(target: Path, facts: RunFacts, differences: Sequence[Mapping[str, Any]]) -> str:
     lines = [f"Written: {target} ({target.stat().st_size / 1e6:.0f} MB), encoder {facts.encoder_hash}."]
     lines += [
-        f"  {form['file']}: differs from the network by {form['embedding']} (codes), {form['reconstruction']} (maps)"
+        f"  {form['file']}: differs from the network by {form['embedding']} (embeddings), {form['reconstruction']} (maps)"
         for form in differences
     ]
     lines.append("  MONAI's verify_metadata and verify_net_in_out accept it.")

@@ -170,7 +170,7 @@ def _map_person(
 
 
 def _words_of(error: Exception) -> str:
-    """One line for page and table; ITK's last line says what was wrong, the ones before where in its code."""
+    """One line for page and table; ITK's last line says what was wrong, the ones before where in its embedding."""
     if isinstance(error, InputProblems):
         return " ".join(error.problems)
     lines = str(error).strip().splitlines()

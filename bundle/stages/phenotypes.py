@@ -1,4 +1,4 @@
-"""Stage 6: strata, and the code as a continuum, against phenotype factors."""
+"""Stage 6: strata, and the embedding as a continuum, against phenotype factors."""
 
 from __future__ import annotations
 
@@ -78,10 +78,10 @@ def phenotype(
         id_column: of the items table.
         embeddings: an `embeddings.npz`; None takes `<output_dir>/4_embeddings`.
         participants: as for clustering.
-        covariates: regressed out of codes and scores; None takes those that clustering took out, or the usual ones.
+        covariates: regressed out of embeddings and scores; None takes those that clustering took out, or the usual ones.
         categories: as for clustering.
         site: as for clustering.
-        harmonise: `combat` harmonises factor scores over sites; codes are, if clustering did.
+        harmonise: `combat` harmonises factor scores over sites; embeddings are, if clustering did.
         kinship: column of participants that tells members of a family apart, such as zygosity; None, or a column that is
             not there, exchanges families of one size.
         factors: arguments of `FactorSettings`.

@@ -89,13 +89,13 @@ def sections(results: Results) -> list[Section]:
 
 
 def _unadjusted(results: Results) -> list[Section]:
-    """Strata that only codes with their covariates have, hence perhaps the covariates' and not the brains'."""
+    """Strata that only embeddings with their covariates have, hence perhaps the covariates' and not the brains'."""
     tests = results.table(PHENOTYPING, "tests")
     if tests is None:
         return []
     words = str(results.facts[PHENOTYPING]["strata_headlines"].get("raw", ""))
     meaning = (
-        f"Codes with their covariates: {words}. Once covariates are regressed out, no strata are left; what follows "
+        f"Embeddings with their covariates: {words}. Once covariates are regressed out, no strata are left; what follows "
         "may be theirs."
     )
     return [

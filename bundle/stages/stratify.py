@@ -1,4 +1,4 @@
-"""From mapped participants on to codes and strata, by a network and a stratifier that are there."""
+"""From mapped participants on to embeddings and strata, by a network and a stratifier that are there."""
 
 from __future__ import annotations
 

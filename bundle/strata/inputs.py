@@ -15,7 +15,7 @@ def read_encoders(output_dir: str, embeddings: str | Sequence[str] | None) -> li
     """Embedding tables, each of another encoder, in the first one's order of participants.
 
     Raises:
-        InputProblems: if one cannot be read, two are of one encoder, participants differ, or two participants have one code.
+        InputProblems: if one cannot be read, two are of one encoder, participants differ, or two participants have one embedding.
     """
     if embeddings is None:
         files = [str(stage_folder(output_dir, EMBEDDINGS))]
@@ -39,7 +39,7 @@ def read_encoders(output_dir: str, embeddings: str | Sequence[str] | None) -> li
         if differing:
             problems.append(
                 f"{file}: of encoder {table.encoder_hash} and other participants than {files[0]} of encoder "
-                f"{first.encoder_hash} ({len(differing)} differ, such as {', '.join(differing[:3])}). Codes of different "
+                f"{first.encoder_hash} ({len(differing)} differ, such as {', '.join(differing[:3])}). Embeddings of different "
                 "encoders live in different spaces and cannot be put together: let each encoder embed all participants."
             )
     for file, table in zip(files, tables, strict=True):
@@ -50,15 +50,15 @@ def read_encoders(output_dir: str, embeddings: str | Sequence[str] | None) -> li
 
 
 def same_codes(table: EmbeddingTable) -> list[str]:
-    """A sentence for each group of participants with one and the same code."""
+    """A sentence for each group of participants with one and the same embedding."""
     _, group_of = np.unique(table.codes, axis=0, return_inverse=True)
     group_of = group_of.ravel()
     sizes = np.bincount(group_of)
     if len(sizes) == 1 and len(table) > 1:
         return [
-            f"all {len(table)} participants have the same code: the encoder tells no participant apart; train it longer."
+            f"all {len(table)} participants have the same embedding: the encoder tells no participant apart; train it longer."
         ]
     return [
-        f"{' and '.join(table.participant_ids[group_of == group])} have the same code: is one a copy? Keep one."
+        f"{' and '.join(table.participant_ids[group_of == group])} have the same embedding: is one a copy? Keep one."
         for group in np.flatnonzero(sizes > 1)
     ]

@@ -1,4 +1,4 @@
-"""The picture of a study: R², what hangs on the code, and factors, run by run."""
+"""The picture of a study: R², what hangs on the embedding, and factors, run by run."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from bundle.study.settings import StudySettings
 
 PANELS = {
     "r2": {"r2": "mean over maps"},
-    "R² lost with another code": {
+    "R² lost with another embedding": {
         "lost_code_zeroed": "zeroed",
-        "lost_code_mean": "mean code",
+        "lost_code_mean": "mean embedding",
         "lost_code_swapped": "another family's",
     },
-    "true factors read from the code": {"factors_r": "mean r", "least_factor_r": "least r"},
+    "true factors read from the embedding": {"factors_r": "mean r", "least_factor_r": "least r"},
     "strata and the true ones": {"ari": "adjusted Rand"},
 }
 

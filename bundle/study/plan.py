@@ -31,7 +31,7 @@ class PlannedRun:
         options: of training.
         modalities: names, in channel order.
         parameters: trainable values of its network.
-        embedding_size: values of its code.
+        embedding_size: values of its embedding.
         same_as: see `StudyRun`.
         time_of: see `StudyRun`.
         reference: network and options of the run that `time_of` names.

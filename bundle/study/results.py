@@ -31,7 +31,7 @@ def seed_row(seed_run: SeedRun) -> dict[str, Any]:
     Returns:
         `run`, `seed`, `parameters`, `embedding_size`, `epochs`, `step_ms` and `memory_gb` (see `TrainingLog`), `r2`
         (mean over maps) and `r2_<modality>`, `lost_code_zeroed`, `_mean`, `_swapped` (R², mean over maps, that is
-        gone with another code), `identifiability`; where the cohort has a truth, `factors_r` and `least_factor_r`
+        gone with another embedding), `identifiability`; where the cohort has a truth, `factors_r` and `least_factor_r`
         (mean and least over factors, see `factor_prediction`), and, if strata were looked for, `strata` (how many) and
         `ari`, their adjusted Rand index with the true ones (0 if none were found).
     """
@@ -102,7 +102,7 @@ def page(study: StudySettings, table: pd.DataFrame, facts: Sequence[str]) -> str
     notes = [
         "*step_ms* is the median training step, *memory_gb* the peak of the training process with its images, *R²* 1 - MSE "
         "/ MSE of the mean image on held-out participants (mean over the run's own maps), *lost_code_...* the R² that is gone with "
-        "another code, *factors_r* the correlation of true factors with what ridge regression reads from the code."
+        "another embedding, *factors_r* the correlation of true factors with what ridge regression reads from the embedding."
     ]
     if (table["seeds"] > 1).any():
         notes.append("In brackets: 95 % t intervals over seeds (other split, weights and order; the same cohort).")

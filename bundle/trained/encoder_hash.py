@@ -18,7 +18,7 @@ def encoder_hash(network: FusionAutoencoder) -> str:
 def encoder_hash_of(weights: Mapping[str, Tensor]) -> str:
     """As `encoder_hash`, of a network's state dictionary.
 
-    The SHA-256 of every weight and buffer outside the decoders; the network's signature is one of them. Codes with different hashes live
+    The SHA-256 of every weight and buffer outside the decoders; the network's signature is one of them. Embeddings with different hashes live
     in different spaces and must never be pooled.
     """
     digest = hashlib.sha256()

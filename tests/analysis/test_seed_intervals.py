@@ -35,7 +35,7 @@ def test_factors_are_read_from_codes_that_hold_them_and_not_from_noise():
 
 
 def test_relatives_do_not_help_each_other():
-    """Codes that say only the family would predict its factor, if a family were in two folds."""
+    """Embeddings that say only the family would predict its factor, if a family were in two folds."""
     rng = np.random.default_rng(0)
     families = np.repeat(np.arange(60), 3)
     factors = rng.normal(size=(60, 1))[families]

@@ -11,7 +11,7 @@ SCANNER = np.random.default_rng(10).standard_normal(40)
 
 
 def cohort(seed=0, n=160, shift=0.0, scale=1.0, sites=("A", "B"), shares=None):
-    """Codes of pairs of relatives who resemble each other and were scanned at one site; what the second site does to them."""
+    """Embeddings of pairs of relatives who resemble each other and were scanned at one site; what the second site does to them."""
     rng = np.random.default_rng(seed)
     families = np.arange(n) // 2
     shared = rng.standard_normal((families.max() + 1, 8))[families]

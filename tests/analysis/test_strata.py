@@ -18,7 +18,7 @@ QUICK = StrataSettings(n_references=19, n_stability=10, n_power=0, choice=Choice
 
 
 def planted(seed=0, n=160, n_strata=4, separation=7.0, size=60):
-    """Codes of `size` values with strata on three axes, families of two in one stratum."""
+    """Embeddings of `size` values with strata on three axes, families of two in one stratum."""
     rng = np.random.default_rng(seed)
     families = np.arange(n) // 2
     truth = families % n_strata
@@ -131,7 +131,7 @@ def test_bad_input_is_refused():
         find_strata(codes[:2], families[:2])
     with pytest.raises(ValueError, match="10 families"):
         find_strata(codes, np.zeros(160))
-    with pytest.raises(ValueError, match="All codes are alike"):
+    with pytest.raises(ValueError, match="All embeddings are alike"):
         find_strata(np.ones((40, 9)), np.arange(40))
     with pytest.raises(ValueError, match="finite"):
         find_strata(np.full((40, 9), np.nan), np.arange(40))
@@ -190,7 +190,7 @@ def test_a_continuum_is_not_called_strata(shape):
 
 
 def test_most_new_people_are_like_those_of_before_though_codes_have_1536_values():
-    """In-sample distances are too small, the more so the more values a code has."""
+    """In-sample distances are too small, the more so the more values an embedding has."""
     rng = np.random.default_rng(0)
     axes, effects = rng.standard_normal((8, 1536)), rng.standard_normal((3, 1536))
 

@@ -55,4 +55,4 @@ def test_levels_are_named(tmp_path, caplog):
     table = people_table(NAMES, str(tmp_path), write(tmp_path, sex=["M", "male", "F"], age_years=[1, 2, 3]), ["sex"])
     with caplog.at_level("INFO"):
         covariate_columns(table, ["sex", "age_years"])
-    assert "Regressed out of the codes: sex (F, M, male), age_years (number)." in caplog.text
+    assert "Regressed out of the embeddings: sex (F, M, male), age_years (number)." in caplog.text

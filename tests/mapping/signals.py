@@ -1,4 +1,4 @@
-"""Watson-NODDI voxels by summing over many sticks, with nothing of the code under test."""
+"""Watson-NODDI voxels by summing over many sticks, with nothing of the embedding under test."""
 
 from __future__ import annotations
 

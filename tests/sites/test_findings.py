@@ -1,4 +1,4 @@
-"""What is said of sites: the words, given participants whose sites and codes are known."""
+"""What is said of sites: the words, given participants whose sites and embeddings are known."""
 
 import numpy as np
 import pandas as pd
@@ -24,7 +24,7 @@ def test_codes_that_sites_were_taken_out_of_have_an_interval_and_no_p():
     table, words = found.tables["site_prediction"].set_index("codes"), " ".join(found.facts["words"])
     assert table.loc["as given", "p"] <= 0.01 and np.isnan(table.loc["as clustered", "p"])
     assert table.loc["as clustered", "low"] < 0.5
-    assert "because sites were regressed out of these codes" in words
+    assert "because sites were regressed out of these embeddings" in words
     assert "No difference in mean or spread was left to be seen" in words
 
 

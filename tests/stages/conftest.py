@@ -23,7 +23,7 @@ def stages(monkeypatch):
 
 @pytest.fixture(scope="session")
 def finished(trained, tmp_path_factory):
-    """A results folder with a trained and evaluated network and strata of its encoder (of codes that no participant has)."""
+    """A results folder with a trained and evaluated network and strata of its encoder (of embeddings that no participant has)."""
     output_dir = tmp_path_factory.mktemp("finished") / "output"
     shutil.copytree(trained, output_dir)
     with pytest.MonkeyPatch.context() as monkeypatch:

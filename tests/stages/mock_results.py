@@ -14,8 +14,8 @@ N_PEOPLE = 60
 ENCODER = "aaaaaaaaaaaa"
 MAPS = ("T1w", "FA", "NDI", "JAC")
 FACTORS = {f"F{n}": name for n, name in enumerate(["mood", "memory and learning speed", "sleep", "strength"], 1)}
-VERSIONS = ("raw", "phenotype adjusted", "code and phenotype adjusted", "validation")
-PRIMARY = "code and phenotype adjusted"
+VERSIONS = ("raw", "phenotype adjusted", "embedding and phenotype adjusted", "validation")
+PRIMARY = "embedding and phenotype adjusted"
 NAMES = [f"sub-{number:03d}" for number in range(N_PEOPLE)]
 
 
@@ -173,7 +173,7 @@ def write_phenotypes(
     for name in ("loadings", "continuum", "maps", *(["profile"] if n_strata > 1 else [])):
         paint(target / f"{name}.png", 8, 5)
     with_strata = "2 of 4 phenotype factors differ between the strata, beyond covariates."
-    without = "Codes predict 3 of 4 phenotype factors by degrees; the best is mood (R² 0.21)."
+    without = "Embeddings predict 3 of 4 phenotype factors by degrees; the best is mood (R² 0.21)."
     words = f"{n_strata} strata" if n_strata > 1 else "no discrete strata found"
     facts = {
         "headline": with_strata if n_strata > 1 else without,

@@ -17,7 +17,7 @@ def test_safeguards_hold_where_naive_tests_do_not(tmp_path):
     assert table["holds"].dropna().astype(bool).all()
     assert table.loc[("factors: kinship only", "chi-square, Benjamini-Hochberg"), "low"] > 0.05
     assert table.loc[("factors: sex confound only", "families exchanged, max-T"), "rate"] > 0.9
-    assert table.loc[("factors: sex confound only", "code and phenotype adjusted"), "high"] < 0.15
+    assert table.loc[("factors: sex confound only", "embedding and phenotype adjusted"), "high"] < 0.15
     assert table.loc[("factors: one differs, 15% of its variance", "families exchanged, max-T"), "rate"] > 0.8
     assert (tmp_path / "calibration" / "calibration.png").stat().st_size > 5000
 

@@ -25,7 +25,7 @@ N_PEOPLE = 160
 
 
 def cohort(n_strata=4, seed=0, n=N_PEOPLE, first=0):
-    """Codes, participants and true strata of synthetic participants; sex and head size move the codes, not the strata."""
+    """Embeddings, participants and true strata of synthetic participants; sex and head size move the embeddings, not the strata."""
     rng = np.random.default_rng(seed)
     mixing = np.random.default_rng(99)
     axes, effects = mixing.standard_normal((6, 48)), mixing.standard_normal((2, 48))
@@ -160,7 +160,7 @@ def test_people_unlike_all_others_are_not_assigned(clustered, tmp_path):
     assigned = read(tmp_path / "5_assigned", "assignments")
     assert (assigned["stratum"].iloc[[0, 3, 4]] == "not assigned").all()
     assert "farther from its stratum" in assigned["reason"][0]
-    assert "a code unlike any" in assigned["reason"][3]
+    assert "an embedding unlike any" in assigned["reason"][3]
     assert "reconstructed worse" in assigned["reason"][4]
 
 
@@ -173,7 +173,7 @@ def test_people_of_other_maps_are_not_assigned(clustered, tmp_path):
     run_stage("assigning", **options, stratifier=str(folder / "5_clusters" / "stratifier.npz"))
     assigned = read(tmp_path / "5_assigned", "assignments")
     assert assigned["stratum"][5] == "not assigned"
-    assert assigned["reason"][5] == "a code made from T1w, where the strata were found on codes of T1w+FA"
+    assert assigned["reason"][5] == "an embedding made from T1w, where the strata were found on embeddings of T1w+FA"
     assert not assigned["reason"].drop(5).fillna("").str.contains("made from").any()
 
 
@@ -217,7 +217,7 @@ def test_codes_that_are_alike_are_refused(tmp_path):
     assert "tells no participant apart" in refused("clustering", **write(tmp_path, np.ones_like(codes), participants))
     codes[5] = codes[9]
     text = refused("clustering", **write(tmp_path, codes, participants))
-    assert "sub-005 and sub-009 have the same code" in text
+    assert "sub-005 and sub-009 have the same embedding" in text
 
 
 def test_values_that_are_not_finite_and_ids_twice_are_refused(tmp_path):
@@ -228,7 +228,9 @@ def test_values_that_are_not_finite_and_ids_twice_are_refused(tmp_path):
     options = write(tmp_path, codes, twice)
     participants.to_csv(options["participants"], sep="\t", index=False)
     text = refused("clustering", **options)
-    assert "sub-007: the code or the reconstruction error is not finite" in text and "sub-001: stands 2 times" in text
+    assert (
+        "sub-007: the embedding or the reconstruction error is not finite" in text and "sub-001: stands 2 times" in text
+    )
 
 
 def test_missing_families_are_refused_or_said(tmp_path, capfd):

@@ -219,7 +219,7 @@ def test_another_person_under_a_known_id_is_refused_and_a_copy_is_not(output_dir
     assert (embed(output_dir, dataset_dir=str(copy))["embeddings"] == before["embeddings"]).all()
     shutil.copy(files_of(copy, "sub-0008")["FA"], files_of(copy, "sub-0007")["FA"])
     text = refused(output_dir, dataset_dir=str(copy))
-    assert "sub-0007: the code in" in text and "other images than these (FA)" in text and "sub-0008" not in text
+    assert "sub-0007: the embedding in" in text and "other images than these (FA)" in text and "sub-0008" not in text
     with np.load(output_dir / "4_embeddings" / "embeddings.npz") as content:
         assert (content["embeddings"] == before["embeddings"]).all()
 

@@ -74,7 +74,7 @@ LOADED = """
 
 
 def block(name):
-    """A code block of the page, by the name in the comment before it."""
+    """An embedding block of the page, by the name in the comment before it."""
     page = (ROOT / "docs" / "consumers.md").read_text()
     return re.search(rf"<!-- {name} -->\n```python\n(.*?)```", page, flags=re.DOTALL)[1]
 

@@ -51,7 +51,7 @@ def write_items(folder, table, dictionary):
 
 
 def with_men_in_some_strata(participants, truth):
-    """Sex that follows the strata, and codes' participants table with it."""
+    """Sex that follows the strata, and embeddings' participants table with it."""
     rng = np.random.default_rng(5)
     return participants.assign(sex=np.where(rng.random(len(truth)) < 0.2 + 0.2 * truth, "M", "F"))
 
@@ -96,7 +96,7 @@ def test_planted_effects_are_found_and_effects_of_sex_go_with_adjustment(phenoty
     found = tests.assign(domain=tests["factor"].map(domain)).pivot(index="domain", columns="version", values="found")
     assert found.loc["anger"].all()
     assert found.loc["strength", "raw"] and not found.loc["strength", "phenotype adjusted"]
-    assert not found.loc["strength", "code and phenotype adjusted"]
+    assert not found.loc["strength", "embedding and phenotype adjusted"]
     assert not found.loc[["pressure", "sleep"]].to_numpy().any()
     facts = json.loads((folder / "6_phenotypes" / "summary.json").read_text())
     assert facts["headline"].startswith("1 of 4 phenotype factors differ between 4 strata")
@@ -111,11 +111,11 @@ def test_tables_hold_together(phenotyped):
     assert flow["people"].tolist() == [160, 160, 160] and left_out.empty
     assert (items["state"] == "used").sum() == 16 and (items["state"] == "demographic").sum() == 1
     pairs, profile = read(folder, "pairs"), read(folder, "profile")
-    own = profile[profile["version"] == "code and phenotype adjusted"]
+    own = profile[profile["version"] == "embedding and phenotype adjusted"]
     assert (own["low"] <= own["mean"]).all() and (own["mean"] <= own["high"]).all()
     weighted = (own["mean"] * own["n_people"]).groupby(own["factor"]).sum()
     assert np.abs(weighted).max() < 1e-3
-    assert set(pairs["version"]) == {"raw", "phenotype adjusted", "code and phenotype adjusted"}
+    assert set(pairs["version"]) == {"raw", "phenotype adjusted", "embedding and phenotype adjusted"}
     assert (pairs["p_holm"] >= pairs["p"]).all()
     strata = read(folder, "strata_people")
     assert {"sex", "head_size_ml", "school"} <= set(strata["variable"]) and "family_id" not in set(strata["variable"])
@@ -154,7 +154,7 @@ def test_without_strata_the_continuum_is_shown(tmp_path, seed):
     facts = json.loads((tmp_path / "6_phenotypes" / "summary.json").read_text())
     assert facts["headline"].startswith("No discrete strata were found") and facts["least_detectable"] is None
     continuum = read(tmp_path, "continuum")
-    adjusted = continuum[continuum["version"] == "code and phenotype adjusted"]
+    adjusted = continuum[continuum["version"] == "embedding and phenotype adjusted"]
     assert "strata" not in set(adjusted["predictor"]) and adjusted["r2"].max() > 0.2
     assert not (tmp_path / "6_phenotypes" / "profile.png").exists()
 
@@ -198,7 +198,7 @@ def test_one_page_tells_what_the_stages_found(phenotyped):
     folder, _ = phenotyped
     run_stage("reporting", folder)
     page = (folder / "7_report" / "report.html").read_text()
-    tests = read(folder, "tests").query("version == 'code and phenotype adjusted'").set_index("factor")
+    tests = read(folder, "tests").query("version == 'embedding and phenotype adjusted'").set_index("factor")
     n_strata = pd.read_csv(folder / "5_clusters" / "strata.tsv", sep="\t")["stratum"].nunique()
     assert f"{tests['found'].sum()} of {len(DOMAINS)} phenotype factors differ between {n_strata} strata" in page
     assert all(f"{value:.3f}" in page for value in tests["epsilon_squared"])
@@ -296,7 +296,7 @@ def test_odd_items_and_people_without_are_said(phenotyped, tmp_path):
     left_out = read(tmp_path, "left_out").set_index("participant_id")["reason"]
     assert "items are missing" in left_out["sub-000"] and left_out["sub-159"] == "no row in the items table"
     notes = json.loads((tmp_path / "6_phenotypes" / "summary.json").read_text())["notes"]
-    assert "3 of 160 participants with a code have no phenotypes or too few, and are in no test." in notes
+    assert "3 of 160 participants with an embedding have no phenotypes or too few, and are in no test." in notes
     assert any(note.startswith("anger_2: the same numbers as an item before it") for note in notes)
     assert any(note.startswith("strength_1: 40 participants have -999, all others") for note in notes)
 
@@ -335,7 +335,7 @@ def test_strata_of_one_are_left_out_of_the_tests(phenotyped, tmp_path):
     run_stage("phenotyping", **(options | {"output_dir": tmp_path}), **OPTIONS)
     facts = json.loads((tmp_path / "6_phenotypes" / "summary.json").read_text())
     assert any("stratum 5 has 1 participants and is left out" in note for note in facts["notes"])
-    own = read(tmp_path, "tests").query("version == 'code and phenotype adjusted'")
+    own = read(tmp_path, "tests").query("version == 'embedding and phenotype adjusted'")
     assert (own["n_strata"] == 4).all() and (own["n_people"] == 159).all()
 
 

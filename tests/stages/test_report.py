@@ -74,7 +74,7 @@ def test_no_strata_is_said_first_and_the_continuum_takes_the_profiles_place(with
     _, page = without_strata
     text = text_of(page)
     assert text.startswith(" brainstrata report No discrete strata were found. This is a normal result")
-    assert "Codes predict 3 of 4 phenotype factors" in text
+    assert "Embeddings predict 3 of 4 phenotype factors" in text
     anchors = re.findall(r'<section id="([^"]+)"', page)
     assert anchors[0] == "continuum" and "profile" not in anchors
     assert "Profile" not in text and "Strata against factors" not in text and "Gaps between" not in text
@@ -90,7 +90,7 @@ def test_strata_of_unadjusted_codes_alone_are_no_finding(tmp_path, n_clusters):
     text = text_of(page_of(folder))
     assert text.startswith(" brainstrata report No discrete strata were found")
     assert "Once covariates are regressed out, no strata are left" in text and "three ways" in text
-    assert ("Before covariates were regressed out, the codes of 60 participants had 3 strata" in text) == (
+    assert ("Before covariates were regressed out, the embeddings of 60 participants had 3 strata" in text) == (
         n_clusters == 3
     )
 
@@ -152,7 +152,7 @@ def test_every_picture_has_words_and_every_table_a_caption_and_a_file(with_strat
     pictures = re.findall(r"<img [^>]*>", page)
     assert len(pictures) >= 11 and all(re.search(r'alt="[^"]{20,}"', picture) for picture in pictures)
     assert page.count("<table") == page.count("<caption>") == page.count("<thead>") >= 15
-    files = re.findall(r"File: <code>([^<]+)</code>", page)
+    files = re.findall(r"File: <embedding>([^<]+)</code>", page)
     assert len(files) >= 12 and all((folder / file).is_file() for file in files)
 
 
@@ -172,7 +172,7 @@ def test_methods_give_the_settings_that_were_used(with_strata):
         "60 participants in 30 families on a grid of 64 x 64 x 48 voxels",
         "40 for training, 10 for validation, 10 for testing",
         "trained for 5 epochs; the weights of epoch 5",
-        "age_years and sex were regressed out of the codes",
+        "age_years and sex were regressed out of the embeddings",
         "Parallel analysis kept 7 principal axes, with 66 % of the variance",
         "the clusterings that left out one of 10 folds of families",
         "repeated on 99 cohorts that are one Gaussian cloud",

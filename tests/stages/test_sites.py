@@ -20,11 +20,11 @@ QUICKER = QUICK | {
     }
 }
 SCANNERS = np.random.default_rng(7).standard_normal((3, 48))
-"""Where each site moves codes of 48 values; the first one's participants also spread more."""
+"""Where each site moves embeddings of 48 values; the first one's participants also spread more."""
 
 
 def at_sites(seed=0, n=N_PEOPLE, first=0, names=("A", "B"), n_strata=4, size=3.0):
-    """Participants of `cohort` with strata of their own, scanned at sites by families; what the sites do to their codes."""
+    """Participants of `cohort` with strata of their own, scanned at sites by families; what the sites do to their embeddings."""
     codes, people, truth = cohort(n_strata, seed, n, first)
     rng = np.random.default_rng(seed + 50)
     known = ("A", "B", "C")
@@ -188,10 +188,10 @@ def test_the_page_tells_about_sites(harmonised):
     folder, _, _ = harmonised
     page = (folder / "7_report" / "report.html").read_text()
     for text in (
-        "Can the site be told from the code?",
+        "Can the site be told from the embedding?",
         "Strata against factors within sites",
         "Stratum, site and factor",
-        "Codes were harmonised over site (2 sites) by ComBat",
+        "Embeddings were harmonised over site (2 sites) by ComBat",
     ):
         assert text in page
 
