@@ -70,9 +70,9 @@ def test_python_that_pages_show_is_python_and_what_it_imports_is_there(page):
                 assert all(hasattr(module, name.name) for name in node.names), node.module
 
 
-def test_the_reference_of_knobs_is_what_the_configs_say():
-    write_page = runpy.run_path(str(ROOT / "docs" / "make_knobs.py"))["write_page"]
-    assert (ROOT / "docs" / "knobs.md").read_text() == write_page(), "run python docs/make_knobs.py"
+def test_the_reference_of_options_is_what_the_configs_say():
+    write_page = runpy.run_path(str(ROOT / "docs" / "make_options.py"))["write_page"]
+    assert (ROOT / "docs" / "options.md").read_text() == write_page(), "run python docs/make_options.py"
 
 
 def test_the_citation_is_of_the_version_that_metadata_names():

@@ -59,7 +59,7 @@ def _draw(folder: Path, settings: CohortSettings, num_workers: int, progress: bo
     missing = [n for n, name in enumerate(cohort.population.participants.index) if not (folder / name).is_dir()]
     chunks = [missing[start : start + CHUNK] for start in range(0, len(missing), CHUNK)]
     jobs = (delayed(_write_people)(folder, settings, chunk) for chunk in chunks)
-    with tqdm(total=len(missing), desc="Drawing the synthetic cohort", unit="person", disable=not progress) as bar:
+    with tqdm(total=len(missing), desc="Drawing the synthetic cohort", unit="participant", disable=not progress) as bar:
         for count in Parallel(n_jobs=max(1, num_workers), return_as="generator_unordered")(jobs):
             bar.update(count)
     _write_tables(folder, cohort)

@@ -19,7 +19,7 @@ def border_window(spatial_shape: Sequence[int], margin_voxels: int) -> np.ndarra
     return (ramps[0][:, None, None] * ramps[1][:, None] * ramps[2]).astype(np.float32)
 
 
-def exponentiate(velocity: Tensor, steps: int = 4) -> Tensor:
+def exponentiate(velocity: Tensor, steps: int = 6) -> Tensor:
     """Displacement of the diffeomorphism exp(v) by scaling and squaring (Arsigny et al. 2006).
 
     Args:

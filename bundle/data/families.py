@@ -23,7 +23,7 @@ NO_FAMILY = frozenset(
     re.findall(
         r"\S+",
         """
-    none nil no non false unrelated alone single singleton singletons sole solo only independent unpaired nofamily no participant
+    none nil no non false unrelated alone single singleton singletons sole solo only independent unpaired nofamily nobody
     notrelated norelatives nosiblings onlychild unique self own na n nf unk unkn undefined unassigned excluded not no_family
         """,
     )

@@ -60,7 +60,7 @@ def r2_values_of_changed_codes(
             partners = swap_partners(families)
             changed["swapped"] = lambda number: codes[partners[number]]
         drawn: dict[str, list[np.ndarray]] = {name: [] for name in changed}
-        for number in tqdm(range(len(images)), desc="Changing embeddings", unit="person", disable=not progress):
+        for number in tqdm(range(len(images)), desc="Changing embeddings", unit="participant", disable=not progress):
             scaled = load(number)
             skips = network.encode_scaled(scaled)[1]
             for name, code in changed.items():

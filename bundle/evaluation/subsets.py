@@ -50,7 +50,7 @@ def r2_of_subsets(
     errors = np.zeros((len(subsets), len(families), len(network.modalities)))
     totals = np.zeros((len(families), len(network.modalities)))
     spread, moved = np.zeros(len(subsets)), np.zeros(len(subsets))
-    for person in tqdm(range(len(families)), desc="Subsets of maps", unit="person", disable=not progress):
+    for person in tqdm(range(len(families)), desc="Subsets of maps", unit="participant", disable=not progress):
         image = torch.as_tensor(held_out[person]["image"])[None].to(device)
         truth = masked_residuals(network, image)[0]
         totals[person] = np.square(truth).sum(axis=1, dtype=float)

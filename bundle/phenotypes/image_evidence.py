@@ -86,7 +86,7 @@ def read_images(
     brain = _brain_voxels(network, len(names))
     voxels = np.empty((len(network.modalities), len(names), len(brain)), dtype=np.float32)
     changes, explained = [], []
-    for number, name in enumerate(tqdm(names, desc="Reading images", unit="person", disable=not progress)):
+    for number, name in enumerate(tqdm(names, desc="Reading images", unit="participant", disable=not progress)):
         image = torch.as_tensor(dataset[row_of[name]]["image"])
         voxels[:, number] = image.flatten(1)[:, brain].numpy()
         if name in chosen:

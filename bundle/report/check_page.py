@@ -133,7 +133,7 @@ def _headline(findings: Sequence[Finding]) -> str:
         return "Nothing must be fixed" + (f"; {counted(odd, 'thing is', 'things are')} worth a look." if odd else ".")
     whom = len({finding.participant_id for finding in wrong if finding.participant_id})
     return f"{counted(len(wrong), 'thing')} to be fixed before training" + (
-        f", in {counted(whom, 'person', 'people')}." if whom else "."
+        f", in {counted(whom, 'participant', 'participants')}." if whom else "."
     )
 
 

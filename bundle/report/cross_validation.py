@@ -24,7 +24,7 @@ COLUMNS = [
 FOLD_COLUMNS = [
     Column("fold", "Fold", count),
     Column("modality", "Map"),
-    Column("n_people", "People", count),
+    Column("n_people", "Participants", count),
     *with_interval("r2", "R²", digits(3), "r2_low", "r2_high"),
     Column("pca_r2", "PCA", digits(3)),
     *with_interval("above_pca", "Above PCA", digits(3), "above_pca_low", "above_pca_high"),

@@ -26,7 +26,7 @@ def headline(results: Results) -> list[str]:
     elif not results.has_strata:
         sentences.append(NO_STRATA)
     if found is not None:
-        people = counted(int(found["n_people"]), "person", "people")
+        people = counted(int(found["n_people"]), "participant", "participants")
         if results.has_strata and results.has_clusters:
             sentences.append(
                 f"{people} fall into {found['n_strata']} strata ({p_is(found['p_value'])}): they are more clearly "

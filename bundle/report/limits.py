@@ -23,7 +23,7 @@ def limits_section(results: Results) -> Section:
     facts = results.facts.get(PHENOTYPING, {})
     if facts.get("least_detectable") is not None and results.has_strata:
         items.append(
-            f"With {counted(int(facts['n_people']), 'person', 'people')}, an effect below epsilon squared "
+            f"With {counted(int(facts['n_people']), 'participant', 'participants')}, an effect below epsilon squared "
             f"{digits(3)(facts['least_detectable'])} would often be missed."
         )
     if facts.get("share_fixed"):

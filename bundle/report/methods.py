@@ -72,7 +72,7 @@ def _network(results: Results) -> str:
     if people is not None:
         n_people = people["participant_id"].nunique()
         sentences.append(
-            f"Reconstruction was measured on {counted(n_people, 'person', 'people')} that it was not trained on, "
+            f"Reconstruction was measured on {counted(n_people, 'participant', 'participants')} that it was not trained on, "
             "against a principal component analysis of the training participants with the best number of components for "
             "each map."
         )

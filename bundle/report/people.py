@@ -17,7 +17,7 @@ from bundle.report.stage_blocks import absent, own_picture
 
 def people_section(results: Results) -> Section:
     """Who is in the analyses, and who was left out for what reason."""
-    section = Section("people", "People", cohort_flow(results))
+    section = Section("people", "Participants", cohort_flow(results))
     was_prepared = bool(section.blocks)
     steps: list[tuple[str, str, str]] = []
     sizes = {name: len(results.datalist.get(name, [])) for name in SECTIONS}

@@ -112,7 +112,7 @@ def _tests_table(results: Results, tests: pd.DataFrame, version: str) -> list[Ta
         return []
     columns = [
         NAMED,
-        Column("n_people", "People", count),
+        Column("n_people", "Participants", count),
         Column("h", "H", digits(1)),
         Column("p", "p", p_value),
         Column("q", "q", p_value),

@@ -52,7 +52,11 @@ def _codes(results: Results) -> list[Table]:
         found = [
             Column(name, f"Told, {name.removeprefix('found ')}", share) for name in sites if name.startswith("found ")
         ]
-        columns = [Column("site", "Site"), Column("n_people", "People", count), Column("n_families", "Families", count)]
+        columns = [
+            Column("site", "Site"),
+            Column("n_people", "Participants", count),
+            Column("n_families", "Families", count),
+        ]
         counts = results.table(CLUSTERS, "strata_sites")
         if counts is not None and results.has_clusters:
             cells = counts["n_people"].map(count) + " (" + counts["share"].map(share) + ")"
@@ -79,7 +83,7 @@ def _phenotypes(results: Results) -> list[Table]:
     if between is not None:
         columns = [
             NAMED,
-            Column("n_people", "People", count),
+            Column("n_people", "Participants", count),
             Column("h", "H", digits(1)),
             Column("p", "p", p_value),
             Column("q", "q", p_value),

@@ -114,7 +114,7 @@ def _strata_tables(results: Results) -> list[Table]:
             results, CLUSTERS, "strata_summary",
             [
                 Column("stratum", "Stratum", count),
-                Column("size", "People", count),
+                Column("size", "Participants", count),
                 Column("share", "Share", share),
                 *with_interval("jaccard", "Jaccard", digits(2), "jaccard_low", "jaccard_high"),
                 Column("silhouette", "Silhouette", digits(2)),

@@ -45,7 +45,7 @@ def check_command_line(words: Sequence[str]) -> None:
     if "help" in options:
         raise InputProblems(
             "Command line",
-            ["There is no --help: docs/knobs.md has every option, the config itself says what each does."],
+            ["There is no --help: docs/options.md has every option, the config itself says what each does."],
         )
     base, *overlays = ensure_tuple(values["config_file"])
     absent = [_no_file(name) for name in (base, *overlays) if not Path(str(name)).is_file()]

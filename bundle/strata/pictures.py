@@ -50,7 +50,7 @@ def _draw_candidates(panel: Any, found: Strata) -> None:
 def _draw_gap(panel: Any, found: Strata) -> None:
     """Where participants are who had no part in the clustering."""
     chosen = found.choice.chosen
-    panel.set(xlabel="place between two means (0 and 1)", ylabel="people", title="Across the least deep gap")
+    panel.set(xlabel="place between two means (0 and 1)", ylabel="participants", title="Across the least deep gap")
     if chosen is None or chosen.fits is None or not chosen.pairs:
         panel.text(0.5, 0.5, "no stable partition", ha="center", transform=panel.transAxes)
         return

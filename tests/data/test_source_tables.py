@@ -32,7 +32,7 @@ def test_tables_of_one_form_add_people_and_fill_in_what_the_first_lacks(folder):
         "site": [1, 1, 2],
     }
     pd.DataFrame(more).to_csv(folder / "people-2.tsv", sep="\t", index=False)
-    layout = layout_of(tables=[{"file": "participants*.tsv"}], participants={"family_id": "family"})
+    layout = layout_of(tables=[{"file": "people*.tsv"}], participants={"family_id": "family"})
     files = ["people-2.tsv", "people.tsv"]
     tables = read_source_tables(layout, folder)
     assert [file.name for file in tables.files] == files and list(tables.values) == ["family", "diagnosis", "site"]
@@ -80,7 +80,7 @@ def of_families(folder, **entries):
 
 
 def test_relatives_join_families_that_a_column_names(folder):
-    (folder / "rel.dat").write_text("ID1 ID2 Kinship\nb c 0.25\na d 0.01\nb no participant 0.25\n")
+    (folder / "rel.dat").write_text("ID1 ID2 Kinship\nb c 0.25\na d 0.01\nb nobody 0.25\n")
     own, _ = of_families(folder, participants={"family_id": "family"}, relatives=PAIRS)
     assert own["a"] == own["b"] == own["c"] != own["d"] and own.str.startswith("family-").all()
 

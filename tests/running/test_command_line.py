@@ -85,7 +85,7 @@ def test_words_that_would_count_as_true_are_refused(options):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--help"], "docs/knobs.md has every option"),
+        (["--help"], "docs/options.md has every option"),
         (["--spatial_size", "32"], r"--spatial_size: expected a list such as \[64, 64, 48\], got 32"),
         (
             ["--network_def", "configs/parts/network.yaml"],

@@ -143,7 +143,7 @@ def test_page_needs_no_other_file_and_shows_the_oddest_first(checked):
 def test_page_says_how_many_it_leaves_out(tiny_cohort, tmp_path):
     run_stage("checking", tmp_path, dataset_dir=str(tiny_cohort), most_people=3)
     page = (tmp_path / "0_checked" / "check.html").read_text()
-    assert page.count('<section class="participant">') == 3 and "The 3 oddest of 24" in page
+    assert page.count('<section class="person">') == 3 and "The 3 oddest of 24" in page
     assert "Nothing must be fixed" in page
 
 

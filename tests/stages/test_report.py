@@ -152,7 +152,7 @@ def test_every_picture_has_words_and_every_table_a_caption_and_a_file(with_strat
     pictures = re.findall(r"<img [^>]*>", page)
     assert len(pictures) >= 11 and all(re.search(r'alt="[^"]{20,}"', picture) for picture in pictures)
     assert page.count("<table") == page.count("<caption>") == page.count("<thead>") >= 15
-    files = re.findall(r"File: <embedding>([^<]+)</code>", page)
+    files = re.findall(r"File: <code>([^<]+)</code>", page)
     assert len(files) >= 12 and all((folder / file).is_file() for file in files)
 
 

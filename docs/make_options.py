@@ -1,6 +1,6 @@
-"""Write docs/knobs.md, the reference of every config's options, from the configs and the docstrings of a layout's entries.
+"""Write docs/options.md, the reference of every config's options, from the configs and the docstrings of a layout's entries.
 
-    python docs/make_knobs.py
+    python docs/make_options.py
 
 A option is a key at a config's top level that is set, not wired. Its default and its comment make a row; what is missing there
 is taken from the config it refers to (`%configs/study.yaml::seed`), or from the option of that name in a shared config.
@@ -17,7 +17,7 @@ from typing import NamedTuple
 from bundle.data import layouts
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGE = ROOT / "docs" / "knobs.md"
+PAGE = ROOT / "docs" / "options.md"
 STAGES = [
     "check",
     "prepare",
@@ -53,7 +53,7 @@ LAYOUT = {
 TAKEN_OVER = re.compile(r'"%configs/(?P<config>\w+)\.yaml::(?P<key>\w+)"')
 START = """# Every option
 
-Written by `python docs/make_knobs.py` from the configs; edit those. [pipeline.md](pipeline.md) says what the stages are.
+Written by `python docs/make_options.py` from the configs; edit those. [pipeline.md](pipeline.md) says what the stages are.
 
 - Each option is an option of its command: `--max_epochs 20`.
 - Entries of a mapping are reached by `::`: `--synthetic::n_subjects 100`. `images` and networks stand in files of their own, where `::`
