@@ -3,7 +3,7 @@
     python benchmarks/honesty_test.py --output_dir output/honesty --seeds 0 1 2 --single_modality_seeds 0 1 2
 
 For each seed: draw the synthetic cohort of that seed (0 is the embedded default), train the default model with that
-seed, evaluate the test section once. Then read the truth: the noise ceiling per modality, and how well ridge
+seed, evaluate the test split once. Then read the truth: the noise ceiling per modality, and how well ridge
 regression predicts the true factors from the joint embedding and from the embeddings of networks that saw one modality only
 (five folds of whole families, over all participants: the encoder saw the training participants' images, never their factors).
 Finished parts are not repeated, interrupted ones resumed. Prints Markdown tables; writes `honesty.tsv`, `factors.tsv`.
@@ -49,7 +49,7 @@ def train_and_embed(output_dir: Path, cohort: Path | None, **options: object) ->
 
 
 def noise_ceiling(output_dir: Path, cohort: Path) -> dict[str, float]:
-    """R² that the noise-free images themselves have on the test section."""
+    """R² that the noise-free images themselves have on the test split."""
     state = torch.load(output_dir / "2_training" / "model.pt", weights_only=True)
     mask, mean_image = state["scaling.brain_mask"].numpy() > 0, state["scaling.mean_image"].numpy()
     test = json.loads((output_dir / "1_prepared" / "datalist.json").read_text())["test"]

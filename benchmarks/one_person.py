@@ -2,7 +2,7 @@
 
     python benchmarks/one_person.py --results output
 
-Takes a results folder with a network and a stratifier, and one participant of its test section as if they were new.
+Takes a results folder with a network and a stratifier, and one participant of its test split as if they were new.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ OTHER_REFERENCES = 19
 
 @dataclass(frozen=True)
 class Grouping:
-    """A partition of all participants who is embedded.
+    """A partition of all participants who are embedded.
 
     Attributes:
         labels: `(N,)` strata from 1, all 1 if there are none.

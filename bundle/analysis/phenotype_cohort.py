@@ -58,7 +58,7 @@ class FactorSettings:
 
 @dataclass(frozen=True)
 class Cohort:
-    """All participants who is embedded, and the rows of those who are analysed.
+    """All participants who are embedded, and the rows of those who are analysed.
 
     Attributes:
         table: N embeddings.

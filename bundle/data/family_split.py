@@ -14,9 +14,9 @@ from bundle.data.problems import InputProblems
 def split_by_family(
     items: Sequence[Item], validation_fraction: float, test_fraction: float, seed: int
 ) -> dict[str, list[Item]]:
-    """Training, validation and test sections; a family is in one of them.
+    """Training, validation and test splits; a family is in one of them.
 
-    Whole families, in random order, fill the test section up to its share, then validation, then training.
+    Whole families, in random order, fill the test split up to its share, then validation, then training.
 
     Raises:
         InputProblems: for shares that cannot be, or if a section would be empty.

@@ -12,41 +12,41 @@ from bundle.paths import DATALIST, PREPARED, stage_folder
 logger = logging.getLogger(__name__)
 
 
-def prepared_section(output_dir: str, modalities: Sequence[str], section: str, any_subset: bool = False) -> list[Item]:
-    """The participants of a section that `prepare` wrote, for later stages: those who have every map, or all of them.
+def prepared_split(output_dir: str, modalities: Sequence[str], split: str, any_subset: bool = False) -> list[Item]:
+    """The participants of a split that `prepare` wrote, for later stages: those who have every map, or all of them.
 
     Args:
         output_dir: results folder.
         modalities: maps that are meant.
-        section: of the datalist.
+        split: of the datalist.
         any_subset: also participants who lack some of the maps.
 
     Raises:
-        InputProblems: for another section, or if nothing is prepared there, no participant has every map, or a file is gone.
+        InputProblems: for another split, or if nothing is prepared there, no participant has every map, or a file is gone.
     """
-    if section not in SECTIONS:
-        raise InputProblems("Section", [f"Expected --section to be one of {SECTIONS}, got {section!r}."])
+    if split not in SECTIONS:
+        raise InputProblems("Split", [f"Expected --split to be one of {SECTIONS}, got {split!r}."])
     file = stage_folder(output_dir, PREPARED) / DATALIST
     if not file.is_file():
         raise InputProblems("Results folder", [f"No {file}: run training first, or give its --output_dir."])
-    items = items_from_datalist(file, modalities, any_subset=True)[section]
+    items = items_from_datalist(file, modalities, any_subset=True)[split]
     if any_subset:
         return items
     complete = [item for item in items if len(present_modalities(item, modalities)) == len(modalities)]
     if not complete:
         maps = ", ".join(modalities)
         raise InputProblems(
-            "Section", [f"No participant in {section} of {file} has every map ({maps}): give fewer --modalities."]
+            "Split", [f"No participant in {split} of {file} has every map ({maps}): give fewer --modalities."]
         )
     if len(complete) < len(items):
         logger.info(
-            "%d of %d participants in %s lack a map and are left out.", len(items) - len(complete), len(items), section
+            "%d of %d participants in %s lack a map and are left out.", len(items) - len(complete), len(items), split
         )
     return complete
 
 
 def prepared_people(output_dir: str, modalities: Sequence[str]) -> list[Item]:
-    """All participants of `1_prepared` who has every map, whatever their section; no participant if there is no such folder."""
+    """All participants of `1_prepared` who has every map, whatever their split; no participant if there is no such folder."""
     file = stage_folder(output_dir, PREPARED) / DATALIST
     if not file.is_file():
         return []

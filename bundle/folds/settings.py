@@ -18,7 +18,7 @@ from bundle.running.stage_process import stage_command
 CONFIGS = {"training": "configs/train.yaml", "evaluating": "configs/evaluate.yaml"}
 """The two stages that make a fold, in order."""
 OWN_FILE = "configs/cross_validate.yaml"
-SET_BY_FOLDS = ("resume", "test_fraction", "section", "checkpoint")
+SET_BY_FOLDS = ("resume", "test_fraction", "split", "checkpoint")
 NO_SETTINGS = (
     *("bundle_root", "output_dir", "dataset_dir", "images", "resume", "validation_fraction", "test_fraction"),
     *("synthetic", "cache_rate", "num_workers", "progress"),

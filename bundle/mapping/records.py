@@ -39,7 +39,7 @@ def write_record(page: MappedPerson, row: Mapping[str, Any]) -> None:
 
 
 def _records(folder: Path) -> list[tuple[MappedPerson, dict[str, Any]]]:
-    """Page and row of all participants who was mapped or failed, also in earlier calls."""
+    """Page and row of all participants who were mapped or failed, also in earlier calls."""
     files = sorted((folder / WORK).glob(f"*/{RECORD}"))
     records = [(file.parent, read_sidecar(file)) for file in files]
     return [(MappedPerson(folder=work, **record["page"]), record["row"]) for work, record in records if record]
@@ -102,7 +102,7 @@ def _change(key: str, before: Any, now: Any) -> str:
 
 
 def write_participants(folder: Path, waiting: Collection[str] = ()) -> list[str]:
-    """The ids of all participants who was mapped to the end and whose maps are all there, also from earlier calls.
+    """The ids of all participants who were mapped to the end and whose maps are all there, also from earlier calls.
 
     Columns that a participant added to `participants.tsv`, such as `family_id`, stay, also of participants who are not listed for a while.
 

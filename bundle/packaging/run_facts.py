@@ -60,7 +60,7 @@ class RunFacts:
         signature: of it, see `FusionAutoencoder`.
         settings: of the training, by option; empty if the run left no checkpoint.
         n_people: by section; empty if the run left no datalist.
-        test_people: items of the test section.
+        test_people: items of the test split.
         cohort: folder of the synthetic cohort it was trained on; None if it was trained on other participants.
         synthetic: settings of that cohort.
         evaluation: None if the network was not evaluated.
@@ -140,7 +140,7 @@ def _evaluation(folder: Path, own_hash: str, problems: list[str]) -> Evaluation 
             f"{folder} is of encoder {facts['encoder_hash']}, model.pt is {own_hash}: run evaluating again."
         )
         return None
-    return Evaluation(read_table(folder / "summary.tsv"), facts["section"], facts["n_people"])
+    return Evaluation(read_table(folder / "summary.tsv"), facts["split"], facts["n_people"])
 
 
 def _stratifier(file: Path, own_hash: str, problems: list[str]) -> Path | None:

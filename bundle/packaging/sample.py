@@ -15,7 +15,7 @@ N_PEOPLE = 2
 
 
 def write_sample(folder: Path, facts: RunFacts, images: Mapping[str, str]) -> list[str]:
-    """Copy the first unrelated participants of the test section, whom training has not seen, as a cohort folder.
+    """Copy the first unrelated participants of the test split, whom training has not seen, as a cohort folder.
 
     Args:
         folder: where to.

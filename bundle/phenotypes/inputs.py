@@ -31,10 +31,10 @@ class Given:
     """What phenotyping is given.
 
     Attributes:
-        cohort: all participants who is embedded, with phenotypes.
+        cohort: all participants who are embedded, with phenotypes.
         clusters: N rows, `strata.tsv` of clustering.
         found: its `summary.json`.
-        flow: from all participants who is embedded to those who are analysed.
+        flow: from all participants who are embedded to those who are analysed.
         left_out: who is not, and why.
     """
 

@@ -184,7 +184,7 @@ def target_of(values: pd.Series, families: np.ndarray, categories: Sequence[str]
     if len(np.unique(families)) < least:
         problems.append(f"{name}: {len(np.unique(families))} families have it, expected {least} or more.")
     if values.nunique() < 2:
-        problems.append(f"{name}: is alike for all participants who has it, so there is nothing to predict.")
+        problems.append(f"{name}: is alike for all participants who have it, so there is nothing to predict.")
     is_number = is_numeric_dtype(values) and name not in categories and values.nunique() > 2
     if is_number and not problems:
         return Target(name, values.to_numpy(dtype=float))

@@ -210,7 +210,7 @@ def _provenance(results: Results) -> list[list[str]]:
         rows.append(["Encoder", listed([encoder["encoder_hash"] for encoder in results.facts[CLUSTERS]["encoders"]])])
     trained = results.checkpoint.get("settings", {})
     if "people" in trained:
-        rows.append(["Split of participants into sections", str(trained["people"])])
+        rows.append(["Split of participants", str(trained["people"])])
     seeds = {
         "training": trained.get("seed"),
         "clustering": results.facts.get(CLUSTERS, {}).get("settings", {}).get("seed"),

@@ -68,7 +68,7 @@ def phenotypes_by_site(
         cohort: participants.
         scores: `(rows, F)` of those who are analysed.
         adjusted: `(rows, F)` without covariates.
-        grouping: strata of all participants who is embedded.
+        grouping: strata of all participants who are embedded.
         factors: F ids -> names.
         settings: of the tests.
     """

@@ -179,7 +179,7 @@ def _person_of(files: Mapping[str, str], name: str, network: FusionAutoencoder) 
 
 
 def run_embedding(evaluator: SupervisedEvaluator, writer: EmbeddingWriter) -> None:
-    """Embed all participants who is new and say where the table is.
+    """Embed all participants who are new and say where the table is.
 
     Raises:
         SystemExit: with status 130 after Ctrl-C; the embeddings so far are written.

@@ -41,7 +41,7 @@ def run_evaluation(
     validation: CacheDataset,
     output_dir: str,
     device: torch.device,
-    section: str = "test",
+    split: str = "test",
     progress: bool = True,
 ) -> pd.DataFrame:
     """Evaluate, write `3_evaluation/` and log the table.
@@ -61,7 +61,7 @@ def run_evaluation(
         validation: participants that the best linear embedding is chosen on.
         output_dir: results folder.
         device: of the network.
-        section: of the datalist that `held_out` is.
+        split: of the datalist that `held_out` is.
         progress: show bars.
 
     Returns:
@@ -95,7 +95,7 @@ def run_evaluation(
         save_figure(subset_picture(tables["subsets"], network.modalities), folder / "subsets.png")
     for name, table in tables.items():
         write_table(table, folder / f"{name}.tsv")
-    facts = {"encoder_hash": encoder_hash(network), "section": section, "n_people": len(people.images)}
+    facts = {"encoder_hash": encoder_hash(network), "split": split, "n_people": len(people.images)}
     facts |= {"linear_embedding": linear.best, "above_linear_mean": mean_margin(people.families, sums)}
     write_text(json.dumps(facts, indent=1) + "\n", folder / EVALUATED)
     _draw_people(network, inferer, held_out, r2_per_person(people.images, people.drawn).mean(axis=1), folder, device)

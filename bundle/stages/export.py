@@ -67,7 +67,7 @@ def export(
         data_source: see `package_metadata`.
         data_license: text file with the terms of the training data.
         large_files_url: see `large_files`.
-        sample: with the synthetic cohort, put participants of its test section into the package.
+        sample: with the synthetic cohort, put participants of its test split into the package.
 
     Returns:
         The ZIP.

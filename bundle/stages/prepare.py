@@ -47,8 +47,8 @@ def prepare(
         images: modality -> file pattern with `{participant_id}`, relative to the cohort folder.
         modalities: those to use, in channel order.
         spatial_size: the network's grid.
-        validation_fraction: share of participants in the validation section (whole families).
-        test_fraction: the same for the test section.
+        validation_fraction: share of participants in the validation split (whole families).
+        test_fraction: the same for the test split.
         seed: of the split.
         synthetic: arguments of `CohortSettings`.
         num_workers: processes that draw, threads that check.

@@ -45,7 +45,7 @@ def results(incomplete, tmp_path_factory):
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.chdir(ROOT)
         train(incomplete, output_dir, max_epochs=8, modality_dropout=0.5)
-        run_stage("evaluating", output_dir, section="training")
+        run_stage("evaluating", output_dir, split="training")
         run_stage("embedding", output_dir, dataset_dir=str(incomplete))
     return output_dir
 

@@ -109,7 +109,7 @@ def test_other_tensors_are_no_network(trained, tmp_path):
 
 
 def test_unknown_section_is_named_with_those_known(trained):
-    assert "('training', 'validation', 'test'), got 'tets'" in refusal(trained, section="tets")
+    assert "('training', 'validation', 'test'), got 'tets'" in refusal(trained, split="tets")
 
 
 def refusal(output_dir, **options):

@@ -306,7 +306,7 @@ def test_patterns_that_lead_out_of_the_folder_are_refused(finished, pattern):
 def test_figures_of_another_encoder_are_refused(finished, tmp_path):
     copy = tmp_path / "output"
     shutil.copytree(finished, copy)
-    (copy / "3_evaluation" / "evaluation.json").write_text('{"encoder_hash": "0", "section": "test", "n_people": 3}')
+    (copy / "3_evaluation" / "evaluation.json").write_text('{"encoder_hash": "0", "split": "test", "n_people": 3}')
     assert "run evaluating again" in refused(copy)
     (copy / "3_evaluation" / "evaluation.json").write_text('{"encoder')
     assert "evaluation.json is broken" in refused(copy)
