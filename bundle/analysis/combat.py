@@ -59,7 +59,7 @@ class SiteModel:
 
         Args:
             values: embeddings, or factor scores.
-            participants: their sites and what is kept.
+            people: their sites and what is kept.
             splines: kept covariates that are numbers enter as splines, not with their squares.
             on_axes: on the principal axes of what is left within sites, those that stand out of noise. Values of an embedding mean
                 nothing one by one and move together, which the priors of ComBat do not know of.

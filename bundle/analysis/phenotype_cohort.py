@@ -63,7 +63,7 @@ class Cohort:
     Attributes:
         table: N embeddings.
         codes: `(N, E)` of them.
-        participants: N participants.
+        people: N participants.
         taken_out: N rows of covariates that are regressed out of embeddings by regression.
         out_of_scores: N rows of those that are regressed out of scores: the site is among them where only embeddings are harmonised.
         items: phenotypes, of whoever has any.

@@ -197,7 +197,7 @@ def people_of_strata(people: pd.DataFrame, strata: np.ndarray) -> tuple[pd.DataF
     """Who is in each stratum: mean and spread of numbers, shares of words ("not given" is one). Descriptive.
 
     Args:
-        participants: N rows, a column per variable.
+        people: N rows, a column per variable.
         strata: `(N,)` numbers from 1.
 
     Returns:

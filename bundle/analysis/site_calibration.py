@@ -25,7 +25,7 @@ def calibrate_sites(
     Args:
         model: to start from.
         values: `(N, E)`.
-        participants: their sites and what is kept.
+        people: their sites and what is kept.
         families: N labels; None takes all participants for a family of their own.
 
     Raises:

@@ -67,7 +67,7 @@ def check_not_confounded(people: Sites, design: np.ndarray) -> None:
     """Refuse covariates from which the site follows, or the other way round.
 
     Args:
-        participants: N.
+        people: N.
         design: `(N, P)` terms of what is kept.
 
     Raises:

@@ -102,7 +102,7 @@ class Stratifier:
 
         Args:
             codes: `(N, E)`.
-            participants: N rows with `columns`; None if there are none.
+            people: N rows with `columns`; None if there are none.
             reconstruction_errors: `(N,)`, as embedding writes them.
             inputs: of each, the maps that the embedding was made from; no participant is held to that if empty.
 

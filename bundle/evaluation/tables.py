@@ -85,7 +85,7 @@ def summary_table(
     """A row per modality: R², that of PCA and of changed embeddings, means of the metrics, and the margins over PCA and the best linear embedding of equal size.
 
     Args:
-        participants: who was held out.
+        people: who was held out.
         sums: from `sums_of_squares`.
         baseline: PCA of the same participants.
         linear: linear embeddings of the network's size.

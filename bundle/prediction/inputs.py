@@ -58,7 +58,7 @@ class PredictionInputs:
     """Features and participants.
 
     Attributes:
-        participants: N rows with index `participant_id`; `family_id` and whatever else is known.
+        people: N rows with index `participant_id`; `family_id` and whatever else is known.
         features: name -> `(N, P)`, the embedding first.
         unlike_units: names of features whose columns have units of their own.
         encoder_hash: of the network; None if the embeddings do not say.

@@ -25,7 +25,7 @@ def reliability_table(inputs: PredictionInputs, person: str, settings: CrossVali
 
     Args:
         inputs: features and participants.
-        participant: column whose equal values are scans of one participant; `person_id` need not be there.
+        person: column whose equal values are scans of one participant; `person_id` need not be there.
         settings: of the bootstrap.
 
     Raises:

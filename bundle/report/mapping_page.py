@@ -58,7 +58,7 @@ def render_mapping(people: Sequence[MappedPerson], settings: Mapping[str, Any]) 
     """The page; participants with failures first, then those with worries.
 
     Args:
-        participants: all participants.
+        people: all participants.
         settings: name -> value, shown at the end.
     """
     order = {"mend": 0, "look": 1, "ok": 2}

@@ -47,7 +47,7 @@ def look_at_sites(
     Args:
         codes: `(N, E)` as the network gave them.
         labels: N sites.
-        participants: N participants, with `family_id`.
+        people: N participants, with `family_id`.
         covariates: N rows of what clustering took out by regression.
         sites: what it harmonised over first, or None.
         splines: see `CovariateModel.fit`.

@@ -22,7 +22,7 @@ def site_labels(people: pd.DataFrame, column: str | None) -> pd.Series | None:
     """Each participant's site as text (NaN where it is not known); None if there is no such column, or one site only.
 
     Args:
-        participants: from `people_table`.
+        people: from `people_table`.
         column: that names sites; None for none. `site` need not be there.
 
     Raises:
@@ -62,7 +62,7 @@ def harmonised_sites(
     """What to harmonise over; None if that was not asked for.
 
     Args:
-        participants: N participants, with `family_id`.
+        people: N participants, with `family_id`.
         labels: from `site_labels`.
         harmonise: `combat` or None.
         covariates: N rows of what is regressed out afterwards; kept by harmonising, with `age_years` and `sex`.

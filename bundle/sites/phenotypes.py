@@ -40,7 +40,7 @@ def covariates_of_scores(
     """What is regressed out of scores by regression, and what they are harmonised over.
 
     Args:
-        participants: N participants.
+        people: N participants.
         taken_out: N rows of what is regressed out of embeddings by regression.
         labels: N sites, or None.
         of_codes: what embeddings are harmonised over; the site is then regressed out of scores too, by regression if not by ComBat.

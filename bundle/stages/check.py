@@ -39,7 +39,7 @@ class Look:
     Attributes:
         found: the cohort.
         findings: all lines, those of `found` too.
-        participants: rows of `measures.tsv`: participant_id, modality, measures.
+        people: rows of `measures.tsv`: participant_id, modality, measures.
         images: of the same rows.
         compared: modality -> its images, compared with each other.
     """

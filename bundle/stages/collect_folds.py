@@ -97,7 +97,7 @@ def pooled_figures(people: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     their participants; other figures are means over participants.
 
     Args:
-        participants: a row per participant and modality, with `family_id` and the columns of an evaluation's `people.tsv`.
+        people: a row per participant and modality, with `family_id` and the columns of an evaluation's `people.tsv`.
         by: columns that name a group.
 
     Returns:

@@ -42,7 +42,7 @@ class MappedCohort:
 
     Attributes:
         folder: the cohort, for `--dataset_dir`.
-        participants: ids in it, of earlier calls too.
+        people: ids in it, of earlier calls too.
         failures: a sentence for each participant who could not be mapped now.
     """
 
@@ -72,7 +72,7 @@ def map_people(
 
     Args:
         output_dir: results folder.
-        participants: their scans.
+        people: their scans.
         target: template and grid.
         settings: see `MappingSettings`.
         progress: show bars.

@@ -43,7 +43,7 @@ def predict(
         sources: see `Sources`.
         participants: table with targets and `family_id`; None takes that of `1_prepared`.
         categories: columns that are categories even if numbers code them.
-        participant: column whose equal values are scans of one participant; it need not be there.
+        person: column whose equal values are scans of one participant; it need not be there.
         cross_validation: see `CrossValidationSettings`.
 
     Returns:
