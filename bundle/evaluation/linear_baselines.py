@@ -138,10 +138,22 @@ def cell_size(spatial_size: Sequence[int]) -> int:
     return max(size for size in range(1, most + 1) if all(length % size == 0 for length in spatial_size))
 
 
-def _cells(
+def fit_cells(
     training: np.ndarray, brain_mask: np.ndarray, cell: int, mirror: int, embedding_size: int, most_samples: int
-) -> Reconstruct:
-    """Joint PCA of each cell; what `fit_linear_embedding` does when covariances between blocks count for nothing."""
+) -> tuple[np.ndarray, dict[str, torch.Tensor]]:
+    """Joint PCA of each cell; what `fit_linear_embedding` does when covariances between blocks count for nothing.
+
+    Args:
+        training: `(N, M, V)` residuals of complete participants, in the order of the mask's voxels.
+        brain_mask: `(D, H, W)`.
+        cell: voxels along each side.
+        mirror: see `linear_baselines`.
+        embedding_size: E.
+        most_samples: see `LinearFitSettings`; 0 for neither shifted nor mirrored copies.
+
+    Returns:
+        `(V,)`, the order of voxels that `embed_packed` takes, and what it takes them with.
+    """
     mask = torch.from_numpy(np.ascontiguousarray(brain_mask))
     layout = BlockLayout(mask, cell, mirror)
     if most_samples == 0:
@@ -150,7 +162,13 @@ def _cells(
     number[mask.flatten() > 0] = torch.arange(training.shape[2])
     order = number[layout.voxels].numpy()
     settings = LinearFitSettings(embedding_size, most_per_block=300, reach=1.0, most_samples=max(most_samples, 1))
-    fitted = fit_linear_embedding(torch.from_numpy(training[:, :, order]), layout, embedding_size, settings)
+    return order, fit_linear_embedding(torch.from_numpy(training[:, :, order]), layout, embedding_size, settings)
+
+
+def _cells(
+    training: np.ndarray, brain_mask: np.ndarray, cell: int, mirror: int, embedding_size: int, most_samples: int
+) -> Reconstruct:
+    order, fitted = fit_cells(training, brain_mask, cell, mirror, embedding_size, most_samples)
 
     def reconstruct(images: np.ndarray) -> np.ndarray:
         embeddings = embed_packed(fitted, torch.from_numpy(images[:, :, order]))
