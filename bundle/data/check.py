@@ -18,6 +18,7 @@ from bundle.data.brain_mask import masked
 from bundle.data.datalist import Item, present_modalities
 from bundle.data.file_patterns import FETCH, dead_link
 from bundle.data.findings import MEND, Finding, Job, split_sentence, to_mend
+from bundle.data.geometry import geometry_problem
 from bundle.data.grids import SAME_GRID_MM, corners_apart_mm
 from bundle.data.leakage import same_images
 from bundle.data.problems import InputProblems
@@ -214,6 +215,8 @@ def inspect_image(
         image: Any = nib.load(path)
         if image.ndim != 3:
             return not_three_axes(job, image)
+        if problem := geometry_problem(image):
+            return ImageFacts(problem=to_mend(job, *problem))
         stored = image.get_data_dtype()
         if stored.kind not in "biuf":
             return ImageFacts(problem=to_mend(job, f"expected one real number per voxel, got {stored}", "convert it"))

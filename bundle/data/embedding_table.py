@@ -93,7 +93,19 @@ class EmbeddingTable:
         return replace(self, **chosen)
 
     def write_arrays(self, folder: Path) -> None:
-        """Write `embeddings.npz`."""
+        """Write `embeddings.npz`.
+
+        Raises:
+            InputProblems: for embeddings that are not finite, with the participants; nothing is written.
+        """
+        broken = self.participant_ids[~np.isfinite(self.codes).all(axis=1)]
+        if len(broken):
+            raise InputProblems(
+                "Embeddings",
+                [
+                    f"{len(broken)} embeddings are not finite, such as that of {broken[0]}: check the images and the weights."
+                ],
+            )
         with atomic_path(folder / f"{TABLE}.npz") as temporary, temporary.open("wb") as stream:
             np.savez(
                 stream,

@@ -18,9 +18,11 @@ from bundle.data.check import (
     not_three_axes,
     read_to_the_end,
     stored_as,
+    to_mend,
     unreadable,
 )
 from bundle.data.findings import LOOK, MEND, Finding, Job
+from bundle.data.geometry import geometry_problem
 
 FEW_OTHERWISE = 0.25
 """Share of a map's images above which directions are a matter of scanners or sites, not of single files."""
@@ -36,6 +38,8 @@ def inspect_header(job: Job) -> ImageFacts:
         image: Any = nib.load(path)
         if image.ndim != 3:
             return not_three_axes(job, image)
+        if problem := geometry_problem(image):
+            return ImageFacts(problem=to_mend(job, *problem))
         length = int(image.dataobj.offset) + prod(image.shape) * image.get_data_dtype().itemsize
         if path.endswith(".gz"):
             if _told_length(path) != length % 2**32:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import threading
@@ -41,6 +42,33 @@ def one_at_a_time(folder: Path, stop: threading.Event | None = None) -> Iterator
             finally:
                 file.unlink(missing_ok=True)
             return
+
+
+_held: dict[Path, TextIOWrapper] = {}
+
+
+def hold(folder: Path) -> bool:
+    """Take a folder for this process until it ends; False if another process has it. A second call of one process is True.
+
+    Args:
+        folder: that is worked in; it is made.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if folder.resolve() in _held:
+        return True
+    stream = (folder / LOCK).open("w")
+    try:
+        import fcntl
+
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        stream.close()
+        return False
+    except (OSError, ImportError) as error:
+        logger.warning("The disk of %s has no locks (%s): let no other process work in it now.", folder, error)
+    _held[folder.resolve()] = stream
+    atexit.register((folder.resolve() / LOCK).unlink, missing_ok=True)
+    return True
 
 
 def _lock(stream: TextIOWrapper, folder: Path, stop: threading.Event | None) -> None:

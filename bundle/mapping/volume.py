@@ -12,6 +12,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter, map_coordinates
 
 from bundle.data.atomic import atomic_path
+from bundle.data.geometry import geometry_problem
 from bundle.data.problems import InputProblems
 from bundle.data.random_fields import FWHM_PER_SIGMA
 from bundle.mapping.optional import needed
@@ -89,10 +90,14 @@ def read_volume(path: Path) -> Volume:
         InputProblems: for files that are none, have other axes, NaN or a sheared affine.
     """
     try:
-        image: Any = nib.as_closest_canonical(nib.load(path))
-        voxels = np.asarray(image.dataobj, dtype=np.float32)
+        stored: Any = nib.load(path)
+        problem = geometry_problem(stored)
+        image: Any = nib.as_closest_canonical(stored) if problem is None else stored
+        voxels = np.asarray(image.dataobj, dtype=np.float32) if problem is None else np.zeros(())
     except Exception as error:  # whatever a broken file makes the reader raise
         raise InputProblems("Images", [f"{path}: cannot be read ({error}): copy or make it again."]) from error
+    if problem is not None:
+        raise InputProblems("Images", [f"{path}: {': '.join(problem)}."])
     voxels = voxels[..., 0] if voxels.ndim == 4 and voxels.shape[3] == 1 else voxels
     if voxels.ndim != 3:
         raise InputProblems("Images", [f"{path}: expected 3 axes, got {voxels.shape}: extract the volume you mean."])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import platform
 import sys
 from types import TracebackType
@@ -17,6 +18,13 @@ def start_process(seed: int, deterministic: bool = False) -> None:
     """Seed torch, choose deterministic algorithms if asked (slower on GPUs), keep freed memory, speak plainly."""
     sys.excepthook = show_error
     check_command_line(sys.argv[1:])
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise InputProblems(
+            "Process",
+            [
+                "One training uses one device: start it without torchrun (several processes would write one results folder)."
+            ],
+        )
     torch.manual_seed(seed)
     torch.use_deterministic_algorithms(bool(deterministic))
     keep_freed_memory()

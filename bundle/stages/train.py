@@ -16,6 +16,7 @@ from torch.utils.data import Dataset
 
 from bundle.data.check import canonical_grid, padded_affine
 from bundle.data.datalist import present_modalities
+from bundle.data.one_at_a_time import hold
 from bundle.data.problems import InputProblems
 from bundle.engines.inferer import AutocastInferer
 from bundle.handlers.training_log import TrainingLog
@@ -52,7 +53,8 @@ def start_run(
         loss: one of `bundle.losses.KINDS`.
 
     Raises:
-        InputProblems: if a run is there and was not to be resumed, or the other way round, or a setting is none that there is.
+        InputProblems: if a run is there and was not to be resumed, or the other way round, if another process trains in the
+            folder, or a setting is none that there is.
     """
     start_process(seed, deterministic)
     problems = [
@@ -71,7 +73,12 @@ def start_run(
         problems.append(f"--loss: expected one of {', '.join(KINDS)}, got {loss!r}.")
     if problems:
         raise InputProblems("Settings", problems)
-    checkpoint = stage_folder(output_dir, TRAINING) / CHECKPOINT
+    folder = stage_folder(output_dir, TRAINING)
+    if not hold(folder):
+        raise InputProblems(
+            "Results folder", [f"Another training writes {folder}: wait for it, or choose another --output_dir."]
+        )
+    checkpoint = folder / CHECKPOINT
     if checkpoint.is_file() and not resume:
         raise InputProblems(
             "Results folder",

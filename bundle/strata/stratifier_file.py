@@ -34,8 +34,17 @@ def read_stratifier(file: Path) -> Stratifier:
         )
     try:
         with np.load(file, allow_pickle=False) as stored:
-            return Stratifier.from_arrays({name: stored[name] for name in stored.files})
+            arrays = {name: stored[name] for name in stored.files}
+            stratifier = Stratifier.from_arrays(arrays)
     except Exception as error:  # whatever a broken file makes numpy raise
         raise InputProblems(
             "Stratifier", [f"{file} is not a stratifier ({error!r}): give the file that clustering wrote."]
         ) from error
+    geometry = ("centres", "precision", "shares", "votes", "distances")
+    broken = [name for name in geometry if not np.isfinite(getattr(stratifier, name)).all()]
+    if broken:
+        raise InputProblems(
+            "Stratifier",
+            [f"{file}: {', '.join(broken)} hold values that are not finite: copy it, or run clustering again."],
+        )
+    return stratifier

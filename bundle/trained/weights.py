@@ -26,7 +26,7 @@ def load_network(
         device: where to put it.
 
     Raises:
-        InputProblems: without the file, or if the weights are those of another architecture or grid.
+        InputProblems: without the file, or if the weights are those of another architecture or grid, or not finite.
     """
     file = Path(checkpoint) if checkpoint else stage_folder(output_dir, TRAINING) / BEST_MODEL
     if not file.is_file():
@@ -34,6 +34,12 @@ def load_network(
     state = read_weights(file)
     weights = state.get("network", state) if isinstance(state, dict) else {}
     check_fits(network, weights, str(file))
+    broken = [name for name, value in weights.items() if value.is_floating_point() and not bool(value.isfinite().all())]
+    if broken:
+        raise InputProblems(
+            "Network",
+            [f"{file}: weights that are no finite numbers ({', '.join(broken[:3])}): copy it again, or train again."],
+        )
     network.load_state_dict(weights)
     return network.to(device).eval()
 
