@@ -35,13 +35,20 @@ def _draw_candidates(panel: Any, found: Strata) -> None:
     chosen = found.choice.chosen
     if chosen:
         panel.plot(chosen.n_clusters, chosen.stability.mean(), "o", markersize=12, fillstyle="none", color="#0072B2")
+    looked_at = [candidate for candidate in candidates if candidate.border_agreement is not None]
+    if looked_at:
+        panel.plot(
+            [candidate.n_clusters for candidate in looked_at],
+            [candidate.border_agreement for candidate in looked_at],
+            "s", color=COLOURS[1], label="borders among finer clusters",
+        )  # fmt: skip
     panel.axhline(
         found.choice.settings.least_stability, color="#D55E00", linestyle="--", label="least that is asked for"
     )
     panel.set(
         xlabel="clusters",
-        ylabel="worst cluster without a fold of families (Jaccard)",
-        title="Stability: the largest stable number is chosen",
+        ylabel="Jaccard index",
+        title="Worst cluster without a fold of families, and borders",
         ylim=(-0.05, 1.08),
     )
     panel.legend(loc="lower right")
@@ -72,7 +79,9 @@ def _draw_null(panel: Any, found: Strata) -> None:
     references = found.test.references
     finite = references[np.isfinite(references)]
     without = len(references) - len(finite)
-    panel.hist(finite, bins=20, color="0.7", label=f"cohorts without strata ({without} more had no stable partition)")
+    panel.hist(
+        finite, bins=20, color="0.7", label=f"cohorts without strata ({without} more: nothing stable, or borders move)"
+    )
     if np.isfinite(found.test.observed):
         panel.axvline(found.test.observed, color="#0072B2", linewidth=2, label="these participants")
     panel.set(
