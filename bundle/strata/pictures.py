@@ -48,10 +48,10 @@ def _draw_candidates(panel: Any, found: Strata) -> None:
     panel.set(
         xlabel="clusters",
         ylabel="Jaccard index",
-        title="Worst cluster without a fold of families, and borders",
+        title="Stability without a fold of families, and borders",
         ylim=(-0.05, 1.08),
     )
-    panel.legend(loc="lower right")
+    panel.legend(loc="best")
 
 
 def _draw_gap(panel: Any, found: Strata) -> None:
@@ -71,7 +71,7 @@ def _draw_gap(panel: Any, found: Strata) -> None:
     sides = sides if first_is_larger else sides[::-1]
     panel.hist(sides, bins=edges, stacked=True, color=COLOURS[:2], label=words)
     depth = "none" if not np.isfinite(depths[place]) else f"{depths[place]:.2f}"
-    panel.set_title(f"Across the least deep gap: depth {depth} (0 continuum, 1 two Gaussian groups)", fontsize=10)
+    panel.set_title(f"Across the least deep gap: depth {depth}", fontsize=10)
     panel.legend(loc="upper right")
 
 
@@ -80,12 +80,12 @@ def _draw_null(panel: Any, found: Strata) -> None:
     finite = references[np.isfinite(references)]
     without = len(references) - len(finite)
     panel.hist(
-        finite, bins=20, color="0.7", label=f"cohorts without strata ({without} more: nothing stable, or borders move)"
+        finite, bins=20, color="0.7", label="cohorts without strata"
     )
     if np.isfinite(found.test.observed):
         panel.axvline(found.test.observed, color="#0072B2", linewidth=2, label="these participants")
     panel.set(
-        xlabel="evidence for gaps (z)",
+        xlabel=f"evidence for gaps (z; none in {without} cohorts)",
         ylabel=f"of {len(references)} cohorts",
         title=f"The whole choice, repeated: p = {found.test.p_value:.3g}",
     )
