@@ -54,7 +54,7 @@ def check_sites(labels: pd.Series) -> None:
     if len(sizes) < 2:
         problems.append(f"{column}: expected two sites or more, got {', '.join(sizes.index) or 'none'}.")
     problems += [
-        f"{column} {name}: {count} {'person' if count == 1 else 'people'}; {MIN_SITE} are needed: leave them out, or "
+        f"{column} {name}: {count} {'participant' if count == 1 else 'participants'}; {MIN_SITE} are needed: leave them out, or "
         "name sites together whose scanner and protocol are the same."
         for name, count in sizes.sort_index().items()
         if count < MIN_SITE and len(sizes) > 1

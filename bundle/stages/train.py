@@ -73,12 +73,11 @@ def start_run(
         problems.append(f"--loss: expected one of {', '.join(KINDS)}, got {loss!r}.")
     if problems:
         raise InputProblems("Settings", problems)
-    folder = stage_folder(output_dir, TRAINING)
-    if not hold(folder):
+    if not hold(Path(output_dir)):
         raise InputProblems(
-            "Results folder", [f"Another training writes {folder}: wait for it, or choose another --output_dir."]
+            "Results folder", [f"Another training writes {output_dir}: wait for it, or choose another --output_dir."]
         )
-    checkpoint = folder / CHECKPOINT
+    checkpoint = stage_folder(output_dir, TRAINING) / CHECKPOINT
     if checkpoint.is_file() and not resume:
         raise InputProblems(
             "Results folder",

@@ -79,9 +79,7 @@ def _draw_null(panel: Any, found: Strata) -> None:
     references = found.test.references
     finite = references[np.isfinite(references)]
     without = len(references) - len(finite)
-    panel.hist(
-        finite, bins=20, color="0.7", label="cohorts without strata"
-    )
+    panel.hist(finite, bins=20, color="0.7", label="cohorts without strata")
     if np.isfinite(found.test.observed):
         panel.axvline(found.test.observed, color="#0072B2", linewidth=2, label="these participants")
     panel.set(

@@ -222,10 +222,11 @@ def test_codes_that_are_alike_are_refused(tmp_path):
 
 def test_values_that_are_not_finite_and_ids_twice_are_refused(tmp_path):
     codes, participants, _ = cohort()
-    codes[7, 3] = np.nan
+    errors = np.full(len(codes), 0.3)
+    errors[7] = np.nan
     twice = participants.copy()
     twice.loc[8, "participant_id"] = "sub-001"
-    options = write(tmp_path, codes, twice)
+    options = write(tmp_path, codes, twice, errors=errors)
     participants.to_csv(options["participants"], sep="\t", index=False)
     text = refused("clustering", **options)
     assert (

@@ -115,7 +115,7 @@ def test_folds_that_are_not_there_are_refused(tiny_cohort, tmp_path, stages, fol
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"training": {"max_epochs": 7}}, r"Fold 1 in .* was made with other settings \(max_epochs: 12 then, 7 now\)"),
+        ({"training": {"max_epochs": 7}}, r"Fold 1 in .* was made with other settings \(max_epochs: 10 then, 7 now\)"),
         ({"seed": 1}, "Its folds were begun with another split, .*give --folds_file .*folds.tsv to go on"),
         ({"n_folds": 4}, "Its folds were begun with another split"),
     ],
@@ -198,7 +198,7 @@ def test_a_fold_of_the_same_settings_is_no_problem_and_any_other_is(tmp_path, st
     one.run({}, None)
     assert one.is_finished and one.problems() == []
     other = FoldRun(1, tmp_path, fold_sections(items, folds, 1, 0.3, 5), fold_settings(None, SHARED))
-    assert "participants: " in other.problems()[0]
+    assert "people: " in other.problems()[0]
 
 
 def test_through_the_bundle_everything_is_wired(tiny_cohort, tmp_path, stages):

@@ -196,7 +196,7 @@ def test_embedding_from_another_folder_gives_the_codes_of_the_checkout(unpacked,
 
 def test_the_cards_python_runs_as_it_stands(unpacked):
     (code,) = re.findall(r"```python\n(.*?)```", (unpacked / "docs" / "README.md").read_text(), flags=re.DOTALL)
-    said = elsewhere(unpacked.parent, "-c", code + "print(tuple(embeddings.shape), tuple(drawn.shape))")
+    said = elsewhere(unpacked.parent, "-c", code + "print(tuple(embeddings.shape), tuple(reconstructions.shape))")
     assert "(1, 384) (1, 4, 32, 32, 24)" in said
 
 
