@@ -41,7 +41,7 @@ def stage_folder(output_dir: str | Path, stage: str) -> Path:
 
 
 def bundle_root() -> str:
-    """The folder that this embedding is in: the repository, or an unpacked package with its `models/`."""
+    """The folder that this code is in: the repository, or an unpacked package with its `models/`."""
     return str(Path(__file__).resolve().parent.parent)
 
 

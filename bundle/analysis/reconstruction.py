@@ -1,7 +1,7 @@
 """What a reconstruction is worth: R², the PCA baseline, and whether it shows the participant it should.
 
 All functions take residuals: `(N, M, V)` arrays of (image - training mean image) / scale at the V brain voxels of N
-participants and M modalities. The mean image is then 0, so predicting it scores a R² of 0.
+participants and M modalities. The mean image is then 0, so predicting it scores an R² of 0.
 """
 
 from __future__ import annotations

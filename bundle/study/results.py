@@ -21,7 +21,7 @@ from bundle.study.settings import StudySettings
 
 CHANGED_CODES = ("zeroed", "mean", "swapped")
 COSTS = ("parameters", "embedding_size", "epochs", "step_ms", "memory_gb", "cuda_memory_gb", "r2")
-"""Figures of the first table, and a R² per modality; all others are of the second."""
+"""Figures of the first table, and an R² per modality; all others are of the second."""
 WHOLE = ("parameters", "embedding_size", "epochs")
 
 
